@@ -1,0 +1,149 @@
+//! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
+//! module reads the environment.
+
+mod publish;
+mod serve;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::package::signing_key::Secret;
+use crate::report::{Format, Reporter, Volume};
+
+/// Publish Terraform providers to a registry that is nothing but files.
+///
+/// tfreg takes the release tarballs of a provider, repacks them as zips, writes SHA256SUMS and a detached GPG signature,
+/// merges the registry's documents, and puts everything into a directory or an S3 bucket, so that `terraform init` and
+/// `tofu init` install from it. There is no server: a reader sees a whole registry at every moment, whatever fails and
+/// however many publish at once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tfreg",
+    version,
+    max_term_width = 110,
+    after_long_help = "\
+Exit codes:
+  0  done, or nothing to do
+  1  failed: a file, the store or the network
+  2  usage
+  3  refused: bad input, other contents already published, failed verification
+  4  gave up: other publishers were always first (see --contention-timeout)"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Publish(Box<publish::PublishArgs>),
+    Serve(serve::ServeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct GlobalArgs {
+    /// How results are printed on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// Print errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Log every step and request on standard error
+    #[arg(long, short, global = true)]
+    verbose: bool,
+
+    /// How many tarballs are repacked, and how many requests are under way, at once
+    /// [default: one tarball a core, and 8 requests]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+}
+
+/// What the commands take from the environment beside clap's own variables and the AWS SDK's.
+struct Environment {
+    signing_key: Option<Secret>,
+    signing_passphrase: Option<Secret>,
+    ca_bundle: Option<PathBuf>,
+}
+
+impl Environment {
+    fn read() -> Self {
+        // Pipelines set variables of missing secrets to nothing.
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let secret = |value: OsString| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value));
+        Self {
+            signing_key: set("TFREG_SIGNING_KEY").map(secret),
+            signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
+            ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
+        }
+    }
+}
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy)]
+struct Jobs {
+    repack: usize,
+    requests: usize,
+}
+
+impl GlobalArgs {
+    fn jobs(&self) -> Jobs {
+        match self.jobs {
+            Some(jobs) => Jobs { repack: usize::from(jobs), requests: usize::from(jobs) },
+            None => Jobs { repack: std::thread::available_parallelism().map_or(1, usize::from), requests: 8 },
+        }
+    }
+
+    fn reporter(&self) -> Reporter {
+        let volume = match (self.quiet, self.verbose) {
+            (true, _) => Volume::Quiet,
+            (_, true) => Volume::Verbose,
+            _ => Volume::Normal,
+        };
+        // A pseudo-terminal of a CI runner records every redrawn bar.
+        Reporter::new(self.format, volume, std::env::var_os("CI").is_none())
+    }
+}
+
+/// Parses the command line, runs the command, prints its error once, and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here too, with code 0. Nothing can be done if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let reporter = cli.global.reporter();
+    let outcome = match cli.command {
+        Command::Publish(args) => publish::run(*args, &cli.global, Environment::read(), &reporter),
+        Command::Serve(args) => serve::run(&args, &reporter),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            reporter.failed(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The async runtime of a command.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io { context: "cannot start".to_owned(), source })
+}

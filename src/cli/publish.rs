@@ -1,0 +1,307 @@
+//! `tfreg publish`
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::values::{self, Target};
+use super::{Environment, GlobalArgs, Jobs, runtime};
+use crate::error::{Error, Refusal, Result};
+use crate::package::signing_key::{Secret, SigningKey};
+use crate::package::{BuildOptions, PackageSet};
+use crate::plan::{Action, Memory, Plan, Published, Wanted};
+use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, Version};
+use crate::publish::budget::{Budget, RealPace};
+use crate::publish::{self, Options};
+use crate::registry::{DocumentMaxAge, Links};
+use crate::release::tarball::Limits;
+use crate::release::{Expected, Release};
+use crate::report::{PublishReport, Reporter};
+use crate::store::directory::Directory;
+use crate::store::s3::{S3, Settings};
+use crate::store::{Answer, Condition, Store};
+
+/// Publish a release: tarballs in, a registry that `terraform init` installs from out
+///
+/// Reads the release tarballs of one version of one provider, checks them (names, checksums, limits, executable headers),
+/// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Publishing the same
+/// tarballs again writes nothing. Other contents for a published platform are refused.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Into a directory, to look at with `tfreg serve site`:
+    tfreg publish --to site --namespace acme --signing-key-file key.asc build/*.tar.gz
+
+  To S3, from a pipeline that has TFREG_SIGNING_KEY and TFREG_SIGNING_PASSPHRASE:
+    tfreg publish --to s3://registry-bucket --namespace acme --protocol 6.0 \\
+      --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64 --expect-platform darwin_arm64 build/*.tar.gz
+
+  What would be done, without writing to the target:
+    tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview build/*.tar.gz
+
+Names of tarballs (.tgz stands for .tar.gz):
+  terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz
+  terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz
+
+The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, roles, AWS_ENDPOINT_URL (path
+style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
+pub(super) struct PublishArgs {
+    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 beside it
+    #[arg(value_name = "TARBALL")]
+    tarballs: Vec<PathBuf>,
+
+    /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
+    #[arg(long, value_name = "TARGET", env = "TFREG_TO", hide_env_values = true, value_parser = values::target)]
+    to: Target,
+
+    /// The provider's namespace, the middle part of HOST/NAMESPACE/TYPE
+    #[arg(long, value_name = "NS", env = "TFREG_NAMESPACE", hide_env_values = true)]
+    namespace: Namespace,
+
+    /// A plugin protocol that the provider speaks, such as 6.0; repeatable. Needed when no
+    /// terraform-registry-manifest.json in or beside the tarballs declares it
+    #[arg(
+        long = "protocol",
+        value_name = "X.Y",
+        env = "TFREG_PROTOCOLS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    protocols: Vec<String>,
+
+    /// The armored secret key that signs, from `gpg --armor --export-secret-keys`; or its text in TFREG_SIGNING_KEY
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    signing_key_file: Option<PathBuf>,
+
+    /// A file with the key's passphrase; or the passphrase in TFREG_SIGNING_PASSPHRASE
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    signing_passphrase_file: Option<PathBuf>,
+
+    /// Write absolute URLs that begin with URL into the documents [default: URLs from the host's root, such as /store/…]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TFREG_BASE_URL",
+        hide_env_values = true,
+        help_heading = "Documents"
+    )]
+    base_url: Option<String>,
+
+    /// How long clients and CDNs may keep a document, in seconds (S3 only)
+    #[arg(long, value_name = "SECONDS", default_value_t = DocumentMaxAge::default().0, help_heading = "Documents")]
+    document_max_age: u32,
+
+    /// Refuse tarballs of another version; a tag that ends in -vV is taken as V
+    #[arg(long, value_name = "V", value_parser = Version::from_tag, help_heading = "Safety")]
+    expect_version: Option<Version>,
+
+    /// Refuse unless exactly these platforms are there; repeatable
+    #[arg(long = "expect-platform", value_name = "OS_ARCH", value_delimiter = ',', help_heading = "Safety")]
+    expect_platforms: Vec<Platform>,
+
+    /// Allow other contents for a platform that is published already (staging registries)
+    #[arg(long, help_heading = "Safety")]
+    replace: bool,
+
+    /// Read TARGET, write nothing to it, leave the objects that would be written in DIR, and print the plan
+    #[arg(long, value_name = "DIR", help_heading = "Safety")]
+    dry_run: Option<PathBuf>,
+
+    /// How long to go on when other publishers are always first, such as 90s or 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration, help_heading = "Limits")]
+    contention_timeout: Duration,
+
+    /// Files and folders that a tarball may hold
+    #[arg(long, value_name = "N", default_value_t = Limits::default().entries, help_heading = "Limits")]
+    max_entries: u64,
+
+    /// Bytes that a tarball may hold, unpacked
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().unpacked_bytes, help_heading = "Limits")]
+    max_unpacked_bytes: u64,
+}
+
+/// What the arguments mean.
+struct Request {
+    tarballs: Vec<PathBuf>,
+    target: Target,
+    namespace: Namespace,
+    signing: Signing,
+    expected: Expected,
+    build: BuildOptions,
+    links: Links,
+    published: Published,
+    dry_run: Option<PathBuf>,
+    max_age: DocumentMaxAge,
+    options: Options,
+}
+
+/// Where the signing key and its passphrase are, as far as the command line says.
+struct Signing {
+    key_file: Option<PathBuf>,
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PublishArgs {
+    fn into_request(self, jobs: Jobs) -> Result<Request> {
+        let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
+        let protocols: Vec<Protocol> = self
+            .protocols
+            .iter()
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty())
+            .map(|text| text.parse().map_err(|error| usage("--protocol", &error)))
+            .collect::<Result<_>>()?;
+        let links = match self.base_url.as_deref().filter(|text| !text.is_empty()) {
+            Some(text) => Links::Absolute(text.parse().map_err(|error| usage("--base-url", &error))?),
+            None => Links::RootRelative,
+        };
+        Ok(Request {
+            tarballs: self.tarballs,
+            target: self.to,
+            namespace: self.namespace,
+            signing: Signing {
+                key_file: self.signing_key_file,
+                passphrase_file: self.signing_passphrase_file,
+            },
+            expected: Expected {
+                version: self.expect_version,
+                platforms: self.expect_platforms.into_iter().collect::<BTreeSet<_>>(),
+            },
+            build: BuildOptions {
+                limits: Limits { entries: self.max_entries, unpacked_bytes: self.max_unpacked_bytes },
+                jobs: jobs.repack,
+                protocols: Protocols::new(protocols),
+            },
+            links,
+            published: if self.replace { Published::Replaceable } else { Published::Immutable },
+            dry_run: self.dry_run,
+            max_age: DocumentMaxAge(self.document_max_age),
+            options: Options { jobs: jobs.requests, contention_timeout: self.contention_timeout },
+        })
+    }
+}
+
+impl Signing {
+    /// The signing key, from its file or the environment; unlocked here, once a run.
+    fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
+        let (source, key) = match (&self.key_file, environment.signing_key.take()) {
+            (Some(file), _) => {
+                // A key given in place of its file's name must not end up in a message.
+                if file.to_string_lossy().contains("PRIVATE KEY") {
+                    return Err(Error::Usage(
+                        "--signing-key-file takes the name of a file; put the key's text into TFREG_SIGNING_KEY".to_owned(),
+                    ));
+                }
+                (file.display().to_string(), read_secret(file)?)
+            }
+            (None, Some(text)) => ("TFREG_SIGNING_KEY".to_owned(), text),
+            (None, None) => {
+                return Err(Error::Usage(
+                    "no signing key: give --signing-key-file FILE, or the key's text in TFREG_SIGNING_KEY"
+                        .to_owned(),
+                ));
+            }
+        };
+        let passphrase = match &self.passphrase_file {
+            Some(file) => Some(read_secret(file)?),
+            None => environment.signing_passphrase.take(),
+        };
+        let passphrase = passphrase.map(Secret::without_line_end);
+        Ok(SigningKey::read(&source, &key, passphrase.as_ref())?)
+    }
+}
+
+fn read_secret(file: &Path) -> Result<Secret> {
+    std::fs::read(file).map(Secret::new).map_err(|error| Error::io("cannot read", file, error))
+}
+
+pub(super) fn run(
+    args: PublishArgs,
+    global: &GlobalArgs,
+    mut environment: Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    let started = Instant::now();
+    let request = args.into_request(global.jobs())?;
+    check_dry_run(&request)?;
+    let release = Release::open(&request.tarballs, &request.expected)?;
+    let key = request.signing.read(&mut environment)?;
+    if let Some(warning) = key.expiry_warning() {
+        reporter.warn(&warning);
+    }
+
+    let bars = reporter.repacking(&release);
+    let packages = PackageSet::build(release, &request.build, &|index, bytes| bars.advance(index, bytes))?;
+    bars.finish(&packages);
+
+    let provider = Provider { namespace: request.namespace, provider_type: packages.provider_type().clone() };
+    let wanted = Wanted { provider, packages, key, links: request.links, published: request.published };
+    runtime()?.block_on(async {
+        let store: Box<dyn Store> = match request.target {
+            Target::Directory(root) => Box::new(Directory::open(&root)?),
+            Target::S3(location) => {
+                let ca_bundle = environment.ca_bundle.as_deref();
+                let ca_bundle = ca_bundle.map(|path| {
+                    std::fs::read(path).map_err(|error| Error::io("cannot read AWS_CA_BUNDLE", path, error))
+                });
+                let settings = Settings { ca_bundle: ca_bundle.transpose()?, max_age: request.max_age };
+                Box::new(S3::open(location, settings).await)
+            }
+        };
+        let report = PublishReport::new(&wanted, store.describe());
+        if let Some(folder) = request.dry_run {
+            let plan =
+                publish::observe(&*store, &wanted, &mut Memory::default(), request.options.jobs).await?;
+            leave_tree(&plan, &folder).await?;
+            reporter.dry_run(&report.planned(&plan, &folder, started.elapsed()), &plan);
+            return Ok(());
+        }
+        let budget = Budget::new(request.options.contention_timeout, Box::new(RealPace::default()));
+        let outcome = publish::publish(&*store, &wanted, &request.options, budget, reporter).await?;
+        reporter.published(&report.done(&outcome, started.elapsed()), &outcome.plan);
+        Ok(())
+    })
+}
+
+/// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.
+fn check_dry_run(request: &Request) -> Result<()> {
+    let Some(folder) = &request.dry_run else { return Ok(()) };
+    let refuse = |found: &str| -> Error {
+        Refusal::new(folder.display(), "not a place for a dry run's objects")
+            .found(found)
+            .expected("a directory that is empty or does not exist, outside of the target")
+            .remedy("name another directory, or remove this one first")
+            .into()
+    };
+    if let Target::Directory(root) = &request.target {
+        let absolute =
+            |path: &Path| std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error));
+        if absolute(folder)?.starts_with(absolute(root)?) {
+            return Err(refuse("a directory of the target itself"));
+        }
+    }
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(refuse("a directory with files in it")),
+        Ok(false) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("cannot use", folder, error)),
+    }
+}
+
+/// Leaves every object that the plan would write, as it would be written.
+async fn leave_tree(plan: &Plan, folder: &Path) -> Result<()> {
+    let tree = Directory::open(folder)?;
+    for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
+        match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
+            Answer::Written => {}
+            Answer::ConditionFailed(found) => {
+                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
+            }
+            Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

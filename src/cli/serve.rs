@@ -1,0 +1,57 @@
+//! `tfreg serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::runtime;
+use crate::error::{Error, Result};
+use crate::report::{Reporter, ServeReport};
+use crate::serve::{self, Preview};
+
+/// Preview a registry in a directory on this machine
+///
+/// Serves DIR over plain http on a loopback address, as S3 and a CDN would (content types, 404 for what is absent), and
+/// prints the CLI configuration and the required_providers block that make `terraform init` use it. Ctrl-C stops it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tfreg serve site
+  tfreg serve site --listen 127.0.0.1:0     any free port")]
+pub(super) struct ServeArgs {
+    /// The directory that `tfreg publish --to DIR` or `--dry-run DIR` has written
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// The loopback address and port to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+pub(super) fn run(args: &ServeArgs, reporter: &Reporter) -> Result<()> {
+    let providers = if args.directory.is_dir() { serve::providers(&args.directory)? } else { Vec::new() };
+    runtime()?.block_on(async {
+        let preview = Preview::bind(&args.directory, args.listen).await?;
+        // Listened for before the address is announced, so that whoever reads it may stop us at once.
+        let stop = stop_signal()?;
+        reporter.serving(&ServeReport::new(&args.directory, preview.address(), &providers));
+        preview.serve(stop).await?;
+        reporter.note("stopped");
+        Ok(())
+    })
+}
+
+/// Done when the user or the system asks to stop: Ctrl-C or SIGTERM.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |source| Error::Io { context: "cannot listen for signals".to_owned(), source };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,63 @@
+//! Values of options: text in, typed value or a message out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::store::s3::Location;
+
+/// Where a registry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Directory(PathBuf),
+    S3(Location),
+}
+
+/// Reads a directory, or `s3://BUCKET[/PREFIX]`.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    if text.is_empty() {
+        return Err("expected a directory or s3://BUCKET[/PREFIX]".to_owned());
+    }
+    if text.starts_with("s3:") {
+        return Location::parse(text).map(Target::S3);
+    }
+    match text.split_once("://") {
+        Some((scheme, _)) => {
+            Err(format!("{scheme}:// cannot be written to; expected a directory or s3://BUCKET[/PREFIX]"))
+        }
+        None => Ok(Target::Directory(PathBuf::from(text))),
+    }
+}
+
+/// Reads `90`, `90s`, `5m` or `1h 30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed =
+        text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "expected a time such as 90s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        assert_eq!(target("site"), Ok(Target::Directory("site".into())));
+        assert!(matches!(target("s3://bucket/p"), Ok(Target::S3(_))));
+        for bad in ["", "s3:bucket", "s3://", "https://example.com/", "file:///x"] {
+            assert!(target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("0", 0), ("90", 90), ("90s", 90), ("5m", 300), ("1h 30m", 5400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "-1", "-5m", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

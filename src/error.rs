@@ -1,0 +1,159 @@
+//! What can go wrong, told apart as far as a caller decides on it.
+//!
+//! A [`Refusal`] is the program's own judgement on what it was given: every one names the file or key, what was
+//! found there, what was expected, and what to do. Everything else is a failure of the world: disk, network, store.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::publish::Unfinished;
+use crate::store::StoreError;
+
+/// Shorthand for this crate's results.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command did not succeed. [`Error::exit_code`] maps it to the documented exit codes.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// Input, registry contents or a verification was refused.
+    #[error(transparent)]
+    Refused(#[from] Box<Refusal>),
+    /// A file could not be read or written.
+    #[error("{context}")]
+    Io {
+        /// What was being done, with the path.
+        context: String,
+        /// The operating system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The contention budget was used up: other publishers, or a store that was too busy, were always first.
+    #[error("gave up after {waited} s of contention: {last}")]
+    Contended {
+        /// Seconds since the first conflict-free attempt began.
+        waited: u64,
+        /// The last conflict met.
+        last: String,
+    },
+    /// A publish stopped half way; says what is and what is not published.
+    #[error("{cause}")]
+    Unfinished {
+        /// What stopped it; decides the exit code.
+        cause: Box<Error>,
+        /// What was and what was not written.
+        state: Unfinished,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] about `path`; `doing` reads like "cannot read".
+    pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        Self::Io { context: format!("{doing} {}", path.display()), source }
+    }
+
+    /// The exit code that the command line promises: 1 failed, 2 usage, 3 refused, 4 gave up under contention.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { .. } | Self::Store(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Refused(_) => 3,
+            Self::Contended { .. } => 4,
+            Self::Unfinished { cause, .. } => cause.exit_code(),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+/// A judgement against what was given: which file or key, what was found, what was expected, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file, key or option that is refused.
+    pub subject: String,
+    /// What is wrong with it, in a few words.
+    pub problem: String,
+    /// What was found.
+    pub found: String,
+    /// What was expected instead.
+    pub expected: String,
+    /// What the user can do about it.
+    pub remedy: String,
+}
+
+impl Refusal {
+    /// Starts a refusal of `subject`; the other parts follow by [`found`](Self::found),
+    /// [`expected`](Self::expected) and [`remedy`](Self::remedy).
+    pub fn new(subject: impl fmt::Display, problem: impl Into<String>) -> Self {
+        Self {
+            subject: subject.to_string(),
+            problem: problem.into(),
+            found: String::new(),
+            expected: String::new(),
+            remedy: String::new(),
+        }
+    }
+
+    /// Says what was found.
+    #[must_use]
+    pub fn found(mut self, found: impl fmt::Display) -> Self {
+        self.found = found.to_string();
+        self
+    }
+
+    /// Says what was expected instead.
+    #[must_use]
+    pub fn expected(mut self, expected: impl fmt::Display) -> Self {
+        self.expected = expected.to_string();
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl fmt::Display) -> Self {
+        self.remedy = remedy.to_string();
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.problem)?;
+        for (label, text) in [("found", &self.found), ("expected", &self.expected), ("remedy", &self.remedy)]
+        {
+            if !text.is_empty() {
+                let indented = text.replace('\n', "\n            ");
+                write!(f, "\n  {:<10}{indented}", format!("{label}:"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_names_file_found_expected_and_remedy() {
+        let refusal =
+            Refusal::new("a.tar.gz", "wrong checksum").found("1\n2").expected("3").remedy("fetch it again");
+        assert_eq!(
+            refusal.to_string(),
+            "a.tar.gz: wrong checksum\n  found:    1\n            2\n  expected: 3\n  remedy:   fetch it again"
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! The `tfreg` command.
+
+fn main() -> std::process::ExitCode {
+    tfreg::cli::main()
+}

@@ -1,0 +1,217 @@
+//! The package set: a self-checked zip for every tarball of a release, and the release's protocols.
+
+pub mod archive;
+pub mod checksums;
+
+pub mod sealed;
+pub mod signature;
+pub mod signing_key;
+
+pub use checksums::Checksums;
+
+pub use sealed::Sealed;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::digest::Digest;
+use crate::error::{Error, Refusal, Result};
+use crate::provider::{Platform, Protocols, ProviderType, Version};
+use crate::release::contents::{Contents, Place};
+use crate::release::executable::HEADER_BYTES;
+use crate::release::tarball::{self, Limits};
+use crate::release::{Release, Tarball, manifest};
+use archive::{Kind, ZipError, ZipWriter};
+
+/// The zip of one platform.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The platform.
+    pub platform: Platform,
+    /// The zip.
+    pub zip: Sealed,
+    /// The tarball that it was made from.
+    pub tarball: PathBuf,
+    /// The SHA-256 of that tarball.
+    pub tarball_digest: Digest,
+}
+
+/// The zips of one release, with what is known of it. Only [`PackageSet::build`] makes one.
+#[derive(Debug, Clone)]
+pub struct PackageSet {
+    provider_type: ProviderType,
+    version: Version,
+    protocols: Protocols,
+    packages: Vec<Package>,
+}
+
+/// How packages are built.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// What each tarball may hold.
+    pub limits: Limits,
+    /// Tarballs repacked at once.
+    pub jobs: usize,
+    /// The protocols that the command line declares.
+    pub protocols: Option<Protocols>,
+}
+
+/// Is told of progress: the tarball's index in the release, and compressed bytes read since the last call.
+pub type OnProgress<'a> = &'a (dyn Fn(usize, u64) + Sync);
+
+impl PackageSet {
+    /// Repacks all tarballs of a release, `options.jobs` at once, and settles its protocols.
+    ///
+    /// # Errors
+    /// A tarball is refused or cannot be read, a zip fails its self-check, or the protocols are unknown or disputed.
+    pub fn build(release: Release, options: &BuildOptions, progress: OnProgress<'_>) -> Result<Self> {
+        let mut sources = release.manifests;
+        if let Some(protocols) = &options.protocols {
+            sources.insert("--protocol".to_owned(), protocols.clone());
+        }
+        let mut packages = Vec::with_capacity(release.tarballs.len());
+        for repacked in repack_all(&release.tarballs, options, progress) {
+            let (package, manifests) = repacked?;
+            packages.push(package);
+            sources.extend(manifests);
+        }
+        let protocols = manifest::settle(&sources)?;
+        Ok(Self { provider_type: release.provider_type, version: release.version, protocols, packages })
+    }
+
+    /// The provider's type.
+    #[must_use]
+    pub fn provider_type(&self) -> &ProviderType {
+        &self.provider_type
+    }
+
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The plugin protocols.
+    #[must_use]
+    pub fn protocols(&self) -> &Protocols {
+        &self.protocols
+    }
+
+    /// The packages, one a platform, in the order of the platforms.
+    #[must_use]
+    pub fn packages(&self) -> &[Package] {
+        &self.packages
+    }
+}
+
+type Repacked = Result<(Package, BTreeMap<String, Protocols>)>;
+
+/// Repacks with `jobs` threads that take the next tarball each; results are in the tarballs' order.
+///
+/// After a first failure no further tarball is begun, so a bad one is reported soon.
+fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress<'_>) -> Vec<Repacked> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<BTreeMap<usize, Repacked>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.clamp(1, tarballs.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((index, tarball)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    tarballs.get(index).map(|tarball| (index, tarball))
+                } {
+                    let repacked = repack(tarball, options.limits, &|bytes| progress(index, bytes));
+                    if repacked.is_err() {
+                        next.store(tarballs.len(), Ordering::Relaxed);
+                    }
+                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, repacked);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
+}
+
+/// Turns one tarball into its zip; also gives the protocols that manifests inside declare.
+fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked {
+    let mut contents = Contents::new(&tarball.path, &tarball.name);
+    let mut zip = ZipWriter::new().map_err(|error| zip_error(tarball, error))?;
+    let mut manifests = BTreeMap::new();
+    let digest = tarball::read(&tarball.path, limits, progress, &mut |entry| {
+        let place = contents.place(entry.path)?;
+        let (name, kind) = match &place {
+            Place::Executable(name) => (Some(name), Kind::Executable),
+            Place::Beside(name) => (Some(name), Kind::Plain),
+            Place::LeftOut => (None, Kind::Plain),
+        };
+        let base = entry.path.rsplit('/').next().unwrap_or_default();
+        let is_manifest = base == manifest::PLAIN_NAME || place == Place::LeftOut;
+        // What is looked at is read first, and then packed from the same bytes.
+        let peek = match kind {
+            Kind::Executable => HEADER_BYTES as u64,
+            Kind::Plain if is_manifest => manifest::MAX_BYTES,
+            Kind::Plain => 0,
+        };
+        let subject = format!("{} in {}", entry.path, tarball.path.display());
+        let mut head = Vec::new();
+        entry
+            .content
+            .take(peek)
+            .read_to_end(&mut head)
+            .map_err(|e| Error::Io { context: subject.clone(), source: e })?;
+        if kind == Kind::Executable {
+            check_executable(tarball, entry.path, &head)?;
+        } else if is_manifest {
+            manifests.insert(subject.clone(), manifest::parse(&subject, &head)?);
+        }
+        match name {
+            Some(name) => zip
+                .add(name, kind, entry.size, &mut head.as_slice().chain(entry.content))
+                .map_err(|error| zip_error(tarball, error)),
+            None => Ok(()),
+        }
+    })?;
+    if let Some(sidecar) = &tarball.sidecar {
+        sidecar.check(&tarball.path, &digest)?;
+    }
+    contents.finish()?;
+    let zip = zip.finish().map_err(|error| zip_error(tarball, error))?;
+    let package = Package {
+        platform: tarball.name.platform.clone(),
+        zip,
+        tarball: tarball.path.clone(),
+        tarball_digest: digest,
+    };
+    Ok((package, manifests))
+}
+
+fn check_executable(tarball: &Tarball, path: &str, head: &[u8]) -> Result<(), Refusal> {
+    tarball.expectation.check(head).map_err(|(found, expected)| {
+        Refusal::new(
+            tarball.path.display(),
+            format!("{path} is not an executable for {}", tarball.name.platform),
+        )
+        .found(found)
+        .expected(format!("{expected}, as the tarball's name says"))
+        .remedy("check that the tarball was made from the right build, and named after it")
+    })
+}
+
+fn zip_error(tarball: &Tarball, error: ZipError) -> Error {
+    let subject = tarball.path.display();
+    match error {
+        ZipError::SelfCheck(found) => Refusal::new(subject, "the zip made from it fails its self-check")
+            .found(found)
+            .expected("the same files that are in the tarball")
+            .remedy("try again on another machine; if it happens again, report it as a bug of tfreg")
+            .into(),
+        ZipError::Io(source) => {
+            Error::Io { context: format!("cannot repack {subject} in the temporary folder"), source }
+        }
+        ZipError::Zip(error) => {
+            Error::Io { context: format!("cannot repack {subject}"), source: std::io::Error::other(error) }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Bytes, digest and length as one value, so that what was checked is what is written.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::Digest;
+
+/// The unit in which files are read: large enough for the disk, small enough for many at once.
+pub const CHUNK: usize = 128 * 1024;
+
+/// Contents that no longer change, with their SHA-256 and length. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    body: Body,
+    digest: Digest,
+    len: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Memory(Bytes),
+    /// An unnamed temporary file: nobody else can change it, and it is gone when the process is.
+    File(Arc<File>),
+}
+
+impl Sealed {
+    /// Seals bytes in memory.
+    #[must_use]
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), len: bytes.len() as u64, body: Body::Memory(bytes) }
+    }
+
+    /// Seals a temporary file, reading it once for its digest.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn from_file(mut file: File) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(0))?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; CHUNK];
+        let mut len = 0;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    hash.update(&buffer[..count]);
+                    len += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { body: Body::File(Arc::new(file)), digest: Digest::from_hasher(hash), len })
+    }
+
+    /// The SHA-256 of the contents.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The contents, where they are in memory.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match &self.body {
+            Body::Memory(bytes) => Some(bytes),
+            Body::File(_) => None,
+        }
+    }
+
+    /// A reader from the beginning; several may read at once.
+    #[must_use]
+    pub fn reader(&self) -> SealedReader {
+        SealedReader { sealed: self.clone(), position: 0 }
+    }
+}
+
+/// Reads a [`Sealed`] from its beginning, without moving anybody else's position.
+pub struct SealedReader {
+    sealed: Sealed,
+    position: u64,
+}
+
+impl Read for SealedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match &self.sealed.body {
+            Body::File(file) => file.read_at(buffer, self.position)?,
+            Body::Memory(bytes) => {
+                let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
+                let count = buffer.len().min(bytes.len() - start);
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+                count
+            }
+        };
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for SealedReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(offset) => self.sealed.len.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn memory_and_file_are_the_same_to_a_reader() {
+        let content: Vec<u8> = (0..300_000u32).map(|i| i.to_le_bytes()[0]).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        for sealed in [Sealed::from_bytes(content.clone()), Sealed::from_file(file).unwrap()] {
+            assert_eq!((sealed.digest(), sealed.len()), (Digest::of(&content), 300_000));
+            let mut first = sealed.reader();
+            let mut second = sealed.reader();
+            second.seek(SeekFrom::End(-1)).unwrap();
+            let mut last = Vec::new();
+            second.read_to_end(&mut last).unwrap();
+            assert_eq!(last, &content[299_999..]);
+            let mut all = Vec::new();
+            first.read_to_end(&mut all).unwrap();
+            assert_eq!(all, content);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Publishing: observe, plan and apply until the plan is empty.
+//!
+//! An empty plan on an observation made after the last write is the only success; a first plan that is empty means
+//! "already published". So every run heals what an earlier one left, and concurrent runs converge: who loses a race
+//! observes again and computes everything anew from what is there then.
+
+pub mod budget;
+pub mod capability;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+
+use crate::error::{Error, Refusal, Result};
+use crate::plan::{self, Action, Look, Memory, Observation, Plan, Seen, Stage, Step, Wanted, Write};
+use crate::registry::Key;
+use crate::store::readback::{self, Verdict};
+use crate::store::{Answer, Condition, Conditions, OnSent, Store, StoreError};
+use budget::Budget;
+use capability::Proof;
+
+/// Is told of what a publish does.
+pub trait Observer: Send + Sync {
+    /// The first plan, before anything is written.
+    fn planned(&self, plan: &Plan);
+
+    /// An object is about to be sent; gives what is told of its bytes on their way.
+    fn sending(&self, write: &Write) -> OnSent;
+
+    /// An object is written.
+    fn written(&self, key: &Key);
+
+    /// The run waits, because others were first or the store gave no clear answer.
+    fn waiting(&self, reason: &str);
+}
+
+/// How a publish goes about its work.
+pub struct Options {
+    /// Requests at once.
+    pub jobs: usize,
+    /// How long to go on when others are first.
+    pub contention_timeout: Duration,
+}
+
+/// What a publish has come to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The last plan; all of it is in the registry.
+    pub plan: Plan,
+    /// What this run wrote.
+    pub written: BTreeMap<Key, Effect>,
+}
+
+/// What a run did to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It was created.
+    Created,
+    /// It was replaced.
+    Changed,
+}
+
+/// What a publish that stopped had and had not written.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    target: String,
+    written: Vec<Key>,
+    pending: Vec<Key>,
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |keys: &[Key], stage: Stage| keys.iter().filter(|key| Stage::of(key) == stage).count();
+        if self.written.is_empty() {
+            write!(f, "Nothing was written to {}.", self.target)?;
+        } else {
+            writeln!(f, "Written to {}: {} objects.", self.target, self.written.len())?;
+            for key in &self.written {
+                writeln!(f, "  + {key}")?;
+            }
+            writeln!(f, "Not written, or not known to be: {} objects.", self.pending.len())?;
+            for key in &self.pending {
+                writeln!(f, "  - {key}")?;
+            }
+            let index = if count(&self.written, Stage::Index) > 0 {
+                "The index lists this run's version."
+            } else {
+                "The index was not changed by this run."
+            };
+            write!(f, "{index} What is listed is whole at every point.")?;
+        }
+        write!(f, " Running the same command again is safe, and completes what is missing.")
+    }
+}
+
+impl Unfinished {
+    /// The keys that were written.
+    #[must_use]
+    pub fn written(&self) -> &[Key] {
+        &self.written
+    }
+
+    /// The keys that were not written, or not known to be.
+    #[must_use]
+    pub fn pending(&self) -> &[Key] {
+        &self.pending
+    }
+}
+
+/// Observes as much as the plan depends on, and plans.
+///
+/// # Errors
+/// The store cannot be read, or the plan is refused.
+pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, jobs: usize) -> Result<Plan> {
+    let mut seen = Observation::new();
+    loop {
+        let missing = match plan::next(wanted, &seen, memory)? {
+            Step::Ready(plan) => return Ok(*plan),
+            Step::Look(missing) => missing,
+        };
+        tracing::debug!("looking at {} objects", missing.len());
+        let mut looks = stream::iter(missing.into_iter().map(|(key, look)| async move {
+            let found = look_at(store, &key, look).await;
+            (key, found)
+        }))
+        .buffer_unordered(jobs);
+        while let Some((key, found)) = looks.next().await {
+            let found = found?;
+            tracing::debug!(%key, found = %describe(&found), "seen");
+            seen.insert(key, found);
+        }
+    }
+}
+
+async fn look_at(store: &dyn Store, key: &Key, look: Look) -> Result<Seen, StoreError> {
+    Ok(match look {
+        Look::Read => store.get(key).await?.map_or(Seen::Absent, Seen::Document),
+        Look::Summary => store.summary(key).await?.map_or(Seen::Absent, Seen::Summary),
+    })
+}
+
+fn describe(seen: &Seen) -> String {
+    match seen {
+        Seen::Absent => "absent".to_owned(),
+        Seen::Document(document) => {
+            format!("{} bytes, revision {}", document.bytes.len(), document.revision.0)
+        }
+        Seen::Summary(summary) => format!("{} bytes, SHA-256 {}", summary.len, summary.digest),
+    }
+}
+
+/// Publishes: makes the store hold what is wanted.
+///
+/// # Errors
+/// The plan is refused, the store cannot be read or written, or others were first until the budget was used up. Once
+/// something was planned, the error is an [`Error::Unfinished`] that says what was and what was not written.
+pub async fn publish(
+    store: &dyn Store,
+    wanted: &Wanted,
+    options: &Options,
+    budget: Budget,
+    observer: &dyn Observer,
+) -> Result<Outcome> {
+    let mut run = Run {
+        store,
+        wanted,
+        jobs: options.jobs,
+        budget,
+        observer,
+        memory: Memory::default(),
+        written: BTreeMap::new(),
+        pending: BTreeSet::new(),
+        proven: store.conditions() == Conditions::Built,
+    };
+    match run.until_nothing_is_left().await {
+        Ok(plan) => Ok(Outcome { plan, written: run.written }),
+        Err(cause) if run.pending.is_empty() && run.written.is_empty() => Err(cause),
+        Err(cause) => {
+            let state = Unfinished {
+                target: store.describe(),
+                written: run.written.into_keys().collect(),
+                pending: run.pending.into_iter().collect(),
+            };
+            Err(Error::Unfinished { cause: Box::new(cause), state })
+        }
+    }
+}
+
+/// Why a round did not end as planned, and the next one must see what there is.
+enum Interruption {
+    /// Somebody else was first.
+    Conflict(String),
+    /// The store gave no clear answer.
+    Unclear(StoreError),
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(what) => f.write_str(what),
+            Self::Unclear(error) => write!(f, "{}: {}", error.doing, error.answer),
+        }
+    }
+}
+
+/// What one write has come to.
+enum Written {
+    Done,
+    Again(Interruption),
+    Failed(Error),
+}
+
+struct Run<'a> {
+    store: &'a dyn Store,
+    wanted: &'a Wanted,
+    jobs: usize,
+    budget: Budget,
+    observer: &'a dyn Observer,
+    memory: Memory,
+    written: BTreeMap<Key, Effect>,
+    pending: BTreeSet<Key>,
+    proven: bool,
+}
+
+impl Run<'_> {
+    async fn until_nothing_is_left(&mut self) -> Result<Plan> {
+        let mut round = 0_u32;
+        loop {
+            let plan = observe(self.store, self.wanted, &mut self.memory, self.jobs).await?;
+            self.pending = plan
+                .writes()
+                .iter()
+                .filter(|write| write.action != Action::Keep)
+                .map(|w| w.key.clone())
+                .collect();
+            tracing::debug!(round, totals = %plan.totals(), "planned");
+            if round == 0 {
+                self.observer.planned(&plan);
+            }
+            if plan.is_empty() {
+                return Ok(plan);
+            }
+            match self.apply(&plan).await? {
+                // A second clean round that still was not the last means that somebody else is writing too.
+                None if round > 0 => {
+                    self.wait(Interruption::Conflict("the registry goes on changing".to_owned())).await?;
+                }
+                None => {}
+                Some(interruption) => self.wait(interruption).await?,
+            }
+            round += 1;
+        }
+    }
+
+    /// Writes stage by stage; stops after a stage that did not end as planned.
+    async fn apply(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
+        if !self.proven
+            && let Some(interruption) = self.prove(plan).await?
+        {
+            return Ok(Some(interruption));
+        }
+        for stage in Stage::ALL {
+            let writes: Vec<&Write> =
+                plan.pending(stage).filter(|write| self.pending.contains(&write.key)).collect();
+            if let Some(interruption) = self.write_all(&writes).await? {
+                return Ok(Some(interruption));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the store prove that it honours conditions, with an object that is there; where there is none yet, with this
+    /// run's SHA256SUMS, which nothing points to.
+    async fn prove(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
+        let of_kind = |wanted: &Key| plan.writes().iter().find(|write| write.key == *wanted);
+        let there = |write: &&Write| write.action == Action::Keep;
+        let sums = of_kind(&plan.signed().sums);
+        let probe = sums.filter(there).or_else(|| of_kind(&Key::Discovery).filter(there)).or(sums);
+        let Some(probe) = probe else { return Ok(None) };
+        if probe.action != Action::Keep
+            && let Some(interruption) = self.write_all(&[probe]).await?
+        {
+            return Ok(Some(interruption));
+        }
+        match capability::prove(self.store, &probe.key, &probe.body).await? {
+            Proof::Honoured => {
+                self.proven = true;
+                Ok(None)
+            }
+            Proof::Unclear(answer) => Ok(Some(Interruption::Unclear(StoreError {
+                doing: format!("cannot prove conditional writes on {}", self.store.describe()),
+                answer,
+                status: None,
+                remedy: None,
+            }))),
+        }
+    }
+
+    /// Writes objects at the same time. All are brought to an end, so that what was written is known.
+    async fn write_all(&mut self, writes: &[&Write]) -> Result<Option<Interruption>> {
+        let (store, observer) = (self.store, self.observer);
+        let mut results =
+            stream::iter(writes.iter().map(|write| async move {
+                (*write, write_one(store, write, observer.sending(write)).await)
+            }))
+            .buffer_unordered(self.jobs);
+        let mut outcome = Ok(None);
+        while let Some((write, result)) = results.next().await {
+            match result {
+                Written::Done => {
+                    tracing::debug!(key = %write.key, "written");
+                    observer.written(&write.key);
+                    let effect =
+                        if write.action == Action::Create { Effect::Created } else { Effect::Changed };
+                    self.written.entry(write.key.clone()).or_insert(effect);
+                    self.pending.remove(&write.key);
+                    match &write.key {
+                        Key::Download(_, _, platform) if self.wanted_here(platform) => {
+                            self.memory.held.insert(platform.clone());
+                        }
+                        key if Stage::of(key) == Stage::Store => {
+                            self.memory.stored.insert(key.clone());
+                        }
+                        _ => {}
+                    }
+                }
+                Written::Again(interruption) => {
+                    tracing::debug!(key = %write.key, %interruption, "not written");
+                    if outcome.is_ok() {
+                        outcome = Ok(Some(interruption));
+                    }
+                }
+                Written::Failed(error) => {
+                    if outcome.is_ok() {
+                        outcome = Err(error);
+                    } else {
+                        tracing::debug!("also failed: {error}");
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn wanted_here(&self, platform: &crate::provider::Platform) -> bool {
+        self.wanted.packages.packages().iter().any(|package| package.platform == *platform)
+    }
+
+    async fn wait(&mut self, interruption: Interruption) -> Result<()> {
+        self.observer.waiting(&interruption.to_string());
+        let Err(spent) = self.budget.wait().await else { return Ok(()) };
+        Err(match interruption {
+            Interruption::Conflict(last) => Error::Contended { waited: spent.as_secs(), last },
+            // A store that asks for fewer requests is contended; one that fails otherwise is broken.
+            Interruption::Unclear(error) if matches!(error.status, Some(429 | 503)) => {
+                Error::Contended { waited: spent.as_secs(), last: error.to_string() }
+            }
+            Interruption::Unclear(error) => Error::Store(error),
+        })
+    }
+}
+
+/// Writes one object, once, and finds out what became of it.
+async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written {
+    let condition = match &write.action {
+        Action::Replace { revision, .. } => Condition::Unchanged(revision.clone()),
+        Action::Create | Action::Keep => Condition::Absent,
+    };
+    let answer = store.put(&write.key, &write.body, &condition, on_sent).await;
+    if Stage::of(&write.key) != Stage::Store {
+        // A document is observed again before anything is concluded: the next plan shows what is left to do.
+        return match answer {
+            Answer::Written => Written::Done,
+            Answer::ConditionFailed(answer) => Written::Again(Interruption::Conflict(format!(
+                "{} was changed by another publish ({answer})",
+                write.key
+            ))),
+            Answer::Unknown(error) => Written::Again(Interruption::Unclear(error)),
+            Answer::Failed(error) => Written::Failed(error.into()),
+        };
+    }
+    let now = if readback::needs_reading(&answer) {
+        match store.summary(&write.key).await {
+            Ok(now) => now,
+            Err(error) => return Written::Failed(error.into()),
+        }
+    } else {
+        None
+    };
+    match readback::judge_create(write.body.digest(), answer, now) {
+        Verdict::Created | Verdict::AlreadyThere => Written::Done,
+        Verdict::Contended(answer) => Written::Again(Interruption::Conflict(format!(
+            "another write of {} was under way ({answer})",
+            write.key
+        ))),
+        Verdict::TryAgain(error) => Written::Again(Interruption::Unclear(error)),
+        // Signatures are salted: another run's over the same SHA256SUMS is as good, if it verifies, which is looked at next.
+        Verdict::Different(_) if matches!(write.key, Key::Signature(..)) => {
+            Written::Again(Interruption::Conflict(format!("{} was written by another publish", write.key)))
+        }
+        Verdict::Different(found) => {
+            let refusal: Refusal = plan::foreign(&write.key, found, write.body.digest());
+            Written::Failed(refusal.into())
+        }
+        Verdict::Failed(error) => Written::Failed(error.into()),
+    }
+}

@@ -1,0 +1,134 @@
+//! How long, and how often, a run keeps trying when others are first.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// Time and chance, passed in so that tests decide them.
+#[async_trait]
+pub trait Pace: Send {
+    /// Time since some fixed moment; never goes back.
+    fn now(&self) -> Duration;
+
+    /// A number from 0 to 1.
+    fn chance(&mut self) -> f64;
+
+    /// Waits.
+    async fn sleep(&mut self, duration: Duration);
+}
+
+/// The machine's clock and random numbers.
+#[derive(Debug)]
+pub struct RealPace(std::time::Instant);
+
+impl Default for RealPace {
+    fn default() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+#[async_trait]
+impl Pace for RealPace {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn chance(&mut self) -> f64 {
+        fastrand::f64()
+    }
+
+    async fn sleep(&mut self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// One budget for a whole run, started by its first conflict and never again: jittered exponential backoff until the time
+/// is used up.
+pub struct Budget {
+    pace: Box<dyn Pace>,
+    limit: Duration,
+    started: Option<Duration>,
+    attempts: u32,
+}
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Budget {
+    /// A budget of `limit`.
+    #[must_use]
+    pub fn new(limit: Duration, pace: Box<dyn Pace>) -> Self {
+        Self { pace, limit, started: None, attempts: 0 }
+    }
+
+    /// Waits before the next attempt: a random part of a time that doubles with every attempt.
+    ///
+    /// # Errors
+    /// The time is used up; how long that was.
+    pub async fn wait(&mut self) -> Result<(), Duration> {
+        let now = self.pace.now();
+        let started = *self.started.get_or_insert(now);
+        let spent = now.saturating_sub(started);
+        if spent >= self.limit {
+            return Err(spent);
+        }
+        let full = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.attempts)).min(LONGEST_WAIT);
+        self.attempts += 1;
+        // At least half of it, so that attempts do become rarer; at most what is left, so that the last attempt is made at
+        // the end of the budget rather than after it.
+        let wait = full.mul_f64(0.5 + 0.5 * self.pace.chance()).min(self.limit.saturating_sub(spent));
+        self.pace.sleep(wait).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    struct Scripted {
+        now: Arc<Mutex<Duration>>,
+        waits: Arc<Mutex<Vec<Duration>>>,
+        chance: f64,
+    }
+
+    #[async_trait]
+    impl Pace for Scripted {
+        fn now(&self) -> Duration {
+            *self.now.lock().unwrap()
+        }
+        fn chance(&mut self) -> f64 {
+            self.chance
+        }
+        async fn sleep(&mut self, duration: Duration) {
+            *self.now.lock().unwrap() += duration;
+            self.waits.lock().unwrap().push(duration);
+        }
+    }
+
+    async fn exhaust(limit: Duration, chance: f64) -> (Vec<Duration>, Duration) {
+        let now = Arc::new(Mutex::new(Duration::from_secs(1000)));
+        let waits = Arc::default();
+        let mut budget = Budget::new(limit, Box::new(Scripted { now, waits: Arc::clone(&waits), chance }));
+        loop {
+            if let Err(spent) = budget.wait().await {
+                let waits = waits.lock().unwrap().clone();
+                return (waits, spent);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn waits_double_and_the_sum_is_the_budget() {
+        for chance in [0.0, 0.3, 1.0] {
+            let (waits, spent) = exhaust(Duration::from_mins(1), chance).await;
+            assert_eq!(spent, Duration::from_mins(1));
+            assert_eq!(waits.iter().sum::<Duration>(), spent);
+            assert_eq!(waits[0], FIRST_WAIT.mul_f64(0.5 + 0.5 * chance));
+            assert!(waits.iter().all(|wait| *wait <= LONGEST_WAIT));
+            assert!(waits[1] == waits[0] * 2 && waits[2] == waits[0] * 4, "{waits:?}");
+        }
+        assert!(exhaust(Duration::ZERO, 1.0).await.0.is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! Proof that a store honours conditional writes, before it is trusted with an index.
+//!
+//! Some S3-compatible servers ignore `If-None-Match` and `If-Match` without a word; on these, two publishers lose each
+//! other's versions. The proof is two writes of the very bytes that are there, which must both be refused: a create of
+//! what exists, and a replace with a revision that nothing has. On a store that ignores them they change nothing.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Refusal, Result};
+use crate::package::Sealed;
+use crate::registry::Key;
+use crate::store::{Answer, Condition, Revision, Store};
+
+/// A revision that no object has.
+const NO_REVISION: &str = "\"00000000000000000000000000000000\"";
+
+/// What the proof came to.
+pub enum Proof {
+    /// Conditions are honoured.
+    Honoured,
+    /// The store gave no clear answer; it may be asked again.
+    Unclear(String),
+}
+
+/// Proves it with `key`, which holds exactly `body`.
+///
+/// # Errors
+/// The store does not honour conditions, or refuses the writes.
+pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof> {
+    let nothing: crate::store::OnSent = Arc::new(|_| {});
+    let wrong = Condition::Unchanged(Revision(NO_REVISION.to_owned()));
+    let (create, replace) = tokio::join!(
+        store.put(key, body, &Condition::Absent, Arc::clone(&nothing)),
+        store.put(key, body, &wrong, nothing),
+    );
+    for (answer, tried) in [
+        (create, "a create (If-None-Match: *) of an object that exists"),
+        (replace, "a replace (If-Match) with a revision that no object has"),
+    ] {
+        let refuse = |found: String| {
+            Refusal::new(store.describe(), "the store does not honour conditional writes")
+                .found(format!("{tried} ({key}) was {found}"))
+                .expected("HTTP status 412")
+                .remedy(
+                    "use a store with conditional writes, such as Amazon S3; without them concurrent publishes lose each \
+                     other's versions. Nothing was indexed",
+                )
+        };
+        match answer {
+            Answer::ConditionFailed(_) => {}
+            Answer::Written => return Err(refuse("carried out".to_owned()).into()),
+            Answer::Failed(error) if error.status == Some(501) => {
+                return Err(refuse(format!("answered {}", error.answer)).into());
+            }
+            Answer::Failed(error) => return Err(Error::Store(error)),
+            Answer::Unknown(error) => return Ok(Proof::Unclear(error.to_string())),
+        }
+    }
+    Ok(Proof::Honoured)
+}

@@ -1,0 +1,359 @@
+//! Every object of a registry: its key, its URL, its content type, its cache rule and how it may be written.
+//!
+//! No other place of the program formats or takes apart a key.
+//!
+//! ```text
+//! .well-known/terraform.json
+//! registry/NS/TYPE/versions
+//! registry/NS/TYPE/VERSION/download/OS/ARCH
+//! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_OS_ARCH.zip
+//! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS
+//! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS.KEYID.sig
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Url;
+
+use crate::digest::ShortDigest;
+use crate::provider::{InvalidName, Platform, Provider, Version};
+
+/// An object of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Where the host's registry is (remote service discovery).
+    Discovery,
+    /// The index of a provider's versions.
+    Versions(Provider),
+    /// The download document of a platform.
+    Download(Provider, Version, Platform),
+    /// A platform's zip; the digest is its own.
+    Zip(Provider, Version, Platform, ShortDigest),
+    /// A version's SHA256SUMS; the digest is its own.
+    Sums(Provider, Version, ShortDigest),
+    /// A signature of a SHA256SUMS; the digest is that of the SHA256SUMS, the text the signing key's id.
+    Signature(Provider, Version, ShortDigest, String),
+}
+
+/// How an object may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteRule {
+    /// Created once, never changed or deleted.
+    CreateOnly,
+    /// Created, or replaced where it is unchanged since it was read.
+    CompareAndSwap,
+}
+
+/// How long clients and CDNs may keep a document; the store's objects never change and have no such setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentMaxAge(pub u32);
+
+impl Default for DocumentMaxAge {
+    /// One minute: a release is visible soon, and a CDN still absorbs nearly all reads.
+    fn default() -> Self {
+        Self(60)
+    }
+}
+
+const JSON: &str = "application/json";
+
+impl Key {
+    /// The file name of a platform's zip, by which SHA256SUMS lists it.
+    #[must_use]
+    pub fn zip_file_name(provider: &Provider, version: &Version, platform: &Platform) -> String {
+        format!("{}_{platform}.zip", stem(provider, version))
+    }
+
+    /// The content type that clients get. Terraform demands exactly `application/json` for discovery.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        match self {
+            Self::Discovery | Self::Versions(_) | Self::Download(..) => JSON,
+            Self::Zip(..) => "application/zip",
+            Self::Sums(..) => "text/plain; charset=utf-8",
+            Self::Signature(..) => "application/pgp-signature",
+        }
+    }
+
+    /// The `Cache-Control` that clients and CDNs get.
+    #[must_use]
+    pub fn cache_control(&self, max_age: DocumentMaxAge) -> String {
+        match self {
+            Self::Discovery | Self::Versions(_) | Self::Download(..) => {
+                format!("public, max-age={}, must-revalidate", max_age.0)
+            }
+            Self::Zip(..) | Self::Sums(..) | Self::Signature(..) => {
+                "public, max-age=31536000, immutable".to_owned()
+            }
+        }
+    }
+
+    /// How the object may be written.
+    #[must_use]
+    pub fn write_rule(&self) -> WriteRule {
+        match self {
+            Self::Versions(_) | Self::Download(..) => WriteRule::CompareAndSwap,
+            Self::Discovery | Self::Zip(..) | Self::Sums(..) | Self::Signature(..) => WriteRule::CreateOnly,
+        }
+    }
+}
+
+/// `terraform-provider-TYPE_VERSION`, with which all names in `store/` begin.
+fn stem(provider: &Provider, version: &Version) -> String {
+    format!("terraform-provider-{}_{version}", provider.provider_type)
+}
+
+impl fmt::Display for Key {
+    /// The key, without the target's prefix and without a leading slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discovery => f.write_str(".well-known/terraform.json"),
+            Self::Versions(provider) => write!(f, "registry/{provider}/versions"),
+            Self::Download(provider, version, platform) => {
+                write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
+            }
+            Self::Zip(provider, version, platform, digest) => {
+                let name = Self::zip_file_name(provider, version, platform);
+                write!(f, "store/{provider}/{version}/{digest}/{name}")
+            }
+            Self::Sums(provider, version, digest) => {
+                write!(f, "store/{provider}/{version}/{digest}/{}_SHA256SUMS", stem(provider, version))
+            }
+            Self::Signature(provider, version, digest, key_id) => {
+                let stem = stem(provider, version);
+                write!(f, "store/{provider}/{version}/{digest}/{stem}_SHA256SUMS.{key_id}.sig")
+            }
+        }
+    }
+}
+
+/// The text is no key of a registry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an object of a registry")]
+pub struct NotAKey;
+
+impl From<InvalidName> for NotAKey {
+    fn from(_: InvalidName) -> Self {
+        Self
+    }
+}
+
+impl FromStr for Key {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let provider = |namespace: &str, provider_type: &str| -> Result<Provider, NotAKey> {
+            Ok(Provider { namespace: namespace.parse()?, provider_type: provider_type.parse()? })
+        };
+        let key = match parts.as_slice() {
+            [".well-known", "terraform.json"] => Self::Discovery,
+            ["registry", ns, ty, "versions"] => Self::Versions(provider(ns, ty)?),
+            ["registry", ns, ty, version, "download", os, arch] => {
+                Self::Download(provider(ns, ty)?, version.parse()?, Platform::new(os, arch)?)
+            }
+            ["store", ns, ty, version, digest, name] => {
+                let (provider, version): (_, Version) = (provider(ns, ty)?, version.parse()?);
+                let digest = digest.parse().map_err(|_| NotAKey)?;
+                let rest =
+                    name.strip_prefix(&stem(&provider, &version)).and_then(|rest| rest.strip_prefix('_'));
+                let rest = rest.ok_or(NotAKey)?;
+                match rest.strip_prefix("SHA256SUMS") {
+                    Some("") => Self::Sums(provider, version, digest),
+                    Some(signature) => {
+                        let key_id = signature.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
+                        let key_id =
+                            key_id.filter(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+                        Self::Signature(provider, version, digest, key_id.ok_or(NotAKey)?.to_owned())
+                    }
+                    None => {
+                        let platform = rest.strip_suffix(".zip").ok_or(NotAKey)?;
+                        Self::Zip(provider, version, platform.parse()?, digest)
+                    }
+                }
+            }
+            _ => return Err(NotAKey),
+        };
+        Ok(key)
+    }
+}
+
+/// How the documents point to objects.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Links {
+    /// `/store/…`: one tree works on every host, and a dry run's tree can be served as it is. Clients resolve such a link
+    /// against the document's final URL.
+    #[default]
+    RootRelative,
+    /// `https://HOST/PREFIX/store/…`.
+    Absolute(BaseUrl),
+}
+
+/// The absolute URL under which a registry's keys are served; ends in a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl FromStr for BaseUrl {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid =
+            |rule: &str| InvalidName { what: "base URL", found: text.to_owned(), rule: rule.to_owned() };
+        let url = Url::parse(text).map_err(|_| invalid("expected https://HOST/ or https://HOST/PREFIX/"))?;
+        if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+            return Err(invalid("expected https://HOST/ or https://HOST/PREFIX/"));
+        }
+        if url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
+            return Err(invalid("it may have no user, password, query or fragment"));
+        }
+        let mut base = url.to_string();
+        if !base.ends_with('/') {
+            base.push('/');
+        }
+        Ok(Self(base))
+    }
+}
+
+impl Links {
+    fn base(&self) -> &str {
+        match self {
+            Self::RootRelative => "/",
+            Self::Absolute(base) => &base.0,
+        }
+    }
+
+    /// The link to an object.
+    #[must_use]
+    pub fn to(&self, key: &Key) -> String {
+        format!("{}{key}", self.base())
+    }
+
+    /// The address of the provider registry service. Its trailing slash is required: clients add none.
+    #[must_use]
+    pub fn service(&self) -> String {
+        format!("{}registry/", self.base())
+    }
+
+    /// The object that a link points to, whatever the host and the prefix; `None` when it has no key of ours.
+    #[must_use]
+    pub fn target(link: &str) -> Option<Key> {
+        let end = link.find(['?', '#']).unwrap_or(link.len());
+        link[..end].match_indices('/').find_map(|(at, _)| link[at + 1..end].parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use WriteRule::{CompareAndSwap, CreateOnly};
+
+    fn keys() -> Vec<Key> {
+        let provider =
+            Provider { namespace: "acme".parse().unwrap(), provider_type: "my-x".parse().unwrap() };
+        let version: Version = "1.2.3-rc.1".parse().unwrap();
+        let platform: Platform = "linux_amd64".parse().unwrap();
+        let digest = Digest::of(b"abc").short();
+        vec![
+            Key::Discovery,
+            Key::Versions(provider.clone()),
+            Key::Download(provider.clone(), version.clone(), platform.clone()),
+            Key::Zip(provider.clone(), version.clone(), platform, digest),
+            Key::Sums(provider.clone(), version.clone(), digest),
+            Key::Signature(provider, version, digest, "0123456789ABCDEF".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn keys_are_those_of_the_design() {
+        let written: Vec<String> = keys().iter().map(ToString::to_string).collect();
+        let store = "store/acme/my-x/1.2.3-rc.1/ba7816bf8f01cfea/terraform-provider-my-x_1.2.3-rc.1";
+        assert_eq!(
+            written,
+            [
+                ".well-known/terraform.json".to_owned(),
+                "registry/acme/my-x/versions".to_owned(),
+                "registry/acme/my-x/1.2.3-rc.1/download/linux/amd64".to_owned(),
+                format!("{store}_linux_amd64.zip"),
+                format!("{store}_SHA256SUMS"),
+                format!("{store}_SHA256SUMS.0123456789ABCDEF.sig"),
+            ]
+        );
+        for (key, text) in keys().into_iter().zip(written) {
+            assert_eq!(text.parse(), Ok(key));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_keys() {
+        for text in [
+            "",
+            "/registry/acme/x/versions",
+            "registry/acme/x/versions/",
+            "registry/../x/versions",
+            "registry/acme/x/v1.0.0/download/linux/amd64",
+            "store/acme/x/1.0.0/ba7816bf8f01cfea/terraform-provider-y_1.0.0_linux_amd64.zip",
+            "store/acme/x/1.0.0/BA7816BF8F01CFEA/terraform-provider-x_1.0.0_linux_amd64.zip",
+            "store/acme/x/1.0.0/ba7816bf8f01cfea/terraform-provider-x_1.0.0_SHA256SUMS.sig",
+        ] {
+            assert_eq!(text.parse::<Key>(), Err(NotAKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_keys_and_back() {
+        let absolute = |text: &str| Links::Absolute(text.parse().unwrap());
+        for (links, start) in [
+            (Links::RootRelative, "/"),
+            (absolute("https://example.com"), "https://example.com/"),
+            (absolute("https://example.com/store/registry"), "https://example.com/store/registry/"),
+        ] {
+            for key in keys().into_iter().skip(1) {
+                let link = links.to(&key);
+                assert_eq!(link, format!("{start}{key}"));
+                assert_eq!(Links::target(&link), Some(key));
+            }
+            assert_eq!(links.service(), format!("{start}registry/"));
+        }
+        assert_eq!(Links::target("https://elsewhere.example/x.zip"), None);
+    }
+
+    #[test]
+    fn base_urls_are_checked() {
+        for bad in [
+            "",
+            "example.com",
+            "/x/",
+            "ftp://h/",
+            "https://",
+            "https://h/?q",
+            "https://h/#f",
+            "https://u:p@h/",
+        ] {
+            assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rules_and_types() {
+        let types: Vec<_> = keys().iter().map(|key| (key.content_type(), key.write_rule())).collect();
+        assert_eq!(
+            types,
+            [
+                ("application/json", CreateOnly),
+                ("application/json", CompareAndSwap),
+                ("application/json", CompareAndSwap),
+                ("application/zip", CreateOnly),
+                ("text/plain; charset=utf-8", CreateOnly),
+                ("application/pgp-signature", CreateOnly),
+            ]
+        );
+        assert_eq!(keys()[1].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");
+        assert_eq!(keys()[3].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
+    }
+}

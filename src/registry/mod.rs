@@ -1,0 +1,11 @@
+//! The registry's objects and documents: what there is, what it is called, and how it merges. Pure; no input or output.
+
+pub mod discovery;
+pub mod download;
+pub mod json;
+pub mod layout;
+pub mod versions;
+
+pub use download::DownloadDocument;
+pub use layout::{DocumentMaxAge, Key, Links, WriteRule};
+pub use versions::VersionsDocument;

@@ -1,0 +1,244 @@
+//! Which file of a release tarball goes where in the zip, and which tarballs hold what clients would trip over.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::Refusal;
+use crate::provider::Version;
+use crate::release::manifest;
+use crate::release::name::TarballName;
+
+/// Where a file of the tarball goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It is the provider's executable; its name in the zip, at the root.
+    Executable(String),
+    /// It goes along under this name.
+    Beside(String),
+    /// It is read for what it says, and not packed: a client would take it for the executable.
+    LeftOut,
+}
+
+/// The rules for one tarball, fed with its files in order.
+pub struct Contents {
+    tarball: PathBuf,
+    name: TarballName,
+    /// `terraform-provider-TYPE`.
+    stem: String,
+    /// Every path and folder seen, in lower case (file systems of macOS and Windows ignore case), with its spelling.
+    seen: BTreeMap<String, Seen>,
+    executable: Option<String>,
+}
+
+struct Seen {
+    path: String,
+    is_folder: bool,
+}
+
+impl Contents {
+    /// Rules for `tarball`, whose name says `name`.
+    #[must_use]
+    pub fn new(tarball: &Path, name: &TarballName) -> Self {
+        Self {
+            tarball: tarball.to_owned(),
+            name: name.clone(),
+            stem: format!("terraform-provider-{}", name.provider_type),
+            seen: BTreeMap::new(),
+            executable: None,
+        }
+    }
+
+    /// The executable's name in the zip: `terraform-provider-TYPE_vVERSION`, and `.exe` on windows.
+    #[must_use]
+    pub fn executable_name(&self) -> String {
+        format!("{}_v{}{}", self.stem, self.name.version, self.name.platform.executable_suffix())
+    }
+
+    /// Says where the next file, at `path` in the tarball, goes.
+    ///
+    /// # Errors
+    /// The path was there before, or clashes with another one; a second executable; a file at the root that clients
+    /// would take for the executable.
+    pub fn place(&mut self, path: &str) -> Result<Place, Refusal> {
+        self.remember(path)?;
+        let mut parts = path.split('/');
+        let (base, depth) = (parts.next_back().unwrap_or_default(), parts.count());
+        if depth == 0 && manifest::is_release_manifest(base, &self.name.provider_type, &self.name.version) {
+            return Ok(Place::LeftOut);
+        }
+        if depth <= 1 && self.is_executable(base) {
+            return self.place_executable(path, base);
+        }
+        // Terraform takes the first root-level file, in byte order, that is named so (`findProviderExecutable…`).
+        let followed_by = base.strip_prefix(self.stem.as_str()).and_then(|rest| rest.chars().next());
+        if depth == 0 && matches!(followed_by, Some('.' | '_')) {
+            return Err(self
+                .refuse("a file that clients would take for the provider's executable")
+                .found(format!("{path:?}"))
+                .expected(format!("{:?} as the only root-level name that begins so", self.executable_name()))
+                .remedy("rename the file, move it into a folder, or leave it out"));
+        }
+        Ok(Place::Beside(path.to_owned()))
+    }
+
+    /// Checks that the tarball, now read to its end, held an executable.
+    ///
+    /// # Errors
+    /// It held none.
+    pub fn finish(&self) -> Result<(), Refusal> {
+        if self.executable.is_some() {
+            return Ok(());
+        }
+        let files: Vec<_> = self
+            .seen
+            .values()
+            .filter(|seen| !seen.is_folder)
+            .map(|seen| seen.path.as_str())
+            .take(10)
+            .collect();
+        Err(self
+            .refuse("no provider executable in the archive")
+            .found(if files.is_empty() { "an empty archive".to_owned() } else { files.join(", ") })
+            .expected(format!("{0} or {0}_…, at the root or in one folder", self.stem))
+            .remedy(
+                "check that the tarball was made from the right build, and that its name has the right type",
+            ))
+    }
+
+    /// `terraform-provider-TYPE` or `terraform-provider-TYPE_…`, with `.exe` allowed on windows.
+    fn is_executable(&self, base: &str) -> bool {
+        let suffix = self.name.platform.executable_suffix();
+        let base = base.strip_suffix(suffix).unwrap_or(base);
+        base.strip_prefix(self.stem.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    }
+
+    fn place_executable(&mut self, path: &str, base: &str) -> Result<Place, Refusal> {
+        if let Some(first) = &self.executable {
+            return Err(self
+                .refuse("more than one provider executable in the archive")
+                .found(format!("{first:?} and {path:?}"))
+                .expected("exactly one")
+                .remedy("leave out the one that does not belong to this release"));
+        }
+        if let Some(other) = self.other_version(base) {
+            return Err(self
+                .refuse("the executable is of another version than the tarball")
+                .found(format!("{path:?}, version {other}"))
+                .expected(format!("version {}, as the tarball's name says", self.name.version))
+                .remedy("check that the tarball was made from the right build"));
+        }
+        self.executable = Some(path.to_owned());
+        Ok(Place::Executable(self.executable_name()))
+    }
+
+    /// The version in the executable's own name, where it has one and it is not the tarball's.
+    fn other_version(&self, base: &str) -> Option<Version> {
+        let rest = base.strip_prefix(self.stem.as_str())?.strip_prefix("_v")?;
+        let rest = rest.strip_suffix(self.name.platform.executable_suffix()).unwrap_or(rest);
+        let text = rest.split('_').next()?;
+        text.parse().ok().filter(|version| *version != self.name.version)
+    }
+
+    fn remember(&mut self, path: &str) -> Result<(), Refusal> {
+        for (at, _) in path.match_indices('/') {
+            let folder = &path[..at];
+            let seen = self
+                .seen
+                .entry(folder.to_lowercase())
+                .or_insert_with(|| Seen { path: folder.to_owned(), is_folder: true });
+            if !seen.is_folder {
+                let clash = format!("the file {:?} and the folder of {path:?}", seen.path);
+                return Err(self.refuse_clash(&clash));
+            }
+        }
+        let fresh = Seen { path: path.to_owned(), is_folder: false };
+        match self.seen.insert(path.to_lowercase(), fresh) {
+            None => Ok(()),
+            Some(earlier) => Err(self.refuse_clash(&format!("{:?} and {path:?}", earlier.path))),
+        }
+    }
+
+    fn refuse_clash(&self, found: &str) -> Refusal {
+        self.refuse("two entries of the archive have one name")
+            .found(found)
+            .expected("each path once, also where upper and lower case are the same")
+            .remedy("leave one of them out")
+    }
+
+    fn refuse(&self, problem: &str) -> Refusal {
+        Refusal::new(self.tarball.display(), problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(tarball: &str) -> Contents {
+        let path = Path::new(tarball);
+        Contents::new(path, &TarballName::parse(path).unwrap())
+    }
+
+    fn linux() -> Contents {
+        contents("terraform-provider-x_1.0.0_linux_amd64.tar.gz")
+    }
+
+    #[test]
+    fn the_executable_goes_to_the_root_under_its_canonical_name() {
+        for path in [
+            "terraform-provider-x",
+            "terraform-provider-x_v1.0.0",
+            "terraform-provider-x_v1.0.0_x5",
+            "f/terraform-provider-x",
+        ] {
+            let mut contents = linux();
+            assert_eq!(
+                contents.place(path),
+                Ok(Place::Executable("terraform-provider-x_v1.0.0".into())),
+                "{path}"
+            );
+            contents.finish().unwrap();
+        }
+        for path in ["terraform-provider-x", "terraform-provider-x.exe", "f/terraform-provider-x_v1.0.0.exe"]
+        {
+            let mut contents = contents("terraform-provider-x_1.0.0_windows_amd64.tar.gz");
+            let expected = Ok(Place::Executable("terraform-provider-x_v1.0.0.exe".into()));
+            assert_eq!(contents.place(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_files_keep_their_place() {
+        let mut contents = linux();
+        for path in [
+            "LICENSE",
+            "f/README.md",
+            "f/terraform-provider-x.md",
+            "a/b/terraform-provider-x",
+            "terraform-provider-xy",
+            "terraform-registry-manifest.json",
+        ] {
+            assert_eq!(contents.place(path), Ok(Place::Beside(path.to_owned())), "{path}");
+        }
+        assert_eq!(contents.place("terraform-provider-x_1.0.0_manifest.json"), Ok(Place::LeftOut));
+        assert!(contents.finish().unwrap_err().problem.contains("no provider executable"));
+    }
+
+    #[test]
+    fn what_clients_would_trip_over_is_refused() {
+        for (paths, text) in [
+            (&["terraform-provider-x", "f/terraform-provider-x_v1.0.0"][..], "more than one"),
+            (&["terraform-provider-x.md"], "would take for"),
+            (&["terraform-provider-x.exe"], "would take for"),
+            (&["terraform-provider-x_v2.0.0"], "another version"),
+            (&["a", "a"], "one name"),
+            (&["README", "readme"], "one name"),
+            (&["a", "a/b"], "one name"),
+            (&["a/b", "A"], "one name"),
+        ] {
+            let mut contents = linux();
+            let refusal = paths.iter().find_map(|path| contents.place(path).err()).unwrap();
+            assert!(refusal.problem.contains(text), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The release: tarballs whose names belong together, and the rules for what is in them.
+
+pub mod contents;
+pub mod executable;
+pub mod manifest;
+pub mod name;
+pub mod sidecar;
+pub mod tarball;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Refusal, Result};
+use crate::provider::{Platform, Protocols, ProviderType, Version};
+use executable::Expectation;
+use name::TarballName;
+use sidecar::Sidecar;
+
+/// What the user says the release must be.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// The one version that the tarballs must have.
+    pub version: Option<Version>,
+    /// The platforms that must be there, and no others; empty when not said.
+    pub platforms: BTreeSet<Platform>,
+}
+
+/// One release tarball: its name is valid, its platform known, its sidecar read; its contents are not looked at yet.
+pub struct Tarball {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its name says.
+    pub name: TarballName,
+    /// What its executable must be.
+    pub expectation: Expectation,
+    /// Its checksum, where a sidecar gives it.
+    pub sidecar: Option<Sidecar>,
+}
+
+/// The tarballs of one version of one provider, one a platform, in the order of their platforms.
+pub struct Release {
+    /// The provider's type.
+    pub provider_type: ProviderType,
+    /// The version.
+    pub version: Version,
+    /// At least one tarball.
+    pub tarballs: Vec<Tarball>,
+    /// Protocols declared by manifests beside the tarballs, by the manifest's path.
+    pub manifests: BTreeMap<String, Protocols>,
+}
+
+impl Release {
+    /// Takes the tarballs at `paths` for one release.
+    ///
+    /// # Errors
+    /// No tarball, a name that follows no grammar, two providers or versions or two tarballs for one platform, an unknown
+    /// platform, a bad sidecar or manifest, or not what `expected` says.
+    pub fn open(paths: &[PathBuf], expected: &Expected) -> Result<Self> {
+        let mut tarballs = Vec::new();
+        for path in paths {
+            let name = TarballName::parse(path)?;
+            let expectation = Expectation::of(&name.platform).map_err(|found| {
+                Refusal::new(path.display(), "the platform is not known")
+                    .found(found)
+                    .expected(
+                        "an operating system and an architecture in Go's words, such as linux and arm64",
+                    )
+                    .remedy("rename the tarball in the release build")
+            })?;
+            tarballs.push(Tarball { path: path.clone(), name, expectation, sidecar: None });
+        }
+        tarballs.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
+        let Some(first) = tarballs.first() else {
+            return Err(Refusal::new("TARBALL", "no release tarball was given")
+                .found("nothing")
+                .expected("at least one terraform-provider-….tar.gz")
+                .remedy("check the path; a pattern that matches no file gives nothing")
+                .into());
+        };
+        let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
+        check_together(&tarballs)?;
+        check_expected(&tarballs, expected)?;
+        let manifests = manifests_beside(&tarballs)?;
+        for tarball in &mut tarballs {
+            tarball.sidecar = Sidecar::beside(&tarball.path)?;
+        }
+        Ok(Self { provider_type, version, tarballs, manifests })
+    }
+}
+
+/// One provider, one version, and one tarball a platform.
+fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
+    for pair in tarballs.windows(2) {
+        let [a, b] = pair else { continue };
+        let two = |what: &str, of_a: String, of_b: String| {
+            Refusal::new(b.path.display(), format!("two {what} in one run"))
+                .found(format!("{of_b}, and {of_a} in {}", a.path.display()))
+                .expected("the tarballs of one version of one provider, one for each platform")
+                .remedy("publish them by separate runs, or give only the tarballs that belong together")
+        };
+        if a.name.provider_type != b.name.provider_type {
+            return Err(two("providers", a.name.provider_type.to_string(), b.name.provider_type.to_string()));
+        }
+        if a.name.version != b.name.version {
+            return Err(two("versions", a.name.version.to_string(), b.name.version.to_string()));
+        }
+        if a.name.platform == b.name.platform {
+            let platform = a.name.platform.to_string();
+            return Err(two("tarballs for one platform", platform.clone(), platform));
+        }
+    }
+    Ok(())
+}
+
+fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refusal> {
+    for tarball in tarballs {
+        if let Some(version) = expected.version.as_ref().filter(|version| **version != tarball.name.version) {
+            return Err(Refusal::new(
+                tarball.path.display(),
+                "the tarball is of another version than expected",
+            )
+            .found(format!("version {}", tarball.name.version))
+            .expected(format!("version {version} (--expect-version)"))
+            .remedy("give the tarballs of the tag that is being released"));
+        }
+    }
+    if expected.platforms.is_empty() {
+        return Ok(());
+    }
+    let found: BTreeSet<Platform> = tarballs.iter().map(|tarball| tarball.name.platform.clone()).collect();
+    if found == expected.platforms {
+        return Ok(());
+    }
+    let list = |set: &BTreeSet<Platform>| set.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut problem = Vec::new();
+    for (what, set) in [
+        ("missing", expected.platforms.difference(&found).cloned().collect::<BTreeSet<_>>()),
+        ("not expected", found.difference(&expected.platforms).cloned().collect()),
+    ] {
+        if !set.is_empty() {
+            problem.push(format!("{what}: {}", list(&set)));
+        }
+    }
+    Err(Refusal::new("the release", format!("not the platforms expected ({})", problem.join("; ")))
+        .found(list(&found))
+        .expected(format!("{} (--expect-platform)", list(&expected.platforms)))
+        .remedy("wait for all builds of the release, or correct --expect-platform"))
+}
+
+/// Manifests in the folders of the tarballs, each folder looked at once.
+fn manifests_beside(tarballs: &[Tarball]) -> Result<BTreeMap<String, Protocols>> {
+    let mut manifests = BTreeMap::new();
+    let folders: BTreeSet<&Path> =
+        tarballs.iter().map(|tarball| tarball.path.parent().unwrap_or(Path::new(""))).collect();
+    let Some(TarballName { provider_type, version, .. }) = tarballs.first().map(|tarball| &tarball.name)
+    else {
+        return Ok(manifests);
+    };
+    for folder in folders {
+        for name in [manifest::PLAIN_NAME.to_owned(), manifest::release_name(provider_type, version)] {
+            let path = folder.join(name);
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("cannot read", &path, error)),
+            };
+            let subject = path.display().to_string();
+            let protocols = manifest::parse(&subject, &bytes)?;
+            manifests.insert(subject, protocols);
+        }
+    }
+    Ok(manifests)
+}

@@ -1,0 +1,117 @@
+//! Progress bars on a terminal, for repacking and for uploads.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Reporter;
+use crate::package::PackageSet;
+use crate::release::Release;
+
+/// All bars of a command; none is drawn where standard error is no terminal.
+pub(super) struct Bars {
+    all: MultiProgress,
+    drawn: bool,
+    sending: ProgressBar,
+}
+
+const STYLE: &str =
+    "{prefix:>10} {bar:30} {binary_bytes:>11}/{binary_total_bytes:11} {binary_bytes_per_sec:>12} {wide_msg}";
+
+fn style() -> ProgressStyle {
+    // The template is a constant; if it were wrong the default style would do.
+    ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Bars {
+    pub(super) fn new(drawn: bool) -> Self {
+        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { all: MultiProgress::with_draw_target(target), drawn, sending: ProgressBar::hidden() }
+    }
+
+    pub(super) fn drawn(&self) -> bool {
+        self.drawn
+    }
+
+    /// Prints something without tearing the bars.
+    pub(super) fn around(&self, print: impl FnOnce()) {
+        self.all.suspend(print);
+    }
+
+    /// Removes all bars.
+    pub(super) fn clear(&self) {
+        self.sending.finish_and_clear();
+        // Only the terminal can fail here, and then nobody sees the bars anyway.
+        drop(self.all.clear());
+    }
+
+    pub(super) fn start_sending(&self, total: u64) {
+        if self.drawn && total > 0 {
+            self.sending.set_style(style());
+            self.sending.set_prefix("Uploading");
+            self.sending.set_length(total);
+            self.all.add(self.sending.clone());
+            self.sending.enable_steady_tick(Duration::from_millis(200));
+        }
+    }
+
+    pub(super) fn sending(&self) -> Sending {
+        Sending(self.sending.clone())
+    }
+}
+
+/// The upload of one object.
+pub(super) struct Sending(ProgressBar);
+
+impl Sending {
+    pub(super) fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+/// The progress of repacking: a bar a tarball.
+pub struct Repacking<'a> {
+    reporter: &'a Reporter,
+    bars: Vec<ProgressBar>,
+}
+
+impl<'a> Repacking<'a> {
+    pub(super) fn new(reporter: &'a Reporter, release: &Release) -> Self {
+        let bar = |path: &std::path::Path, name: String| {
+            let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            let bar = reporter.bars.all.add(ProgressBar::new(len));
+            bar.set_style(style());
+            bar.set_prefix("Repacking");
+            bar.set_message(name);
+            bar
+        };
+        let tarballs = if reporter.bars.drawn { release.tarballs.as_slice() } else { &[] };
+        let bars =
+            tarballs.iter().map(|tarball| bar(&tarball.path, tarball.name.platform.to_string())).collect();
+        Self { reporter, bars }
+    }
+
+    /// More compressed bytes of a tarball were read.
+    pub fn advance(&self, index: usize, bytes: u64) {
+        if let Some(bar) = self.bars.get(index) {
+            bar.inc(bytes);
+        }
+    }
+
+    /// All is repacked.
+    pub fn finish(self, packages: &PackageSet) {
+        for bar in &self.bars {
+            bar.finish_and_clear();
+        }
+        for package in packages.packages() {
+            tracing::debug!(
+                platform = %package.platform,
+                tarball_sha256 = %package.tarball_digest,
+                zip_sha256 = %package.zip.digest(),
+                bytes = package.zip.len(),
+                "repacked"
+            );
+        }
+        self.reporter.bars.clear();
+    }
+}

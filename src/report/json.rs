@@ -1,0 +1,287 @@
+//! Results as values, printed as JSON with `--format json`. The README documents the members.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::plan::{Action, Plan, Wanted};
+use crate::provider::Provider;
+use crate::publish::{Effect, Outcome};
+use crate::registry::Key;
+
+/// What is known of a publish before it has begun.
+pub struct PublishReport<'a> {
+    wanted: &'a Wanted,
+    target: String,
+}
+
+/// What a publish or a dry run has come to.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    outcome: &'static str,
+    pub(super) target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dry_run: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    pub(super) provider: &'a Provider,
+    #[serde(serialize_with = "as_text")]
+    namespace: &'a crate::provider::Namespace,
+    #[serde(rename = "type", serialize_with = "as_text")]
+    provider_type: &'a crate::provider::ProviderType,
+    pub(super) version: String,
+    pub(super) protocols: Vec<String>,
+    pub(super) key_id: &'a str,
+    key_fingerprint: &'a str,
+    pub(super) platforms: Vec<PlatformReport>,
+    shasums: ObjectReport,
+    signature: String,
+    objects: Vec<ObjectReport>,
+    warnings: &'a [String],
+    duration_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlatformReport {
+    pub(super) platform: String,
+    os: String,
+    arch: String,
+    tarball: String,
+    tarball_sha256: String,
+    pub(super) zip: String,
+    pub(super) zip_sha256: String,
+    zip_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectReport {
+    key: String,
+    action: &'static str,
+    sha256: String,
+    bytes: u64,
+}
+
+fn as_text<S: serde::Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl<'a> PublishReport<'a> {
+    /// A report of publishing `wanted` to `target`.
+    #[must_use]
+    pub fn new(wanted: &'a Wanted, target: String) -> Self {
+        Self { wanted, target }
+    }
+
+    /// What a dry run has found.
+    #[must_use]
+    pub fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
+        let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
+        let action =
+            |key: &Key| match plan.writes().iter().find(|write| write.key == *key).map(|write| &write.action)
+            {
+                Some(Action::Create) => "create",
+                Some(Action::Replace { .. }) => "change",
+                _ => "unchanged",
+            };
+        let dry_run = Some(folder.display().to_string());
+        self.report(outcome, plan, dry_run, &action, duration)
+    }
+
+    /// What a publish has done.
+    #[must_use]
+    pub fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
+        let action = |key: &Key| match outcome.written.get(key) {
+            Some(Effect::Created) => "created",
+            Some(Effect::Changed) => "changed",
+            None => "unchanged",
+        };
+        let word = if outcome.written.is_empty() { "unchanged" } else { "published" };
+        self.report(word, &outcome.plan, None, &action, duration)
+    }
+
+    fn report(
+        self,
+        outcome: &'static str,
+        plan: &'a Plan,
+        dry_run: Option<String>,
+        action: &dyn Fn(&Key) -> &'static str,
+        duration: Duration,
+    ) -> Report<'a> {
+        let wanted = self.wanted;
+        let (packages, provider) = (&wanted.packages, &wanted.provider);
+        let objects: Vec<ObjectReport> = plan
+            .writes()
+            .iter()
+            .map(|write| ObjectReport {
+                key: write.key.to_string(),
+                action: action(&write.key),
+                sha256: write.body.digest().to_string(),
+                bytes: write.body.len(),
+            })
+            .collect();
+        let platforms = packages.packages().iter().map(|package| {
+            let (provider, version) = (provider.clone(), packages.version().clone());
+            PlatformReport {
+                platform: package.platform.to_string(),
+                os: package.platform.os().to_owned(),
+                arch: package.platform.arch().to_owned(),
+                tarball: package.tarball.display().to_string(),
+                tarball_sha256: package.tarball_digest.to_string(),
+                zip: Key::Zip(provider, version, package.platform.clone(), package.zip.digest().short())
+                    .to_string(),
+                zip_sha256: package.zip.digest().to_string(),
+                zip_bytes: package.zip.len(),
+            }
+        });
+        let signed = plan.signed();
+        let sums_bytes =
+            plan.writes().iter().find(|write| write.key == signed.sums).map_or(0, |write| write.body.len());
+        Report {
+            outcome,
+            target: self.target,
+            dry_run,
+            provider,
+            namespace: &provider.namespace,
+            provider_type: &provider.provider_type,
+            version: packages.version().to_string(),
+            protocols: packages.protocols().to_strings(),
+            key_id: wanted.key.key_id(),
+            key_fingerprint: wanted.key.fingerprint(),
+            platforms: platforms.collect(),
+            shasums: ObjectReport {
+                key: signed.sums.to_string(),
+                action: action(&signed.sums),
+                sha256: signed.sums_digest.to_string(),
+                bytes: sums_bytes,
+            },
+            signature: signed.signature.to_string(),
+            objects,
+            warnings: plan.warnings(),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Report<'_> {
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.outcome == "unchanged"
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "hundredths of a second are shown")]
+    pub(super) fn seconds(&self) -> f64 {
+        self.duration_ms as f64 / 1000.0
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// How a preview can be used.
+#[derive(Debug, Serialize)]
+pub struct ServeReport {
+    directory: String,
+    url: String,
+    terraformrc: String,
+    required_providers: String,
+}
+
+/// The host name that the printed configuration gives the registry; any will do, the configuration maps it.
+const PREVIEW_HOST: &str = "registry.example.com";
+
+impl ServeReport {
+    /// A preview of `directory` at `address`, which holds `providers`, each with its newest version.
+    #[must_use]
+    pub fn new(directory: &Path, address: SocketAddr, providers: &[(Provider, Option<String>)]) -> Self {
+        let blocks = providers.iter().map(|(provider, newest)| {
+            let version = newest.as_ref().map_or(String::new(), |v| format!("\n      version = \"{v}\""));
+            let name = &provider.provider_type;
+            format!("    {name} = {{\n      source  = \"{PREVIEW_HOST}/{provider}\"{version}\n    }}\n")
+        });
+        let blocks: String = blocks.collect();
+        Self {
+            directory: directory.display().to_string(),
+            url: format!("http://{address}/"),
+            terraformrc: format!(
+                "host \"{PREVIEW_HOST}\" {{\n  services = {{\n    \"providers.v1\" = \"http://{address}/registry/\"\n  }}\n}}\n"
+            ),
+            required_providers: format!("terraform {{\n  required_providers {{\n{blocks}  }}\n}}\n"),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
+impl fmt::Display for ServeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Serving {} at {} (Ctrl-C stops)\n", self.directory, self.url)?;
+        writeln!(
+            f,
+            "CLI configuration, to be saved as preview.tfrc and named by TF_CLI_CONFIG_FILE=preview.tfrc:\n"
+        )?;
+        writeln!(f, "{}\nConfiguration that installs from it with terraform init:\n", self.terraformrc)?;
+        writeln!(f, "{}", self.required_providers)
+    }
+}
+
+/// A failure as JSON: what kind, the exit code, and the message that people see.
+pub(super) fn failure(error: &Error, message: &str) -> String {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        outcome: &'a str,
+        exit_code: u8,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<RefusalReport<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        written: Option<Vec<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_written: Option<Vec<String>>,
+    }
+    #[derive(Serialize)]
+    struct RefusalReport<'a> {
+        subject: &'a str,
+        problem: &'a str,
+        found: &'a str,
+        expected: &'a str,
+        remedy: &'a str,
+    }
+    let (cause, state) = match error {
+        Error::Unfinished { cause, state } => (&**cause, Some(state)),
+        other => (other, None),
+    };
+    let refusal = match cause {
+        Error::Refused(refusal) => Some(RefusalReport {
+            subject: &refusal.subject,
+            problem: &refusal.problem,
+            found: &refusal.found,
+            expected: &refusal.expected,
+            remedy: &refusal.remedy,
+        }),
+        _ => None,
+    };
+    let keys = |keys: &[Key]| keys.iter().map(ToString::to_string).collect();
+    to_json(&Failure {
+        outcome: match cause {
+            Error::Usage(_) => "usage",
+            Error::Refused(_) => "refused",
+            Error::Contended { .. } => "contended",
+            _ => "failed",
+        },
+        exit_code: error.exit_code(),
+        message,
+        refusal,
+        written: state.map(|state| keys(state.written())),
+        not_written: state.map(|state| keys(state.pending())),
+    })
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    // Strings, numbers and lists always serialize; the empty object would be the sign of a bug.
+    serde_json::to_string_pretty(value).unwrap_or_else(|_| "{}".to_owned())
+}

@@ -1,0 +1,247 @@
+//! The only printer: results on standard output, for people or as JSON; progress, warnings and logs on standard error.
+
+mod bars;
+mod json;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::Error;
+use crate::plan::{Action, Plan, Write};
+use crate::publish::Observer;
+use crate::registry::Key;
+use crate::release::Release;
+use crate::store::OnSent;
+pub use bars::Repacking;
+use bars::{Bars, Sending};
+pub use json::{PublishReport, Report, ServeReport};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// How much is printed beside the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// Errors only.
+    Quiet,
+    /// Progress and warnings.
+    Normal,
+    /// Every step and request.
+    Verbose,
+}
+
+/// Prints what a command does and has come to.
+pub struct Reporter {
+    format: Format,
+    volume: Volume,
+    bars: Bars,
+}
+
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+impl Reporter {
+    /// A printer; `redraw` allows progress bars, where standard error is a terminal.
+    #[must_use]
+    pub fn new(format: Format, volume: Volume, redraw: bool) -> Self {
+        if volume == Volume::Verbose {
+            // The AWS SDK's own logs stay off: only what tfreg itself logs is known to hold no secret.
+            let subscriber = tracing_subscriber::fmt()
+                .with_env_filter(EnvFilter::new("tfreg=debug"))
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal());
+            // A second one, in a process that runs two commands, changes nothing.
+            drop(subscriber.try_init());
+        }
+        let draw = redraw && volume == Volume::Normal && std::io::stderr().is_terminal();
+        Self { format, volume, bars: Bars::new(draw) }
+    }
+
+    /// Tells of something on standard error, in a line of its own.
+    pub fn note(&self, text: &str) {
+        if self.volume != Volume::Quiet {
+            self.bars.around(|| to_stderr(text));
+        }
+    }
+
+    /// Warns on standard error.
+    pub fn warn(&self, text: &str) {
+        if self.volume != Volume::Quiet {
+            self.bars.around(|| to_stderr(&format!("{YELLOW}warning:{YELLOW:#} {text}")));
+        }
+    }
+
+    /// Prints the error that ended the command, with its causes, once.
+    pub fn failed(&self, error: &Error) {
+        let mut text = error.to_string();
+        let ended_by: &Error = match error {
+            Error::Unfinished { cause, .. } => cause,
+            other => other,
+        };
+        let mut cause = std::error::Error::source(ended_by);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        self.bars.around(|| to_stderr(&format!("{RED}error:{RED:#} {text}")));
+        if let Error::Unfinished { state, .. } = error {
+            self.bars.around(|| to_stderr(&state.to_string()));
+        }
+        if self.format == Format::Json {
+            to_stdout(&json::failure(error, &text));
+        }
+    }
+
+    /// Starts the progress of repacking.
+    #[must_use]
+    pub fn repacking(&self, release: &Release) -> Repacking<'_> {
+        let count = release.tarballs.len();
+        let tarballs = if count == 1 { "tarball" } else { "tarballs" };
+        self.note_plain(&format!(
+            "Repacking {count} {tarballs} of {} {}",
+            release.provider_type, release.version
+        ));
+        Repacking::new(self, release)
+    }
+
+    /// Announces a preview and how to use it.
+    pub fn serving(&self, report: &ServeReport) {
+        match self.format {
+            Format::Json => to_stdout(&report.to_json()),
+            Format::Human => to_stdout(report.to_string().trim_end()),
+        }
+    }
+
+    /// Prints what a dry run would do.
+    pub fn dry_run(&self, report: &Report<'_>, plan: &Plan) {
+        self.warnings(plan);
+        if self.format == Format::Json {
+            return to_stdout(&report.to_json());
+        }
+        if self.volume == Volume::Quiet {
+            return;
+        }
+        Self::plan(plan);
+        if plan.is_empty() {
+            to_stdout(&format!(
+                "{BOLD}Already published, nothing to do.{BOLD:#} Nothing was written to {}.",
+                report.target
+            ));
+        } else {
+            let folder = report.dry_run.as_deref().unwrap_or_default();
+            to_stdout(&format!(
+                "{BOLD}Dry run:{BOLD:#} nothing was written to {}; the objects that would be are in {folder}.",
+                report.target
+            ));
+        }
+    }
+
+    /// Prints what a publish has done.
+    pub fn published(&self, report: &Report<'_>, plan: &Plan) {
+        self.bars.clear();
+        self.warnings(plan);
+        match (self.format, self.volume) {
+            (Format::Json, _) => to_stdout(&report.to_json()),
+            (Format::Human, Volume::Quiet) => {}
+            (Format::Human, _) => to_stdout(&format!("{}", HumanResult(report))),
+        }
+    }
+
+    fn warnings(&self, plan: &Plan) {
+        for warning in plan.warnings() {
+            self.warn(warning);
+        }
+    }
+
+    fn plan(plan: &Plan) {
+        for write in plan.writes() {
+            let style = match write.action {
+                Action::Create => GREEN,
+                Action::Replace { .. } => YELLOW,
+                Action::Keep => DIM,
+            };
+            to_stdout(&format!("  {style}{write}{style:#}"));
+        }
+        to_stdout(&format!("Plan: {}.", plan.totals()));
+    }
+
+    /// A note where no bar shows the same.
+    fn note_plain(&self, text: &str) {
+        if !self.bars.drawn() {
+            self.note(text);
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn planned(&self, plan: &Plan) {
+        if self.format == Format::Human && self.volume != Volume::Quiet {
+            self.bars.clear();
+            Self::plan(plan);
+        }
+        self.bars.start_sending(plan.totals().bytes);
+    }
+
+    fn sending(&self, write: &Write) -> OnSent {
+        tracing::debug!(key = %write.key, bytes = write.body.len(), "sending");
+        let sending: Sending = self.bars.sending();
+        Arc::new(move |bytes| sending.advance(bytes))
+    }
+
+    fn written(&self, key: &Key) {
+        self.note_plain(&format!("wrote {key}"));
+    }
+
+    fn waiting(&self, reason: &str) {
+        self.note(&format!("waiting to try again: {reason}"));
+    }
+}
+
+struct HumanResult<'a>(&'a Report<'a>);
+
+impl std::fmt::Display for HumanResult<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let report = self.0;
+        let name = format!("{} {}", report.provider, report.version);
+        if report.is_unchanged() {
+            return write!(
+                f,
+                "{BOLD}Already published, nothing to do:{BOLD:#} {name} is in {}",
+                report.target
+            );
+        }
+        writeln!(f, "{GREEN}{BOLD}Published{BOLD:#}{GREEN:#} {BOLD}{name}{BOLD:#} to {}", report.target)?;
+        for platform in &report.platforms {
+            writeln!(f, "  {:<16} sha256:{}", platform.platform, platform.zip_sha256)?;
+        }
+        write!(
+            f,
+            "signed by {}, protocols {}, in {:.2} s",
+            report.key_id,
+            report.protocols.join(", "),
+            report.seconds()
+        )
+    }
+}
+
+fn to_stdout(text: &str) {
+    // A closed pipe (`tfreg … | head`) is no reason to fail a publish that has succeeded.
+    drop(writeln!(anstream::stdout().lock(), "{text}"));
+}
+
+fn to_stderr(text: &str) {
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
+}

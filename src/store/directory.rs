@@ -1,0 +1,240 @@
+//! A registry in a directory.
+//!
+//! The same promises as S3's, between processes: a write happens under an exclusive lock on the root directory itself
+//! (`flock`, so it is the operating system's and ends with the process), compares, and then renames a complete, synced
+//! file into place. Readers need no lock: a rename is atomic.
+//!
+//! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. What a killed
+//! process left there is removed by the next one that holds the lock.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+
+use super::{Answer, Condition, Conditions, Document, OnSent, Revision, Store, StoreError, Summary};
+use crate::digest::Digest;
+use crate::package::Sealed;
+use crate::package::sealed::CHUNK;
+use crate::registry::Key;
+
+const STAGING: &str = ".tfreg-staging";
+
+/// A directory as a store.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    root: Arc<PathBuf>,
+}
+
+impl Directory {
+    /// The store in `root`, which is made by the first write if it is not there.
+    ///
+    /// # Errors
+    /// `root` is there and is not a directory, or what a killed process left in it cannot be removed.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: Arc::new(root.to_owned()) };
+        match fs::metadata(root) {
+            Ok(metadata) if !metadata.is_dir() => {
+                Err(failed("cannot use", root, &io::Error::from(io::ErrorKind::NotADirectory)))
+            }
+            Ok(_) if root.join(STAGING).exists() => {
+                store.lock().map(drop).map_err(|error| failed("cannot clean up", root, &error))?;
+                Ok(store)
+            }
+            Ok(_) => Ok(store),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(store),
+            Err(error) => Err(failed("cannot use", root, &error)),
+        }
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.to_string())
+    }
+
+    /// Waits for the exclusive lock, and removes what a killed process left behind.
+    fn lock(&self) -> io::Result<Locked> {
+        make_folders(&self.root)?;
+        let root = File::open(&*self.root)?;
+        root.lock()?;
+        let staging = self.root.join(STAGING);
+        match fs::remove_dir_all(&staging) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok(Locked { _root: root, staging })
+    }
+
+    /// Writes under the lock. `Ok(None)` when the condition does not hold, with what was found instead.
+    fn write(
+        &self,
+        key: &Key,
+        body: &Sealed,
+        condition: &Condition,
+        on_sent: &OnSent,
+    ) -> io::Result<Result<(), String>> {
+        let path = self.path(key);
+        let locked = self.lock()?;
+        let now = revision_of(&path)?;
+        match (condition, now) {
+            (Condition::Absent, None) => {}
+            (Condition::Unchanged(expected), Some(found)) if *expected == found => {}
+            (Condition::Absent, Some(_)) => return Ok(Err("it exists already".to_owned())),
+            (Condition::Unchanged(_), Some(_)) => {
+                return Ok(Err("it has changed since it was read".to_owned()));
+            }
+            (Condition::Unchanged(_), None) => return Ok(Err("it is gone".to_owned())),
+        }
+        fs::create_dir(&locked.staging)?;
+        let staged = locked.staging.join("object");
+        let mut file = File::create_new(&staged)?;
+        let mut reader = body.reader();
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let count = reader.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            file.write_all(&buffer[..count])?;
+            on_sent(count as u64);
+        }
+        file.sync_all()?;
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folders(folder)?;
+        fs::rename(&staged, &path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(Ok(()))
+    }
+}
+
+/// The exclusive lock; the staging folder is gone when it is released.
+struct Locked {
+    _root: File,
+    staging: PathBuf,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next one that locks; it is not served and refers to nothing.
+        if let Err(error) = fs::remove_dir_all(&self.staging)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("cannot remove {}: {error}", self.staging.display());
+        }
+    }
+}
+
+/// Makes a folder and those above it, each made durable by syncing the one above.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    make_folders(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        outcome => outcome?,
+    }
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    File::open(parent)?.sync_all()
+}
+
+/// Opens a file for reading; `None` where there is none.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(io::ErrorKind::IsADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn summary_of(path: &Path) -> io::Result<Option<Summary>> {
+    let Some(mut file) = open(path)? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let mut len = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }));
+        }
+        hash.update(&buffer[..count]);
+        len += count as u64;
+    }
+}
+
+/// A file's revision is the digest of its bytes: equal contents are the same state.
+fn revision_of(path: &Path) -> io::Result<Option<Revision>> {
+    Ok(summary_of(path)?.map(|summary| revision(summary.digest)))
+}
+
+fn revision(digest: Digest) -> Revision {
+    Revision(digest.to_string())
+}
+
+fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("give this user the right to write there, or choose another --to")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, and run again"),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Some(
+            "a registry's directory holds files and folders where its keys say; remove what is in the way",
+        ),
+        _ => None,
+    };
+    StoreError {
+        doing: format!("{doing} {}", path.display()),
+        answer: error.to_string(),
+        status: None,
+        remedy: remedy.map(str::to_owned),
+    }
+}
+
+/// Runs blocking file work off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[async_trait]
+impl Store for Directory {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn conditions(&self) -> Conditions {
+        Conditions::Built
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
+        let path = self.path(key);
+        let read = {
+            let path = path.clone();
+            blocking(move || {
+                let Some(file) = open(&path)? else { return Ok(None) };
+                let mut bytes = Vec::new();
+                file.take(super::MAX_DOCUMENT).read_to_end(&mut bytes)?;
+                Ok(Some(Document { revision: revision(Digest::of(&bytes)), bytes: bytes.into() }))
+            })
+        };
+        read.await.map_err(|error| failed("cannot read", &path, &error))
+    }
+
+    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+        let path = self.path(key);
+        let read = path.clone();
+        blocking(move || summary_of(&read)).await.map_err(|error| failed("cannot read", &path, &error))
+    }
+
+    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
+        let (store, key_, body, condition) = (self.clone(), key.clone(), body.clone(), condition.clone());
+        match blocking(move || store.write(&key_, &body, &condition, &on_sent)).await {
+            Ok(Ok(())) => Answer::Written,
+            Ok(Err(found)) => Answer::ConditionFailed(found),
+            Err(error) => Answer::Failed(failed("cannot write", &self.path(key), &error)),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where a registry lives: a directory or an S3 bucket, behind one trait with conditional writes.
+//!
+//! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
+
+pub mod directory;
+pub mod readback;
+pub mod s3;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::digest::Digest;
+use crate::package::Sealed;
+use crate::registry::Key;
+
+/// An object's state as the store names it: opaque, equal only to itself. On S3 the `ETag`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision(pub String);
+
+/// A document as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The state that was read; a later replace can be made to depend on it.
+    pub revision: Revision,
+}
+
+/// What a store tells of an object without giving its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its SHA-256.
+    pub digest: Digest,
+}
+
+/// What must be true of an object for a write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It does not exist (`If-None-Match: *`).
+    Absent,
+    /// It is still what was read (`If-Match: REVISION`).
+    Unchanged(Revision),
+}
+
+/// What a store answered to a conditional write.
+#[derive(Debug)]
+pub enum Answer {
+    /// The object is written.
+    Written,
+    /// The condition did not hold, or another write was under way: nothing was written. Carries the answer in words.
+    ConditionFailed(String),
+    /// No answer, or one that leaves open whether the write took effect (a timeout, a dropped connection, a 5xx).
+    Unknown(StoreError),
+    /// The store refuses such writes (not authorised, no such bucket, …); repeating them is of no use.
+    Failed(StoreError),
+}
+
+/// How well a store is known to honour conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// This program's own code does.
+    Built,
+    /// It is somebody else's server, and must prove it before it is trusted with an index.
+    ToBeProven,
+}
+
+/// Is told of bytes as they are sent.
+pub type OnSent = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
+
+/// A place for a registry's objects.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The target in the user's words, such as `s3://BUCKET/PREFIX`.
+    fn describe(&self) -> String;
+
+    /// Whether conditional writes must be proven first.
+    fn conditions(&self) -> Conditions;
+
+    /// Reads a document; `None` only where the store says that it does not exist.
+    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError>;
+
+    /// Length and digest of an object; `None` only where the store says that it does not exist.
+    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError>;
+
+    /// Writes an object if `condition` holds, all at once or not at all. Never repeats the write by itself.
+    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer;
+}
+
+/// A store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub struct StoreError {
+    /// What was being done, with the object: "cannot read s3://bucket/key".
+    pub doing: String,
+    /// What the store answered.
+    pub answer: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// What the user can do, where that is known.
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.answer)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n  remedy:   {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).
+pub const MAX_DOCUMENT: u64 = 256 << 20;

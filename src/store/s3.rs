@@ -1,0 +1,426 @@
+//! A registry in an S3 bucket, or under a prefix of one.
+//!
+//! Conditional writes are sent once, with the SDK's retries off: a repeated write could meet the echo of its own first
+//! attempt. Reads are retried by the SDK. Every object is one `PutObject`, streamed in constant memory, with its SHA-256
+//! as `x-amz-checksum-sha256`.
+
+use std::error::Error as StdError;
+use std::io::Read as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::BehaviorVersion;
+use aws_config::meta::region::RegionProviderChain;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::RuntimeComponents;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_types::service_config::ServiceConfigKey;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::{
+    Answer, Condition, Conditions, Document, MAX_DOCUMENT, OnSent, Revision, Store, StoreError, Summary,
+};
+use crate::digest::Digest;
+use crate::package::Sealed;
+use crate::package::sealed::CHUNK;
+use crate::registry::{DocumentMaxAge, Key};
+
+/// A bucket, and the prefix in it under which the registry's keys begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    bucket: String,
+    /// Empty, or ending in a slash.
+    prefix: String,
+}
+
+impl Location {
+    /// Reads `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest = text.strip_prefix("s3://").ok_or("expected s3://BUCKET or s3://BUCKET/PREFIX")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+            return Err(format!("{bucket:?} is no bucket name; expected s3://BUCKET or s3://BUCKET/PREFIX"));
+        }
+        if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(format!("the prefix {prefix:?} has an empty part, a \".\" or a \"..\""));
+        }
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self { bucket: bucket.to_owned(), prefix })
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.prefix)
+    }
+}
+
+/// What the AWS SDK does not take from the environment by itself, or cannot know.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// PEM certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<Vec<u8>>,
+    /// Cache time of the documents.
+    pub max_age: DocumentMaxAge,
+}
+
+/// An S3 bucket as a store.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    client: Client,
+    location: Location,
+    max_age: DocumentMaxAge,
+}
+
+/// A document or a head request is small: an answer that takes longer will not come.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// The slowest upload that is still worth waiting for, in bytes a second.
+const SLOWEST_UPLOAD: u64 = 50_000;
+
+impl S3 {
+    /// Connects to a bucket with the standard AWS configuration: environment, profiles, roles, region, endpoint.
+    /// No request is made yet.
+    pub async fn open(location: Location, settings: Settings) -> Self {
+        let trust = settings
+            .ca_bundle
+            .iter()
+            .fold(TrustStore::default(), |trust, pem| trust.with_pem_certificate(pem.as_slice()));
+        let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
+        // The SDK's own client ignores proxies, so the connector is built here.
+        let http = Builder::new().build_with_connector_fn(move |connection, components| {
+            let mut builder = ConnectorBuilder::default().proxy_config(ProxyConfig::from_env());
+            builder.set_connector_settings(connection.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+        });
+        // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
+        let region = RegionProviderChain::default_provider().or_else("us-east-1");
+        let shared =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region).load().await;
+        let endpoint_for_s3 =
+            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        let has_endpoint = shared.endpoint_url().is_some()
+            || endpoint_for_s3.build().ok().is_some_and(|key| {
+                shared.service_config().is_some_and(|config| config.load_config(key).is_some())
+            });
+        let config = aws_sdk_s3::config::Builder::from(&shared)
+            // Other S3 servers rarely have a host name a bucket.
+            .force_path_style(has_endpoint)
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(10))
+                    .operation_attempt_timeout(DOCUMENT_TIMEOUT)
+                    .build(),
+            )
+            .build();
+        Self { client: Client::from_conf(config), location, max_age: settings.max_age }
+    }
+
+    fn key(&self, key: &Key) -> String {
+        format!("{}{key}", self.location.prefix)
+    }
+
+    fn name(&self, key: &Key) -> String {
+        format!("s3://{}/{}", self.location.bucket, self.key(key))
+    }
+
+    /// Reads an object to the end for its digest, for stores that keep no SHA-256.
+    async fn digest_by_reading(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+        let Some(mut body) = self.open_object(key).await?.map(|object| object.body) else { return Ok(None) };
+        let (mut hash, mut len) = (Sha256::new(), 0);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| self.cut_short(key, &error))?;
+            hash.update(&chunk);
+            len += chunk.len() as u64;
+        }
+        Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
+    }
+
+    async fn open_object(
+        &self,
+        key: &Key,
+    ) -> Result<Option<aws_sdk_s3::operation::get_object::GetObjectOutput>, StoreError> {
+        let sent = self.client.get_object().bucket(&self.location.bucket).key(self.key(key)).send().await;
+        match sent {
+            Ok(object) => Ok(Some(object)),
+            Err(error) => not_found_or(self.explain("cannot read", key, &error)),
+        }
+    }
+
+    fn cut_short(&self, key: &Key, error: &dyn StdError) -> StoreError {
+        let doing = format!("cannot read {}", self.name(key));
+        StoreError { doing, answer: chain(error), status: None, remedy: None }
+    }
+
+    fn explain<E>(&self, doing: &str, key: &Key, error: &SdkError<E, HttpResponse>) -> Explained
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code =
+            error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
+        let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+        let answer = match status {
+            Some(status) => {
+                let said = [code.as_str(), message].into_iter().filter(|text| !text.is_empty());
+                let said = said.collect::<Vec<_>>().join(": ");
+                format!("HTTP status {status}{}{said}", if said.is_empty() { "" } else { " " })
+            }
+            None => chain(error),
+        };
+        let bucket = &self.location.bucket;
+        let remedy = match (status, code.as_str()) {
+            (_, "NoSuchBucket") => Some(format!("create the bucket {bucket}, or correct --to")),
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "RequestTimeTooSkewed") => {
+                Some("check the AWS credentials, and this machine's clock".to_owned())
+            }
+            (Some(403), _) if doing == "cannot read" => Some(format!(
+                "grant s3:GetObject on the registry's keys and s3:ListBucket on {bucket}: without the latter S3 answers 403 \
+                 for what does not exist, and a missing index could not be told from an unreadable one"
+            )),
+            (Some(403), _) => Some("grant the publisher s3:PutObject on the registry's keys".to_owned()),
+            (
+                Some(301 | 307) | None,
+                "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed",
+            )
+            | (Some(301), _) => Some("set AWS_REGION to the bucket's region".to_owned()),
+            (None, _) if answer.contains("credential") => Some(
+                "give AWS credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
+                    .to_owned(),
+            ),
+            (None, _) => {
+                Some("check the network, AWS_ENDPOINT_URL, AWS_REGION and the proxy settings".to_owned())
+            }
+            _ => None,
+        };
+        Explained {
+            code,
+            error: StoreError { doing: format!("{doing} {}", self.name(key)), answer, status, remedy },
+        }
+    }
+}
+
+/// A store error with S3's code for it. Decisions go by the status; the code only tells two kinds of 404 and 400 apart.
+struct Explained {
+    code: String,
+    error: StoreError,
+}
+
+/// `None` for an object that does not exist; every other failure, a missing bucket too, stays one.
+fn not_found_or<T>(explained: Explained) -> Result<Option<T>, StoreError> {
+    if explained.error.status == Some(404) && explained.code != "NoSuchBucket" {
+        Ok(None)
+    } else {
+        Err(explained.error)
+    }
+}
+
+/// An error with its causes, each said once. The SDK's own `Display` says only "service error" or "dispatch failure".
+fn chain(error: &dyn StdError) -> String {
+    let mut parts: Vec<String> = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    parts.join(": ")
+}
+
+#[async_trait]
+impl Store for S3 {
+    fn describe(&self) -> String {
+        self.location.to_string()
+    }
+
+    fn conditions(&self) -> Conditions {
+        Conditions::ToBeProven
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
+        let Some(object) = self.open_object(key).await? else { return Ok(None) };
+        let refuse = |answer: String| StoreError {
+            doing: format!("cannot read {}", self.name(key)),
+            answer,
+            status: Some(200),
+            remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
+        };
+        let too_large =
+            object.content_length().is_some_and(|len| u64::try_from(len).is_ok_and(|len| len > MAX_DOCUMENT));
+        if too_large {
+            return Err(refuse(format!("an object of more than {MAX_DOCUMENT} bytes is no document")));
+        }
+        let Some(revision) = object.e_tag().map(|tag| Revision(tag.to_owned())) else {
+            return Err(refuse(
+                "the answer has no ETag, without which no safe update is possible".to_owned(),
+            ));
+        };
+        let bytes = object.body.collect().await.map_err(|error| self.cut_short(key, &error))?.into_bytes();
+        Ok(Some(Document { bytes, revision }))
+    }
+
+    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+        let request = self.client.head_object().bucket(&self.location.bucket).key(self.key(key));
+        let head = match request.checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(head) => head,
+            Err(error) => return not_found_or(self.explain("cannot read", key, &error)),
+        };
+        // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
+        match (head.checksum_sha256().and_then(Digest::from_base64), head.content_length()) {
+            (Some(digest), Some(len)) => {
+                Ok(Some(Summary { len: u64::try_from(len).unwrap_or_default(), digest }))
+            }
+            _ => self.digest_by_reading(key).await,
+        }
+    }
+
+    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
+        let timeout = DOCUMENT_TIMEOUT + Duration::from_secs(body.len() / SLOWEST_UPLOAD);
+        let once = aws_sdk_s3::config::Builder::new()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(timeout).build());
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.location.bucket)
+            .key(self.key(key))
+            .content_type(key.content_type())
+            .cache_control(key.cache_control(self.max_age))
+            .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
+            // The algorithm beside the value: with the value alone some servers ignore it, and accept a wrong one.
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_sha256(body.digest().to_base64())
+            .body(stream(body, on_sent));
+        let request = match condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Unchanged(Revision(tag)) => request.if_match(tag),
+        };
+        let Err(error) = request.customize().config_override(once).send().await else {
+            return Answer::Written;
+        };
+        let Explained { code, error } = self.explain("cannot write", key, &error);
+        match (error.status, condition) {
+            (Some(409 | 412), _) => Answer::ConditionFailed(error.answer),
+            (Some(404), Condition::Unchanged(_)) if code != "NoSuchBucket" => {
+                Answer::ConditionFailed(error.answer)
+            }
+            (Some(501), _) => Answer::Failed(error),
+            (None | Some(408 | 429 | 500..), _) => Answer::Unknown(error),
+            (Some(400), _) if matches!(code.as_str(), "RequestTimeout" | "BadDigest") => {
+                Answer::Unknown(error)
+            }
+            _ => Answer::Failed(error),
+        }
+    }
+}
+
+/// The request body of a sealed object: from memory, or streamed from its file by a thread that may block.
+fn stream(sealed: &Sealed, on_sent: OnSent) -> ByteStream {
+    if let Some(bytes) = sealed.bytes() {
+        on_sent(sealed.len());
+        return ByteStream::from(bytes.clone());
+    }
+    let (sender, chunks) = mpsc::channel(2);
+    let mut reader = sealed.reader();
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut buffer = vec![0; CHUNK];
+            let chunk = reader.read(&mut buffer).map(|count| {
+                buffer.truncate(count);
+                Bytes::from(buffer)
+            });
+            let (at_end, failed) = (chunk.as_ref().is_ok_and(Bytes::is_empty), chunk.is_err());
+            // The receiver is gone when the request was given up.
+            if at_end || sender.blocking_send(chunk).is_err() || failed {
+                return;
+            }
+        }
+    });
+    ByteStream::from_body_1_x(FileBody { chunks, left: sealed.len(), on_sent })
+}
+
+struct FileBody {
+    chunks: mpsc::Receiver<std::io::Result<Bytes>>,
+    left: u64,
+    on_sent: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.chunks.poll_recv(context).map(|chunk| {
+            chunk.map(|chunk| {
+                chunk.map(|bytes| {
+                    self.left = self.left.saturating_sub(bytes.len() as u64);
+                    (self.on_sent)(bytes.len() as u64);
+                    Frame::data(bytes)
+                })
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_read() {
+        for (text, shown) in [
+            ("s3://bucket", "s3://bucket/"),
+            ("s3://bucket/", "s3://bucket/"),
+            ("s3://my.bucket-1/a/b", "s3://my.bucket-1/a/b/"),
+            ("s3://bucket/a/", "s3://bucket/a/"),
+        ] {
+            assert_eq!(Location::parse(text).unwrap().to_string(), shown);
+        }
+        for bad in [
+            "",
+            "s3://",
+            "s3:///x",
+            "s3:/b",
+            "http://b",
+            "s3://b//x",
+            "s3://b/../x",
+            "s3://b/./x",
+            "s3://b?x",
+            "s3://b/x//",
+        ] {
+            assert!(Location::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

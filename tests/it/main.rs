@@ -1,0 +1,5 @@
+//! Integration tests: the real binary, real clients, a real S3 server in process.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod s3_server_selftest;
+mod support;
