@@ -75,7 +75,7 @@ pub struct Memory {
     pub stored: BTreeSet<Key>,
     /// Platforms whose document was seen or written with this run's contents.
     pub held: BTreeSet<Platform>,
-    /// Signatures made by this run, by the digest of the SHA256SUMS.
+    /// Signatures made or verified by this run, by the digest of the SHA256SUMS.
     pub signatures: BTreeMap<Digest, Sealed>,
 }
 
@@ -687,6 +687,8 @@ impl Planner<'_> {
                             "objects in store/ never change; sign with another key, or release a new version",
                         )
                 })?;
+                memory.signatures.insert(sums.digest(), Sealed::from_bytes(found.bytes.clone()));
+                memory.stored.insert(signed.signature.clone());
                 writes.push(keep(signed.signature.clone(), &found.bytes));
             }
             Some(Seen::Absent) => {
@@ -697,7 +699,15 @@ impl Planner<'_> {
                 memory.signatures.insert(sums.digest(), body.clone());
                 writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
             }
-            _ => {}
+            _ => {
+                let known = memory.signatures.get(&sums.digest());
+                let kept = known.map(|body| Write {
+                    key: signed.signature.clone(),
+                    body: body.clone(),
+                    action: Action::Keep,
+                });
+                writes.extend(kept);
+            }
         }
         Ok(writes)
     }

@@ -132,7 +132,12 @@ impl S3 {
                     .build(),
             )
             .build();
-        Self { client: Client::from_conf(config), location, max_age: settings.max_age }
+        Self::new(Client::from_conf(config), location, settings.max_age)
+    }
+
+    /// A store that sends its requests by `client`.
+    pub fn new(client: Client, location: Location, max_age: DocumentMaxAge) -> Self {
+        Self { client, location, max_age }
     }
 
     fn key(&self, key: &Key) -> String {

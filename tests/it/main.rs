@@ -1,5 +1,8 @@
 //! Integration tests: the real binary, real clients, a real S3 server in process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod clients;
+mod directory;
 mod s3_server_selftest;
+mod store_conformance;
 mod support;

@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod clients;
 pub(crate) mod s3_server;
 
 use std::collections::BTreeMap;

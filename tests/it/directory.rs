@@ -1,0 +1,382 @@
+//! Publishing to a directory: what is written, when nothing is, what merges and what is refused.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{folder, publish, ran, run, tarball, tarballs, tree};
+
+const VERSIONS: &str = "registry/acme/sample/versions";
+const LINUX: &str = "registry/acme/sample/1.2.0/download/linux/amd64";
+
+fn json(site: &Path, key: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(site.join(key)).unwrap()).unwrap()
+}
+
+/// Changes a document by hand.
+fn edit(site: &Path, key: &str, change: impl FnOnce(&mut Value)) {
+    let mut value = json(site, key);
+    change(&mut value);
+    std::fs::write(site.join(key), serde_json::to_vec(&value).unwrap()).unwrap();
+}
+
+/// What the file system knows of every file: a rewritten one has another inode or time.
+fn states(site: &Path) -> Vec<(String, u64, i64, i64)> {
+    let state = |key: String| {
+        let metadata = std::fs::metadata(site.join(&key)).unwrap();
+        (key, metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
+    };
+    tree(site).into_keys().map(state).collect()
+}
+
+#[test]
+fn a_first_publish_writes_the_whole_registry() {
+    let root = folder();
+    let site = root.path().join("deep/site");
+    let published = run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    assert!(published.stdout.contains("Plan: 12 to create, 0 to change, 0 unchanged"), "{published:#?}");
+    let keys: Vec<String> = tree(&site).into_keys().collect();
+    assert_eq!(keys.len(), 12, "{keys:#?}");
+    let sums = keys.iter().find(|key| key.ends_with("_SHA256SUMS")).unwrap();
+    let text = std::fs::read_to_string(site.join(sums)).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    for platform in ["darwin_arm64", "linux_amd64", "linux_arm64", "windows_amd64"] {
+        let (os, arch) = platform.split_once('_').unwrap();
+        let document = json(&site, &format!("registry/acme/sample/1.2.0/download/{os}/{arch}"));
+        assert_eq!(document["shasums_url"], format!("/{sums}"));
+        let line =
+            format!("{}  {}\n", document["shasum"].as_str().unwrap(), document["filename"].as_str().unwrap());
+        assert!(text.contains(&line), "{line}");
+        assert!(site.join(document["download_url"].as_str().unwrap().trim_start_matches('/')).is_file());
+    }
+}
+
+#[test]
+fn the_same_again_writes_nothing() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let before = states(&site);
+    let again = run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    assert!(again.stdout.contains("Already published, nothing to do"), "{again:#?}");
+    assert_eq!(states(&site), before);
+}
+
+#[test]
+fn zips_are_the_same_whoever_makes_them() {
+    let root = folder();
+    let zips = |name: &str, jobs: &str| {
+        let site = root.path().join(name);
+        run(publish(&site, &tarballs("release-1.2.0")).args(["--jobs", jobs])).succeeds();
+        tree(&site).into_iter().filter(|(key, _)| !key.contains(".sig")).collect::<Vec<_>>()
+    };
+    assert_eq!(zips("a", "1"), zips("b", "4"));
+}
+
+#[test]
+fn versions_and_platforms_merge() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let more = run(&mut publish(&site, &tarballs("release-1.2.0-more"))).succeeds();
+    // Two zips, SHA256SUMS, signature and two documents; four documents and the index are moved.
+    assert!(more.stdout.contains("Plan: 6 to create, 5 to change, 1 unchanged"), "{more:#?}");
+    let index = json(&site, VERSIONS);
+    let versions: Vec<_> =
+        index["versions"].as_array().unwrap().iter().map(|entry| &entry["version"]).collect();
+    assert_eq!(versions, ["1.2.0", "1.10.0"]);
+    let platforms = index["versions"][0]["platforms"].as_array().unwrap();
+    let names: Vec<String> = platforms
+        .iter()
+        .map(|p| format!("{}_{}", p["os"].as_str().unwrap(), p["arch"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        names,
+        ["darwin_amd64", "darwin_arm64", "freebsd_amd64", "linux_amd64", "linux_arm64", "windows_amd64"]
+    );
+    let sums: std::collections::BTreeSet<String> = names
+        .iter()
+        .map(|name| json(&site, &format!("registry/acme/sample/1.2.0/download/{}", name.replace('_', "/"))))
+        .map(|document| document["shasums_url"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(sums.len(), 1, "one SHA256SUMS for all: {sums:?}");
+    let text = std::fs::read_to_string(site.join(sums.first().unwrap().trim_start_matches('/'))).unwrap();
+    assert_eq!(text.lines().count(), 6);
+    for release in ["release-1.2.0", "release-1.2.0-more", "release-1.10.0"] {
+        let again = run(&mut publish(&site, &tarballs(release))).succeeds();
+        assert!(again.stdout.contains("nothing to do"), "{release}: {again:#?}");
+    }
+}
+
+#[test]
+fn other_contents_are_refused_with_both_hashes_and_replaced_on_demand() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let before = states(&site);
+    let theirs = json(&site, LINUX)["shasum"].as_str().unwrap().to_owned();
+    let refused = run(&mut publish(&site, &tarballs("release-1.2.0-rebuilt"))).fails(
+        3,
+        &[LINUX, "published with other contents", "found:", &theirs, "expected:", "remedy:", "--replace"],
+    );
+    assert_eq!(states(&site), before);
+    let replaced =
+        run(publish(&site, &tarballs("release-1.2.0-rebuilt")).args(["--replace", "--format", "json"]))
+            .succeeds();
+    let replaced: Value = serde_json::from_str(&replaced.stdout).unwrap();
+    let ours = replaced["platforms"][0]["zip_sha256"].as_str().unwrap();
+    assert!(refused.stderr.contains(ours) && ours != theirs);
+    assert_eq!(json(&site, LINUX)["shasum"], ours);
+    // The earlier zip is still there for who has begun to install it, and all platforms are on the new SHA256SUMS.
+    assert!(tree(&site).into_keys().any(|key| key.contains(&theirs[..16])));
+    assert_eq!(
+        json(&site, LINUX)["shasums_url"],
+        json(&site, &LINUX.replace("amd64", "arm64"))["shasums_url"]
+    );
+}
+
+#[test]
+fn a_document_that_no_index_lists_still_decides() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &[tarball("release-1.2.0", "linux-amd64")])).succeeds();
+    // As a run leaves it that dies before it writes the index.
+    std::fs::remove_file(site.join(VERSIONS)).unwrap();
+    run(&mut publish(&site, &tarballs("release-1.2.0-rebuilt"))).fails(3, &["published with other contents"]);
+    run(&mut publish(&site, &[tarball("release-1.2.0", "linux-amd64")])).succeeds();
+    assert_eq!(json(&site, VERSIONS)["versions"][0]["version"], "1.2.0");
+}
+
+#[test]
+fn lost_objects_are_put_back() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let before = tree(&site);
+    for key in before.keys() {
+        std::fs::remove_file(site.join(key)).unwrap();
+        run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+        let after = tree(&site);
+        assert!(after.keys().eq(before.keys()), "{key}");
+        let differing: Vec<_> = after.iter().filter(|(key, bytes)| before[*key] != **bytes).collect();
+        assert!(differing.iter().all(|(key, _)| key.ends_with(".sig")), "{key}: {differing:#?}");
+    }
+}
+
+#[test]
+fn protocols_of_a_version_do_not_change() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &[tarball("release-1.10.0", "linux_amd64")])).succeeds();
+    edit(&site, VERSIONS, |index| index["versions"][0]["protocols"] = serde_json::json!(["5.0"]));
+    let more = [tarball("release-1.10.0", "darwin_arm64")];
+    run(&mut publish(&site, &more)).fails(3, &[VERSIONS, "other protocols", "5.0", "6.0"]);
+    run(publish(&site, &more).arg("--replace")).succeeds();
+    assert_eq!(json(&site, VERSIONS)["versions"][0]["protocols"], serde_json::json!(["6.0"]));
+}
+
+#[test]
+fn what_is_not_understood_is_kept() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    edit(&site, VERSIONS, |index| {
+        index["warnings"] = serde_json::json!(["this provider moves"]);
+        index["versions"][0]["x"] = serde_json::json!({"a": [1.50]});
+    });
+    edit(&site, LINUX, |document| document["note"] = "hello".into());
+    edit(&site, ".well-known/terraform.json", |document| document["modules.v1"] = "/m/".into());
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
+    run(&mut publish(&site, &tarballs("release-1.2.0-more"))).succeeds();
+    let index = json(&site, VERSIONS);
+    assert_eq!(index["warnings"][0], "this provider moves");
+    assert_eq!(index["versions"][0]["x"]["a"][0].to_string(), "1.5");
+    assert_eq!(json(&site, LINUX)["note"], "hello");
+    assert_eq!(json(&site, ".well-known/terraform.json")["modules.v1"], "/m/");
+}
+
+#[test]
+fn what_cannot_be_understood_stops_the_run() {
+    for (key, contents) in [
+        (VERSIONS, "not json"),
+        (VERSIONS, ""),
+        (VERSIONS, "{\"versions\": {}}"),
+        (VERSIONS, "{\"versions\": [{\"version\": \"v1.0.0\"}]}"),
+        (LINUX, "{}"),
+        (LINUX, "{\"os\": \"linux\", \"arch\": \"arm64\"}"),
+        (".well-known/terraform.json", "[]"),
+    ] {
+        let root = folder();
+        let site = root.path().join("site");
+        run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+        std::fs::write(site.join(key), contents).unwrap();
+        let before = states(&site);
+        run(&mut publish(&site, &tarballs("release-1.2.0-more")))
+            .fails(3, &[key, "cannot be understood", "found:", "remedy:"]);
+        assert_eq!(states(&site), before, "{key}: {contents}");
+    }
+}
+
+#[test]
+fn a_listed_platform_without_its_document_is_named() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    std::fs::remove_file(site.join(LINUX)).unwrap();
+    run(&mut publish(&site, &tarballs("release-1.2.0-more"))).fails(3, &[LINUX, "missing", "linux_amd64"]);
+}
+
+#[test]
+fn another_object_under_a_key_is_never_overwritten() {
+    let root = folder();
+    let site = root.path().join("site");
+    let linux = [tarball("release-1.2.0", "linux-amd64")];
+    run(&mut publish(&site, &linux)).succeeds();
+    for suffix in ["linux_amd64.zip", "SHA256SUMS", ".sig"] {
+        let key = tree(&site).into_keys().find(|key| key.ends_with(suffix)).unwrap();
+        let good = std::fs::read(site.join(&key)).unwrap();
+        std::fs::write(site.join(&key), "something else").unwrap();
+        run(&mut publish(&site, &linux)).fails(3, &[&key, "found:", "expected:"]);
+        assert_eq!(std::fs::read(site.join(&key)).unwrap(), b"something else");
+        std::fs::write(site.join(&key), good).unwrap();
+    }
+}
+
+#[test]
+fn a_dry_run_leaves_what_a_run_would_write() {
+    let root = folder();
+    let (site, preview) = (root.path().join("site"), root.path().join("preview"));
+    let planned = run(publish(&site, &tarballs("release-1.2.0")).arg("--dry-run").arg(&preview)).succeeds();
+    assert!(!site.exists() && planned.stdout.contains("Plan: 12 to create"), "{planned:#?}");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    assert_same_but_for_signatures(&tree(&preview), &tree(&site));
+
+    // An increment: only what would be written.
+    let before = tree(&site);
+    let increment = root.path().join("increment");
+    run(publish(&site, &tarballs("release-1.2.0-more")).arg("--dry-run").arg(&increment)).succeeds();
+    assert_eq!(tree(&site), before);
+    run(&mut publish(&site, &tarballs("release-1.2.0-more"))).succeeds();
+    let written = tree(&site).into_iter().filter(|(key, bytes)| before.get(key) != Some(bytes)).collect();
+    assert_same_but_for_signatures(&tree(&increment), &written);
+
+    let nothing = root.path().join("nothing");
+    let planned = run(publish(&site, &tarballs("release-1.2.0")).arg("--dry-run").arg(&nothing)).succeeds();
+    assert!(planned.stdout.contains("nothing to do") && tree(&nothing).is_empty(), "{planned:#?}");
+}
+
+type Tree = std::collections::BTreeMap<String, Vec<u8>>;
+
+/// Signatures are salted, so two of the same file differ.
+#[track_caller]
+fn assert_same_but_for_signatures(a: &Tree, b: &Tree) {
+    let keys = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(a), keys(b));
+    for (key, bytes) in a.iter().filter(|(key, _)| !key.ends_with(".sig")) {
+        assert!(*bytes == b[key], "{key} differs");
+    }
+}
+
+#[test]
+fn results_are_one_json_object() {
+    let root = folder();
+    let site = root.path().join("site");
+    let mut command = publish(&site, &tarballs("release-1.2.0"));
+    let published = run(command.args(["--format", "json", "--quiet"])).succeeds();
+    assert_eq!(published.stderr, "");
+    let report: Value = serde_json::from_str(&published.stdout).unwrap();
+    assert_eq!(
+        (&report["outcome"], &report["version"], &report["type"]),
+        (&"published".into(), &"1.2.0".into(), &"sample".into())
+    );
+    assert_eq!(report["key_id"], "A7F2BC5B6E845A69");
+    assert!(report["duration_ms"].is_u64());
+    let files = tree(&site);
+    let objects = report["objects"].as_array().unwrap();
+    assert_eq!(objects.len(), files.len());
+    for object in objects {
+        let bytes = &files[object["key"].as_str().unwrap()];
+        assert_eq!(object["action"], "created");
+        assert_eq!(object["bytes"], bytes.len());
+        assert_eq!(object["sha256"], tfreg::digest::Digest::of(bytes).to_string());
+    }
+    let again = run(publish(&site, &tarballs("release-1.2.0")).args(["--format", "json"])).succeeds();
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["outcome"], "unchanged");
+
+    let refused = run(publish(&site, &tarballs("release-1.2.0-rebuilt")).args(["--format", "json"]))
+        .fails(3, &["error:"]);
+    let refused: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!((&refused["outcome"], &refused["exit_code"]), (&"refused".into(), &3.into()));
+    assert!(refused["refusal"]["found"].as_str().unwrap().contains("SHA-256"));
+}
+
+#[test]
+fn quiet_prints_nothing_and_plain_output_has_no_colours() {
+    let root = folder();
+    let site = root.path().join("site");
+    let quiet = run(publish(&site, &tarballs("release-1.2.0")).arg("--quiet")).succeeds();
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    let plain = run(publish(&site, &tarballs("release-1.10.0")).arg("--verbose")).succeeds();
+    assert!(!plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'), "{plain:#?}");
+}
+
+#[test]
+fn a_path_in_the_way_is_named() {
+    let root = folder();
+    let file = root.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    run(&mut publish(&file, &tarballs("release-1.2.0"))).fails(1, &["file", "remedy:"]);
+    run(&mut publish(file.join("site"), &tarballs("release-1.2.0"))).fails(1, &["file/site"]);
+    let site = root.path().join("site");
+    std::fs::create_dir_all(site.join(VERSIONS)).unwrap();
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).fails(1, &[VERSIONS, "remedy:"]);
+    assert_eq!(tree(&site).len(), 0);
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let staging = site.join(".tfreg-staging");
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::write(staging.join("object"), "half").unwrap();
+    let again = run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    assert!(again.stdout.contains("nothing to do") && !staging.exists());
+}
+
+#[test]
+fn sixteen_processes_publish_at_once() {
+    let root = folder();
+    let site = root.path().join("site");
+    let releases = ["release-1.2.0", "release-1.2.0-more", "release-1.10.0"];
+    let single = |release: &str| tarballs(release).into_iter().map(|path| vec![path]).collect::<Vec<_>>();
+    let mut jobs: Vec<_> = releases.iter().flat_map(|release| single(release)).collect();
+    jobs.extend(releases.iter().map(|release| tarballs(release)));
+    jobs.extend([tarballs("release-1.2.0"), tarballs("release-1.10.0"), tarballs("release-1.2.0")]);
+    assert_eq!(jobs.len(), 16);
+    let spawn = |tarballs: &Vec<_>| {
+        publish(&site, tarballs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let running: Vec<_> = jobs.iter().map(spawn).collect();
+    for child in running {
+        ran(&child.wait_with_output().unwrap()).succeeds();
+    }
+    let index = json(&site, VERSIONS);
+    let counts: Vec<usize> = index["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["platforms"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(counts, [6, 4]);
+    for release in releases {
+        let again = run(&mut publish(&site, &tarballs(release))).succeeds();
+        assert!(again.stdout.contains("nothing to do"), "{release}: {again:#?}");
+    }
+    assert!(tree(&site).into_keys().all(|key| !key.contains("tfreg-staging")));
+}

@@ -1,0 +1,158 @@
+//! One suite that every store must pass: a directory, the S3 server in process, and any S3 endpoint that
+//! `TFREG_TEST_S3=s3://BUCKET/PREFIX` names (with the usual AWS variables), each run under a prefix of its own.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use tfreg::digest::Digest;
+use tfreg::package::Sealed;
+use tfreg::registry::{DocumentMaxAge, Key};
+use tfreg::store::directory::Directory;
+use tfreg::store::s3::{Location, S3, Settings};
+use tfreg::store::{Answer, Condition, OnSent, Revision, Store};
+
+use crate::support::folder;
+use crate::support::s3_server::S3Server;
+
+fn index(name: &str) -> Key {
+    format!("registry/acme/{name}/versions").parse().unwrap()
+}
+
+fn sealed(text: &str) -> Sealed {
+    Sealed::from_bytes(text.to_owned())
+}
+
+fn unheard() -> OnSent {
+    Arc::new(|_| {})
+}
+
+async fn put(store: &dyn Store, key: &Key, body: &Sealed, condition: &Condition) -> Answer {
+    store.put(key, body, condition, unheard()).await
+}
+
+async fn conforms(store: Arc<dyn Store>) {
+    objects_are_created_once(&*store).await;
+    documents_are_replaced_only_unchanged(&*store).await;
+    files_are_streamed(&*store).await;
+    a_counter_loses_nothing(store).await;
+}
+
+async fn objects_are_created_once(store: &dyn Store) {
+    let key = index("created");
+    assert!(store.get(&key).await.unwrap().is_none() && store.summary(&key).await.unwrap().is_none());
+    assert!(matches!(put(store, &key, &sealed("one"), &Condition::Absent).await, Answer::Written));
+    assert!(matches!(put(store, &key, &sealed("two"), &Condition::Absent).await, Answer::ConditionFailed(_)));
+    assert!(matches!(put(store, &key, &sealed("one"), &Condition::Absent).await, Answer::ConditionFailed(_)));
+    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, "one");
+    let summary = store.summary(&key).await.unwrap().unwrap();
+    assert_eq!((summary.len, summary.digest), (3, Digest::of(b"one")));
+}
+
+async fn documents_are_replaced_only_unchanged(store: &dyn Store) {
+    let key = index("replaced");
+    let nothing = Condition::Unchanged(Revision("\"00000000000000000000000000000000\"".to_owned()));
+    assert!(matches!(put(store, &key, &sealed("x"), &nothing).await, Answer::ConditionFailed(_)), "absent");
+    assert!(matches!(put(store, &key, &sealed("one"), &Condition::Absent).await, Answer::Written));
+    assert!(
+        matches!(put(store, &key, &sealed("x"), &nothing).await, Answer::ConditionFailed(_)),
+        "another revision"
+    );
+    let first = store.get(&key).await.unwrap().unwrap().revision;
+    assert_eq!(store.get(&key).await.unwrap().unwrap().revision, first);
+    assert!(matches!(
+        put(store, &key, &sealed("two"), &Condition::Unchanged(first.clone())).await,
+        Answer::Written
+    ));
+    let stale = put(store, &key, &sealed("three"), &Condition::Unchanged(first)).await;
+    assert!(matches!(stale, Answer::ConditionFailed(_)), "{stale:?}");
+    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, "two");
+}
+
+async fn files_are_streamed(store: &dyn Store) {
+    let content: Vec<u8> = (0..3_000_000_u32).map(|i| i.to_le_bytes()[usize::from(i % 7 == 0)]).collect();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&content).unwrap();
+    let body = Sealed::from_file(file).unwrap();
+    let key = index("streamed");
+    let sent = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = Arc::clone(&sent);
+    let on_sent: OnSent = Arc::new(move |bytes| {
+        count.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(matches!(store.put(&key, &body, &Condition::Absent, on_sent).await, Answer::Written));
+    assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), 3_000_000);
+    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, content);
+    assert_eq!(store.summary(&key).await.unwrap().unwrap().digest, body.digest());
+}
+
+/// N workers add one M times each, by compare-and-swap: the sum must be N × M.
+async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
+    const WORKERS: usize = 4;
+    const INCREMENTS: usize = 5;
+    let key = index("counter");
+    assert!(matches!(put(&*store, &key, &sealed("0"), &Condition::Absent).await, Answer::Written));
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let (store, key) = (Arc::clone(&store), key.clone());
+            tokio::spawn(async move {
+                let mut done = 0;
+                while done < INCREMENTS {
+                    let document = store.get(&key).await.unwrap().unwrap();
+                    let value: usize = std::str::from_utf8(&document.bytes).unwrap().parse().unwrap();
+                    let next = sealed(&(value + 1).to_string());
+                    match put(&*store, &key, &next, &Condition::Unchanged(document.revision)).await {
+                        Answer::Written => done += 1,
+                        Answer::ConditionFailed(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let total = store.get(&key).await.unwrap().unwrap().bytes;
+    assert_eq!(total, (WORKERS * INCREMENTS).to_string());
+}
+
+fn client_of(server: &S3Server) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .credentials_provider(Credentials::new(server.access_key(), server.secret_key(), None, None, "test"))
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.endpoint())
+        .force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_conforms() {
+    let root = folder();
+    let site = root.path().join("site");
+    conforms(Arc::new(Directory::open(&site).unwrap())).await;
+    let left: Vec<_> = std::fs::read_dir(&site).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["registry"], "no temporary file is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_server_in_process_conforms() {
+    let server = S3Server::start(&["bucket"]);
+    let location = Location::parse("s3://bucket/some/prefix").unwrap();
+    conforms(Arc::new(S3::new(client_of(&server), location, DocumentMaxAge::default()))).await;
+    assert!(server.objects("bucket").keys().all(|key| key.starts_with("some/prefix/registry/")));
+    server.verify();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_s3_endpoint_conforms() {
+    let Ok(target) = std::env::var("TFREG_TEST_S3") else {
+        eprintln!("*** SKIPPED: TFREG_TEST_S3=s3://BUCKET/PREFIX names no other S3 endpoint to test");
+        return;
+    };
+    let run = fastrand::u64(..);
+    let location = Location::parse(&format!("{}/conformance-{run:x}", target.trim_end_matches('/'))).unwrap();
+    conforms(Arc::new(S3::open(location, Settings::default()).await)).await;
+}
