@@ -121,11 +121,13 @@ pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, jo
             Step::Look(missing) => missing,
         };
         tracing::debug!("looking at {} objects", missing.len());
+        // In order, so that of several failures the same one is reported every time: that of a document, whose answer says
+        // more than that of a HEAD request.
         let mut looks = stream::iter(missing.into_iter().map(|(key, look)| async move {
             let found = look_at(store, &key, look).await;
             (key, found)
         }))
-        .buffer_unordered(jobs);
+        .buffered(jobs);
         while let Some((key, found)) = looks.next().await {
             let found = found?;
             tracing::debug!(%key, found = %describe(&found), "seen");

@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
-use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::RuntimeComponents;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Region, RuntimeComponents};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
@@ -112,17 +111,17 @@ impl S3 {
             builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
             builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
         });
-        // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
-        let region = RegionProviderChain::default_provider().or_else("us-east-1");
-        let shared =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region).load().await;
+        let shared = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
         let endpoint_for_s3 =
             ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
         let has_endpoint = shared.endpoint_url().is_some()
             || endpoint_for_s3.build().ok().is_some_and(|key| {
                 shared.service_config().is_some_and(|config| config.load_config(key).is_some())
             });
+        // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
+        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let config = aws_sdk_s3::config::Builder::from(&shared)
+            .region(region)
             // Other S3 servers rarely have a host name a bucket.
             .force_path_style(has_endpoint)
             .timeout_config(

@@ -3,6 +3,7 @@
 
 mod clients;
 mod directory;
+mod s3;
 mod s3_server_selftest;
 mod store_conformance;
 mod support;

@@ -1,0 +1,241 @@
+//! Publishing to S3: what is sent, with which headers, in which order; and a store that cannot be trusted is refused.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use crate::support::reader::{self, Objects};
+use crate::support::s3_server::{Action, Conditions, Matcher, S3Server, Snapshot};
+use crate::support::{folder, publish, run, tarball, tarballs, tree};
+
+/// The objects of a bucket, below a prefix.
+fn objects(server: &S3Server, prefix: &str) -> Objects {
+    let strip = |(key, object): (String, crate::support::s3_server::StoredObject)| {
+        key.strip_prefix(prefix).map(|key| (key.to_owned(), object.bytes.to_vec()))
+    };
+    server.objects("bucket").into_iter().filter_map(strip).collect()
+}
+
+fn publish_to(server: &S3Server, target: &str, tarballs: &[std::path::PathBuf]) -> Command {
+    let mut command = publish(target, tarballs);
+    command.envs(server.envs());
+    command
+}
+
+#[test]
+fn the_uploaded_tree_is_the_dry_runs() {
+    let server = S3Server::start(&["bucket"]);
+    let root = folder();
+    let preview = root.path().join("preview");
+    let target = "s3://bucket/some/prefix";
+    run(publish_to(&server, target, &tarballs("release-1.2.0")).arg("--dry-run").arg(&preview)).succeeds();
+    assert!(server.history().is_empty(), "a dry run writes nothing");
+    run(&mut publish_to(&server, target, &tarballs("release-1.2.0"))).succeeds();
+    let (planned, uploaded) = (tree(&preview), objects(&server, "some/prefix/"));
+    assert!(planned.keys().eq(uploaded.keys()));
+    for (key, bytes) in planned.iter().filter(|(key, _)| !key.ends_with(".sig")) {
+        assert!(*bytes == uploaded[key], "{key}");
+    }
+    assert_eq!(reader::read(&uploaded).unwrap().len(), 4);
+    server.verify();
+}
+
+#[test]
+fn every_object_is_one_conditional_put_with_its_checksum() {
+    let server = S3Server::start(&["bucket"]);
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"))).succeeds();
+    run(publish_to(&server, "s3://bucket", &tarballs("release-1.2.0-more")).args(["--document-max-age", "5"])).succeeds();
+    let requests = server.requests();
+    let puts: Vec<_> = requests.iter().filter(|request| request.method == "PUT").collect();
+    // The proof of conditional writes is two more each run, both refused.
+    let effective: Vec<_> = puts.iter().filter(|put| put.status == Some(200)).collect();
+    assert_eq!((puts.len(), effective.len()), (12 + 2 + 11 + 2, 12 + 11));
+    for put in &puts {
+        let conditional = put.headers.contains_key("if-none-match") != put.headers.contains_key("if-match");
+        assert!(conditional, "{put:?}");
+        assert_eq!(put.headers.get("x-amz-sdk-checksum-algorithm").map(String::as_str), Some("SHA256"));
+        assert!(
+            put.headers.contains_key("x-amz-checksum-sha256") && !put.query.contains_key("uploadId"),
+            "{put:?}"
+        );
+        let store = put.key.starts_with("store/");
+        assert!(!store || put.headers.contains_key("if-none-match") || put.status == Some(412), "{put:?}");
+    }
+    for (key, object) in server.objects("bucket") {
+        let expected = if key.ends_with(".zip") {
+            "application/zip"
+        } else if key.ends_with("SHA256SUMS") {
+            "text/plain; charset=utf-8"
+        } else if key.ends_with(".sig") {
+            "application/pgp-signature"
+        } else {
+            "application/json"
+        };
+        assert_eq!(object.content_type.as_deref(), Some(expected), "{key}");
+        let age = if key.starts_with("store/") {
+            "public, max-age=31536000, immutable"
+        } else if key.starts_with(".well-known") {
+            "public, max-age=60, must-revalidate"
+        } else {
+            "public, max-age=5, must-revalidate"
+        };
+        assert_eq!(object.cache_control.as_deref(), Some(age), "{key}");
+    }
+    assert!(requests.iter().all(|request| matches!(request.method.as_str(), "GET" | "HEAD" | "PUT")));
+}
+
+#[test]
+fn parts_come_before_what_points_to_them() {
+    let server = S3Server::start(&["bucket"]);
+    let states = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&states);
+    server.on_write(Box::new(move |snapshot: &Snapshot, event| {
+        let objects = snapshot
+            .bucket("bucket")
+            .iter()
+            .map(|(key, object)| (key.clone(), object.bytes.to_vec()))
+            .collect();
+        if let Err(error) = reader::read(&objects) {
+            panic!("after {}: {error}", event.key);
+        }
+        *count.lock().unwrap() += 1;
+    }));
+    for release in ["release-1.2.0", "release-1.10.0", "release-1.2.0-more"] {
+        run(&mut publish_to(&server, "s3://bucket", &tarballs(release))).succeeds();
+    }
+    run(publish_to(&server, "s3://bucket", &tarballs("release-1.2.0-rebuilt")).arg("--replace")).succeeds();
+    server.verify();
+    assert!(*states.lock().unwrap() > 35);
+}
+
+#[test]
+fn the_same_again_sends_no_write() {
+    let server = S3Server::start(&["bucket"]);
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"))).succeeds();
+    server.clear_requests();
+    let again = run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"))).succeeds();
+    assert!(again.stdout.contains("nothing to do"));
+    assert!(server.requests().iter().all(|request| request.method != "PUT"));
+}
+
+#[test]
+fn a_published_zip_is_not_sent_again() {
+    let server = S3Server::start(&["bucket"]);
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"))).succeeds();
+    for key in server.objects("bucket").into_keys().filter(|key| key.starts_with("registry/")) {
+        server.delete_directly("bucket", &key);
+    }
+    server.clear_requests();
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"))).succeeds();
+    let sent: Vec<_> =
+        server.requests().into_iter().filter(|r| r.method == "PUT" && r.key.ends_with(".zip")).collect();
+    assert!(sent.is_empty(), "{sent:#?}");
+}
+
+#[test]
+fn requests_at_once_are_bounded() {
+    let server = S3Server::start(&["bucket"]);
+    run(publish_to(&server, "s3://bucket", &tarballs("release-1.2.0")).args(["--jobs", "2"])).succeeds();
+    assert!(server.max_concurrent_puts() <= 2, "{}", server.max_concurrent_puts());
+}
+
+#[test]
+fn only_not_found_means_empty() {
+    let server = S3Server::start(&["bucket"]);
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.10.0"))).succeeds();
+    let before = objects(&server, "");
+    for (status, code, said) in [
+        (403, "AccessDenied", "s3:ListBucket"),
+        (400, "Whatever", "HTTP status 400"),
+        (301, "PermanentRedirect", "AWS_REGION"),
+        (500, "InternalError", "HTTP status 500"),
+    ] {
+        for key in ["versions", "linux/amd64", "terraform.json"] {
+            server.clear_rules();
+            server.fault(Matcher::get().suffix(key), Action::AnswerBefore(status, code));
+            let tarballs = [tarball("release-1.2.0", "linux-amd64")];
+            run(&mut publish_to(&server, "s3://bucket", &tarballs))
+                .fails(1, &["cannot read s3://bucket/", key, said]);
+            assert_eq!(objects(&server, ""), before);
+        }
+    }
+}
+
+#[test]
+fn broken_access_is_explained() {
+    let server = S3Server::start(&["bucket"]);
+    let tarballs = [tarball("release-1.2.0", "linux-amd64")];
+    run(publish_to(&server, "s3://bucket", &tarballs).env("AWS_SECRET_ACCESS_KEY", "wrong"))
+        .fails(1, &["HTTP status 403", "SignatureDoesNotMatch", "remedy:", "credentials"]);
+    run(&mut publish_to(&server, "s3://missing", &tarballs))
+        .fails(1, &["NoSuchBucket", "remedy:", "create the bucket"]);
+    run(publish_to(&server, "s3://bucket", &tarballs).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9"))
+        .fails(1, &["cannot read s3://bucket/", "remedy:", "AWS_ENDPOINT_URL"]);
+    run(publish_to(&server, "s3://bucket", &tarballs).env("AWS_CA_BUNDLE", "/nonexistent.pem"))
+        .fails(1, &["AWS_CA_BUNDLE", "/nonexistent.pem"]);
+    run(publish_to(&server, "s3://bucket", &tarballs)
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY"))
+    .fails(1, &["remedy:", "AWS_PROFILE"]);
+    server.fault(Matcher::put(), Action::AnswerBefore(403, "AccessDenied"));
+    run(&mut publish_to(&server, "s3://bucket", &tarballs))
+        .fails(1, &["HTTP status 403", "s3:PutObject", "Nothing was written", "again is safe"]);
+    assert!(server.history().is_empty());
+}
+
+#[test]
+fn a_profile_with_its_endpoint_works() {
+    let server = S3Server::start(&["bucket"]);
+    let root = folder();
+    let config = root.path().join("config");
+    let text = format!(
+        "[profile release]\nregion = eu-west-1\nendpoint_url = {}\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        server.endpoint(),
+        server.access_key(),
+        server.secret_key()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = publish("s3://bucket", &tarballs("release-1.2.0"));
+    let names = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+    command.envs(server.envs().into_iter().filter(|(name, _)| !names.contains(&name.as_str())));
+    run(command.env("AWS_CONFIG_FILE", &config).env("AWS_PROFILE", "release")).succeeds();
+    assert_eq!(reader::read(&objects(&server, "")).unwrap().len(), 4);
+}
+
+#[test]
+fn requests_go_through_a_proxy() {
+    let server = S3Server::start(&["bucket"]);
+    let mut command = publish_to(&server, "s3://bucket", &tarballs("release-1.2.0"));
+    // The name does not resolve; only the proxy, which is the server itself, can reach it.
+    command.env("AWS_ENDPOINT_URL", "http://s3.example.invalid").env("HTTP_PROXY", server.endpoint());
+    run(command.env_remove("NO_PROXY").env_remove("no_proxy")).succeeds();
+    assert_eq!(reader::read(&objects(&server, "")).unwrap().len(), 4);
+}
+
+#[test]
+fn a_store_that_ignores_conditions_is_refused_by_name() {
+    for (conditions, said) in [(Conditions::Ignored, "was carried out"), (Conditions::NotImplemented, "501")]
+    {
+        // In an empty bucket, and in one that has a registry.
+        for full in [false, true] {
+            let server = S3Server::start(&["bucket"]);
+            if full {
+                run(&mut publish_to(&server, "s3://bucket/p", &tarballs("release-1.10.0"))).succeeds();
+            }
+            let before: BTreeMap<_, _> = objects(&server, "p/");
+            server.set_conditions(conditions);
+            let refused = run(&mut publish_to(&server, "s3://bucket/p", &tarballs("release-1.2.0")));
+            if conditions == Conditions::NotImplemented && !full {
+                refused.fails(1, &["s3://bucket/p/", said, "Nothing was written"]);
+            } else {
+                refused.fails(
+                    3,
+                    &["s3://bucket/p/", "does not honour conditional writes", said, "412", "remedy:"],
+                );
+            }
+            let mut after = objects(&server, "p/");
+            after.retain(|key, _| key.starts_with("registry/") || key.starts_with(".well-known/"));
+            assert!(after.iter().all(|(key, bytes)| before.get(key) == Some(bytes)), "nothing is indexed");
+        }
+    }
+}

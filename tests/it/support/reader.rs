@@ -1,0 +1,131 @@
+//! An independent reader: what a client finds in a registry's objects. Shares no code with the writing side, and judges
+//! every state in between, not only the last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sequoia_openpgp as openpgp;
+
+use openpgp::parse::Parse as _;
+use openpgp::parse::stream::{DetachedVerifierBuilder, MessageLayer, MessageStructure, VerificationHelper};
+use openpgp::policy::StandardPolicy;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// Objects by key.
+pub(crate) type Objects = BTreeMap<String, Vec<u8>>;
+
+/// What a registry lists: `VERSION OS_ARCH` with the zip's SHA-256.
+pub(crate) type Listed = BTreeMap<String, String>;
+
+/// Reads every index, and for each version and platform that it lists the document, SHA256SUMS, signature and zip.
+///
+/// Every platform that is listed must be whole, and the SHA256SUMS that its document points to must have every platform
+/// of the version that is listed.
+pub(crate) fn read(objects: &Objects) -> Result<Listed, String> {
+    let mut listed = Listed::new();
+    for (key, bytes) in objects {
+        let Some(base) = key.strip_prefix("registry/").and(key.strip_suffix("/versions")) else { continue };
+        let index = json(key, bytes)?;
+        for entry in index["versions"].as_array().ok_or(format!("{key}: no versions"))? {
+            let version = text(entry, "version")?;
+            let platforms =
+                entry["platforms"].as_array().ok_or(format!("{key}: {version} has no platforms"))?;
+            let names: BTreeSet<String> = platforms
+                .iter()
+                .map(|platform| Ok(format!("{}_{}", text(platform, "os")?, text(platform, "arch")?)))
+                .collect::<Result<_, String>>()?;
+            for name in &names {
+                let shasum = platform(objects, base, version, name, &names, &entry["protocols"])
+                    .map_err(|error| format!("{version} {name}: {error}"))?;
+                listed.insert(format!("{version} {name}"), shasum);
+            }
+        }
+    }
+    Ok(listed)
+}
+
+fn platform(
+    objects: &Objects,
+    base: &str,
+    version: &str,
+    name: &str,
+    all: &BTreeSet<String>,
+    protocols: &Value,
+) -> Result<String, String> {
+    let key = format!("{base}/{version}/download/{}", name.replace('_', "/"));
+    let document = json(&key, objects.get(&key).ok_or(format!("no {key}"))?)?;
+    if format!("{}_{}", text(&document, "os")?, text(&document, "arch")?) != name
+        || document["protocols"] != *protocols
+    {
+        return Err(format!("{key} is for another platform or protocol"));
+    }
+    let linked = |member: &str| -> Result<&Vec<u8>, String> {
+        let link = text(&document, member)?;
+        let key = link.strip_prefix('/').ok_or(format!("{member} is {link}"))?;
+        objects.get(key).ok_or(format!("{member} leads to {key}, which is not there"))
+    };
+    let (shasum, filename) = (text(&document, "shasum")?, text(&document, "filename")?);
+    let zip = linked("download_url")?;
+    if hex::encode(Sha256::digest(zip)) != shasum {
+        return Err("the zip is not the one that the document names".to_owned());
+    }
+    let sums = linked("shasums_url")?;
+    let lines: BTreeMap<&str, &str> = std::str::from_utf8(sums)
+        .map_err(|error| error.to_string())?
+        .lines()
+        .map(|line| {
+            line.split_once("  ").map(|(hash, name)| (name, hash)).ok_or(format!("a bad line: {line:?}"))
+        })
+        .collect::<Result<_, _>>()?;
+    if lines.get(filename) != Some(&shasum) {
+        return Err(format!(
+            "SHA256SUMS has {:?} for {filename}, the document {shasum}",
+            lines.get(filename)
+        ));
+    }
+    for other in all {
+        if !lines.keys().any(|line| line.ends_with(&format!("_{version}_{other}.zip"))) {
+            return Err(format!("SHA256SUMS lacks {other}, which is listed"));
+        }
+    }
+    let armor = text(&document["signing_keys"]["gpg_public_keys"][0], "ascii_armor")?;
+    verify(armor, sums, linked("shasums_signature_url")?)?;
+    Ok(shasum.to_owned())
+}
+
+fn json(key: &str, bytes: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|error| format!("{key}: {error}"))
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str, String> {
+    value[member].as_str().ok_or(format!("no {member} in {value}"))
+}
+
+struct Helper(openpgp::Cert);
+
+impl VerificationHelper for Helper {
+    fn get_certs(&mut self, _: &[openpgp::KeyHandle]) -> openpgp::Result<Vec<openpgp::Cert>> {
+        Ok(vec![self.0.clone()])
+    }
+
+    fn check(&mut self, structure: MessageStructure<'_>) -> openpgp::Result<()> {
+        for layer in structure {
+            let MessageLayer::SignatureGroup { results } = layer else { continue };
+            for result in results {
+                return result
+                    .map(drop)
+                    .map_err(|error| openpgp::Error::BadSignature(error.to_string()).into());
+            }
+        }
+        Err(openpgp::Error::BadSignature("none".to_owned()).into())
+    }
+}
+
+fn verify(armor: &str, document: &[u8], signature: &[u8]) -> Result<(), String> {
+    let failed = |error: anyhow::Error| format!("the signature does not verify: {error}");
+    let policy = StandardPolicy::new();
+    let cert = openpgp::Cert::from_bytes(armor.as_bytes()).map_err(failed)?;
+    let verifier = DetachedVerifierBuilder::from_bytes(signature).map_err(failed)?;
+    let mut verifier = verifier.with_policy(&policy, None, Helper(cert)).map_err(failed)?;
+    verifier.verify_bytes(document).map_err(failed)
+}
