@@ -18,7 +18,8 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Region, RuntimeComponents};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -92,6 +93,8 @@ pub struct S3 {
 
 /// A document or a head request is small: an answer that takes longer will not come.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often an object is read whose answer is cut short; as often as the SDK repeats a request.
+const READ_ATTEMPTS: u32 = 3;
 /// The slowest upload that is still worth waiting for, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 50_000;
 
@@ -149,20 +152,37 @@ impl S3 {
 
     /// Reads an object to the end for its digest, for stores that keep no SHA-256.
     async fn digest_by_reading(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
-        let Some(mut body) = self.open_object(key).await?.map(|object| object.body) else { return Ok(None) };
-        let (mut hash, mut len) = (Sha256::new(), 0);
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| self.cut_short(key, &error))?;
-            hash.update(&chunk);
-            len += chunk.len() as u64;
-        }
-        Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
+        self.read(key, async |object| {
+            let (mut body, mut hash, mut len) = (object.body, Sha256::new(), 0);
+            while let Some(chunk) = body.try_next().await? {
+                hash.update(&chunk);
+                len += chunk.len() as u64;
+            }
+            Ok(Summary { len, digest: Digest::from_hasher(hash) })
+        })
+        .await
     }
 
-    async fn open_object(
+    /// Opens an object and reads it by `read`. The SDK repeats a request that fails, but not one whose body is cut short on
+    /// the way, so that is done here.
+    async fn read<T>(
         &self,
         key: &Key,
-    ) -> Result<Option<aws_sdk_s3::operation::get_object::GetObjectOutput>, StoreError> {
+        read: impl AsyncFn(GetObjectOutput) -> Result<T, ByteStreamError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let Some(object) = self.open_object(key).await? else { return Ok(None) };
+            match read(object).await {
+                Ok(read) => return Ok(Some(read)),
+                Err(error) if attempt == READ_ATTEMPTS => return Err(self.cut_short(key, &error)),
+                Err(error) => tracing::debug!(%key, attempt, "the answer was cut short: {}", chain(&error)),
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn open_object(&self, key: &Key) -> Result<Option<GetObjectOutput>, StoreError> {
         let sent = self.client.get_object().bucket(&self.location.bucket).key(self.key(key)).send().await;
         match sent {
             Ok(object) => Ok(Some(object)),
@@ -263,25 +283,27 @@ impl Store for S3 {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
-        let Some(object) = self.open_object(key).await? else { return Ok(None) };
-        let refuse = |answer: String| StoreError {
+        let read = self.read(key, async |object| {
+            let too_large = object
+                .content_length()
+                .is_some_and(|len| u64::try_from(len).is_ok_and(|len| len > MAX_DOCUMENT));
+            let revision = object.e_tag().map(|tag| Revision(tag.to_owned()));
+            match (too_large, revision) {
+                (true, _) => Ok(Err(format!("an object of more than {MAX_DOCUMENT} bytes is no document"))),
+                (_, None) => {
+                    Ok(Err("the answer has no ETag, without which no safe update is possible".to_owned()))
+                }
+                (_, Some(revision)) => {
+                    Ok(Ok(Document { bytes: object.body.collect().await?.into_bytes(), revision }))
+                }
+            }
+        });
+        read.await?.transpose().map_err(|answer| StoreError {
             doing: format!("cannot read {}", self.name(key)),
             answer,
-            status: Some(200),
+            status: None,
             remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
-        };
-        let too_large =
-            object.content_length().is_some_and(|len| u64::try_from(len).is_ok_and(|len| len > MAX_DOCUMENT));
-        if too_large {
-            return Err(refuse(format!("an object of more than {MAX_DOCUMENT} bytes is no document")));
-        }
-        let Some(revision) = object.e_tag().map(|tag| Revision(tag.to_owned())) else {
-            return Err(refuse(
-                "the answer has no ETag, without which no safe update is possible".to_owned(),
-            ));
-        };
-        let bytes = object.body.collect().await.map_err(|error| self.cut_short(key, &error))?.into_bytes();
-        Ok(Some(Document { bytes, revision }))
+        })
     }
 
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {

@@ -3,6 +3,8 @@
 
 mod clients;
 mod directory;
+mod faults;
+mod races;
 mod s3;
 mod s3_server_selftest;
 mod store_conformance;

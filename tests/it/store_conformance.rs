@@ -4,15 +4,15 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use tfreg::digest::Digest;
 use tfreg::package::Sealed;
-use tfreg::registry::{DocumentMaxAge, Key};
+use tfreg::registry::Key;
 use tfreg::store::directory::Directory;
 use tfreg::store::s3::{Location, S3, Settings};
 use tfreg::store::{Answer, Condition, OnSent, Revision, Store};
 
 use crate::support::folder;
+use crate::support::in_process::bucket;
 use crate::support::s3_server::S3Server;
 
 fn index(name: &str) -> Key {
@@ -117,17 +117,6 @@ async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
     assert_eq!(total, (WORKERS * INCREMENTS).to_string());
 }
 
-fn client_of(server: &S3Server) -> aws_sdk_s3::Client {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .credentials_provider(Credentials::new(server.access_key(), server.secret_key(), None, None, "test"))
-        .region(Region::new("us-east-1"))
-        .endpoint_url(server.endpoint())
-        .force_path_style(true);
-    aws_sdk_s3::Client::from_conf(config.build())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_conforms() {
     let root = folder();
@@ -140,8 +129,7 @@ async fn a_directory_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_s3_server_in_process_conforms() {
     let server = S3Server::start(&["bucket"]);
-    let location = Location::parse("s3://bucket/some/prefix").unwrap();
-    conforms(Arc::new(S3::new(client_of(&server), location, DocumentMaxAge::default()))).await;
+    conforms(Arc::new(bucket(&server, "s3://bucket/some/prefix"))).await;
     assert!(server.objects("bucket").keys().all(|key| key.starts_with("some/prefix/registry/")));
     server.verify();
 }

@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub(crate) mod clients;
+pub(crate) mod in_process;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
 

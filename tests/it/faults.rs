@@ -1,0 +1,219 @@
+//! Every single request of a publish failing in every way, and the process killed before and after each: an independent
+//! reader finds a whole registry at every point, and running again completes it.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tfreg::error::Error;
+use tfreg::plan::{Published, Wanted};
+
+use crate::support::in_process::{bucket, publish_with, wanted};
+use crate::support::reader::{self, Objects};
+use crate::support::s3_server::{Action, Matcher, Point, S3Server, Snapshot};
+use crate::support::{publish, run, tarball, tarballs};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn objects(snapshot: &Snapshot) -> Objects {
+    snapshot.bucket("bucket").iter().map(|(key, object)| (key.clone(), object.bytes.to_vec())).collect()
+}
+
+/// A server that lets an independent reader judge the registry after every single write.
+fn watched() -> S3Server {
+    let server = S3Server::start(&["bucket"]);
+    watch(&server);
+    server
+}
+
+fn watch(server: &S3Server) {
+    server.on_write(Box::new(|snapshot, event| {
+        if let Err(error) = reader::read(&objects(snapshot)) {
+            panic!("after {}: {error}", event.key);
+        }
+    }));
+}
+
+fn listed(server: &S3Server) -> reader::Listed {
+    let objects =
+        server.objects("bucket").into_iter().map(|(key, object)| (key, object.bytes.to_vec())).collect();
+    reader::read(&objects).unwrap()
+}
+
+/// What a store can do to a request.
+struct Fault {
+    name: &'static str,
+    action: fn() -> Action,
+    /// Whether a publish must succeed in spite of it, when it happens once.
+    survived: bool,
+}
+
+const fn fault(name: &'static str, action: fn() -> Action, survived: bool) -> Fault {
+    Fault { name, action, survived }
+}
+
+const FAULTS: &[Fault] = &[
+    fault("500 before", || Action::AnswerBefore(500, "InternalError"), true),
+    fault("500 after", || Action::AnswerAfter(500, "InternalError"), true),
+    fault("503 before", || Action::AnswerBefore(503, "SlowDown"), true),
+    fault("503 after", || Action::AnswerAfter(503, "SlowDown"), true),
+    fault("dropped before", || Action::DropBefore, true),
+    fault("dropped after", || Action::DropAfter, true),
+    fault("answer cut", || Action::CutAnswer, true),
+    fault("409", || Action::AnswerBefore(409, "ConditionalRequestConflict"), false),
+    fault("403", || Action::AnswerBefore(403, "AccessDenied"), false),
+];
+
+/// A registry with two versions, each of one platform, as it is in a bucket.
+fn base() -> Objects {
+    let server = S3Server::start(&["bucket"]);
+    for release in ["release-1.2.0", "release-1.10.0"] {
+        let linux =
+            tarballs(release).into_iter().find(|path| path.to_string_lossy().contains("amd64")).unwrap();
+        run(publish("s3://bucket", &[linux]).envs(server.envs())).succeeds();
+    }
+    server.objects("bucket").into_iter().map(|(key, object)| (key, object.bytes.to_vec())).collect()
+}
+
+fn watched_with(base: &Objects) -> S3Server {
+    let server = S3Server::start(&["bucket"]);
+    for (key, bytes) in base {
+        server.put_directly("bucket", key, bytes.clone());
+    }
+    watch(&server);
+    server
+}
+
+/// A publish that adds a platform to a version: it creates and replaces.
+async fn every_request_fails(fault: &Fault, base: &Objects, adding: &Wanted) {
+    for nth in 1.. {
+        let server = watched_with(base);
+        let store = bucket(&server, "s3://bucket");
+        let rule = server.fault(Matcher::any().nth(nth), (fault.action)());
+        let outcome = publish_with(&store, adding, 1, PATIENCE).await;
+        let fired = rule.fired() > 0;
+        if fault.survived || !fired {
+            outcome.unwrap_or_else(|error| panic!("{} of request {nth}: {error}", fault.name));
+        } else if let Err(error) = outcome {
+            // Refused access ends a run. A conflict that is none ends it at a read, where it means nothing.
+            assert_eq!(error.exit_code(), 1, "{} of request {nth}: {error}", fault.name);
+        }
+        server.clear_rules();
+        publish_with(&store, adding, 1, PATIENCE)
+            .await
+            .unwrap_or_else(|error| panic!("again after {} of request {nth}: {error}", fault.name));
+        assert_eq!(listed(&server).len(), 3);
+        server.verify();
+        if !fired {
+            assert!(nth > 15, "only {nth} requests?");
+            return;
+        }
+    }
+}
+
+#[test]
+fn each_request_fails_in_each_way() {
+    let base = base();
+    let adding = wanted(&[tarball("release-1.2.0", "darwin-arm64")], Published::Immutable);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                while let Some(fault) = FAULTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    runtime.block_on(every_request_fails(fault, &base, &adding));
+                }
+            });
+        }
+    });
+}
+
+/// A fault that goes on does not hang a run: it ends with what was and was not published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_stays_uses_up_the_budget() {
+    let answer = |status, code| Action::AnswerBefore(status, code);
+    for (name, action, code, said) in [
+        ("500", answer(500, "InternalError"), 1, "500"),
+        ("dropped", Action::DropBefore, 1, "cannot write"),
+        ("503", answer(503, "SlowDown"), 4, "503"),
+        ("409 of AWS", answer(409, "ConditionalRequestConflict"), 4, "409"),
+        ("409 of Ceph", answer(409, "ConcurrentModification"), 4, "409"),
+        ("412", answer(412, "PreconditionFailed"), 4, "412"),
+    ] {
+        let server = watched();
+        let store = bucket(&server, "s3://bucket");
+        server.fault(Matcher::put().suffix("versions"), action);
+        let wanted = wanted(&tarballs("release-1.2.0"), Published::Immutable);
+        let error = publish_with(&store, &wanted, 4, PATIENCE).await.unwrap_err();
+        assert_eq!(error.exit_code(), code, "{name}: {error}");
+        let Error::Unfinished { cause, state } = &error else { panic!("{error}") };
+        assert!(cause.to_string().contains(said), "{name}: {cause}");
+        let state = state.to_string();
+        assert!(state.contains("  - registry/acme/sample/versions") && state.contains("+ store/"), "{state}");
+        assert!(state.contains("index was not changed") && state.contains("again is safe"), "{state}");
+        assert!(listed(&server).is_empty());
+        server.clear_rules();
+        publish_with(&store, &wanted, 4, PATIENCE).await.unwrap();
+        assert_eq!(listed(&server).len(), 4);
+        server.verify();
+    }
+}
+
+#[test]
+fn a_process_killed_at_each_request_leaves_a_whole_registry() {
+    let finished = Mutex::new(false);
+    let next = AtomicU64::new(1);
+    let base = base();
+    let kill_at = |nth: u64, point: Point| -> bool {
+        let server = watched_with(&base);
+        let start = |tarballs: &[std::path::PathBuf]| {
+            let mut command = publish("s3://bucket", tarballs);
+            command.envs(server.envs()).args(["--jobs", "1"]);
+            command
+        };
+        let adding = tarballs("release-1.2.0-more");
+        let child: Arc<Mutex<Option<std::process::Child>>> = Arc::default();
+        let victim = Arc::clone(&child);
+        let rule = server.kill_hook(Matcher::any().nth(nth), point, move |_| {
+            // The slot is locked until the child is in it.
+            let mut child = victim.lock().unwrap().take().unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        {
+            let mut slot = child.lock().unwrap();
+            let spawned = start(&adding).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            *slot = Some(spawned);
+        }
+        let killed = loop {
+            if rule.fired() > 0 {
+                break true;
+            }
+            if let Some(child) = child.lock().unwrap().as_mut()
+                && let Some(status) = child.try_wait().unwrap()
+            {
+                assert!(status.success());
+                break false;
+            }
+            std::thread::yield_now();
+        };
+        server.clear_rules();
+        run(&mut start(&adding)).succeeds();
+        assert_eq!(listed(&server).len(), 4);
+        server.verify();
+        killed
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !*finished.lock().unwrap() {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    let killed = kill_at(nth, Point::Before) | kill_at(nth, Point::After);
+                    *finished.lock().unwrap() |= !killed;
+                }
+            });
+        }
+    });
+    assert!(next.into_inner() > 20);
+}

@@ -1,0 +1,95 @@
+//! Publishing by the library, for tests that decide over time and requests.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use tfreg::error::Error;
+use tfreg::package::signing_key::{Secret, SigningKey};
+use tfreg::package::{BuildOptions, PackageSet};
+use tfreg::plan::{Plan, Published, Wanted, Write};
+use tfreg::provider::Provider;
+use tfreg::publish::budget::{Budget, Pace};
+use tfreg::publish::{Observer, Options, Outcome, publish};
+use tfreg::registry::{DocumentMaxAge, Key, Links};
+use tfreg::release::tarball::Limits;
+use tfreg::release::{Expected, Release};
+use tfreg::store::s3::{Location, S3};
+use tfreg::store::{OnSent, Store};
+
+use super::key;
+use super::s3_server::S3Server;
+
+/// What `tfreg publish` would want with these tarballs.
+pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> Wanted {
+    let release = Release::open(tarballs, &Expected::default()).unwrap();
+    let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols: None };
+    let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();
+    let secret = Secret::new(std::fs::read(key("ed25519.asc")).unwrap());
+    let key = SigningKey::read("ed25519.asc", &secret, None).unwrap();
+    let provider =
+        Provider { namespace: "acme".parse().unwrap(), provider_type: packages.provider_type().clone() };
+    Wanted { provider, packages, key, links: Links::RootRelative, published }
+}
+
+/// A clock on which every wait takes its time at once.
+#[derive(Default)]
+pub(crate) struct NoWaiting(Duration);
+
+#[async_trait]
+impl Pace for NoWaiting {
+    fn now(&self) -> Duration {
+        self.0
+    }
+
+    fn chance(&mut self) -> f64 {
+        1.0
+    }
+
+    async fn sleep(&mut self, duration: Duration) {
+        self.0 += duration;
+    }
+}
+
+/// Hears nothing.
+pub(crate) struct Deaf;
+
+impl Observer for Deaf {
+    fn planned(&self, _: &Plan) {}
+
+    fn sending(&self, _: &Write) -> OnSent {
+        Arc::new(|_| {})
+    }
+
+    fn written(&self, _: &Key) {}
+
+    fn waiting(&self, _: &str) {}
+}
+
+/// Publishes by the library; `patience` is the contention timeout on the clock that does not wait.
+pub(crate) async fn publish_with(
+    store: &dyn Store,
+    wanted: &Wanted,
+    jobs: usize,
+    patience: Duration,
+) -> Result<Outcome, Error> {
+    let options = Options { jobs, contention_timeout: patience };
+    publish(store, wanted, &options, Budget::new(patience, Box::new(NoWaiting::default())), &Deaf).await
+}
+
+/// A bucket of the server in process, with retries of reads that do not wait either.
+pub(crate) fn bucket(server: &S3Server, target: &str) -> S3 {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .credentials_provider(Credentials::new(server.access_key(), server.secret_key(), None, None, "test"))
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.endpoint())
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+        .force_path_style(true);
+    let client = aws_sdk_s3::Client::from_conf(config.build());
+    S3::new(client, Location::parse(target).unwrap(), DocumentMaxAge::default())
+}
