@@ -4,6 +4,7 @@
 mod clients;
 mod directory;
 mod faults;
+mod model;
 mod races;
 mod s3;
 mod s3_server_selftest;
