@@ -81,13 +81,13 @@ impl Contents {
         Ok(Place::Beside(path.to_owned()))
     }
 
-    /// Checks that the tarball, now read to its end, held an executable.
+    /// Checks that the tarball, now read to its end, held an executable, and nothing that is in the way of its new name.
     ///
     /// # Errors
-    /// It held none.
+    /// It held none, or another entry has the executable's new name.
     pub fn finish(&self) -> Result<(), Refusal> {
-        if self.executable.is_some() {
-            return Ok(());
+        if let Some(executable) = &self.executable {
+            return self.check_new_name(executable);
         }
         let files: Vec<_> = self
             .seen
@@ -103,6 +103,22 @@ impl Contents {
             .remedy(
                 "check that the tarball was made from the right build, and that its name has the right type",
             ))
+    }
+
+    /// The executable moves to the root; a zip that has a file and a folder of one name cannot be unpacked.
+    fn check_new_name(&self, executable: &str) -> Result<(), Refusal> {
+        let name = self.executable_name();
+        let file = name.to_lowercase();
+        let folder = format!("{file}/");
+        let clash = self.seen.iter().find(|(path, seen)| {
+            !seen.is_folder && seen.path != executable && (**path == file || path.starts_with(&folder))
+        });
+        match clash {
+            None => Ok(()),
+            Some((_, seen)) => {
+                Err(self.refuse_clash(&format!("{:?} and {executable:?}, which becomes {name:?}", seen.path)))
+            }
+        }
     }
 
     /// `terraform-provider-TYPE` or `terraform-provider-TYPE_…`, with `.exe` allowed on windows.
@@ -162,7 +178,7 @@ impl Contents {
         self.refuse("two entries of the archive have one name")
             .found(found)
             .expected("each path once, also where upper and lower case are the same")
-            .remedy("leave one of them out")
+            .remedy("rename one of them, or leave it out")
     }
 
     fn refuse(&self, problem: &str) -> Refusal {
@@ -222,6 +238,23 @@ mod tests {
         }
         assert_eq!(contents.place("terraform-provider-x_1.0.0_manifest.json"), Ok(Place::LeftOut));
         assert!(contents.finish().unwrap_err().problem.contains("no provider executable"));
+    }
+
+    #[test]
+    fn nothing_is_in_the_way_of_the_executables_new_name() {
+        let folder = "terraform-provider-x_v1.0.0/terraform-provider-x";
+        for (executable, other, good) in [
+            (folder, "terraform-provider-x_v1.0.0/LICENSE", false),
+            ("f/terraform-provider-x", "Terraform-Provider-X_v1.0.0", false),
+            ("f/terraform-provider-x", "Terraform-Provider-X_v1.0.0/LICENSE", false),
+            (folder, "terraform-provider-x_v1.0/LICENSE", true),
+            (folder, "f/LICENSE", true),
+        ] {
+            let mut contents = linux();
+            contents.place(executable).unwrap();
+            contents.place(other).unwrap();
+            assert_eq!(contents.finish().is_ok(), good, "{executable}, {other}");
+        }
     }
 
     #[test]
