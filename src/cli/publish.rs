@@ -1,7 +1,7 @@
 //! `tfreg publish`
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -276,12 +276,10 @@ fn check_dry_run(request: &Request) -> Result<()> {
             .remedy("name another directory, or remove this one first")
             .into()
     };
-    if let Target::Directory(root) = &request.target {
-        let absolute =
-            |path: &Path| std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error));
-        if absolute(folder)?.starts_with(absolute(root)?) {
-            return Err(refuse("a directory of the target itself"));
-        }
+    if let Target::Directory(root) = &request.target
+        && resolve(folder)?.starts_with(resolve(root)?)
+    {
+        return Err(refuse("a directory of the target itself"));
     }
     match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
         Ok(true) => Err(refuse("a directory with files in it")),
@@ -289,6 +287,20 @@ fn check_dry_run(request: &Request) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("cannot use", folder, error)),
     }
+}
+
+/// Where `path` leads through links and `..`, also where its last parts do not exist yet.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error))?;
+    let mut resolved = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+        resolved = std::fs::canonicalize(&resolved).unwrap_or(resolved);
+    }
+    Ok(resolved)
 }
 
 /// Leaves every object that the plan would write, as it would be written.
