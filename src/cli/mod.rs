@@ -5,7 +5,7 @@ mod publish;
 mod serve;
 mod values;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -114,9 +114,31 @@ impl GlobalArgs {
     }
 }
 
+/// A secret key's text where a name or a value belongs: whatever came next would repeat it in a message, or make a folder
+/// of that name.
+fn misplaced_key() -> Option<Error> {
+    let is_key = |value: &OsStr| value.to_string_lossy().contains("PRIVATE KEY BLOCK");
+    let place = if std::env::args_os().skip(1).any(|argument| is_key(&argument)) {
+        "an argument".to_owned()
+    } else {
+        let mut variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let takes_none = |name: &str| name.starts_with("TFREG_") && !name.starts_with("TFREG_SIGNING_");
+        variables.find(|(name, value)| takes_none(name) && is_key(value))?.0
+    };
+    Some(Error::Usage(format!(
+        "{place} holds a secret key (not repeated here); name its file by --signing-key-file, or put its text into \
+         TFREG_SIGNING_KEY"
+    )))
+}
+
 /// Parses the command line, runs the command, prints its error once, and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(error) = misplaced_key() {
+        Reporter::new(Format::Human, Volume::Normal, false).failed(&error);
+        return ExitCode::from(error.exit_code());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -188,15 +188,7 @@ impl Signing {
     /// The signing key, from its file or the environment; unlocked here, once a run.
     fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
-            (Some(file), _) => {
-                // A key given in place of its file's name must not end up in a message.
-                if file.to_string_lossy().contains("PRIVATE KEY") {
-                    return Err(Error::Usage(
-                        "--signing-key-file takes the name of a file; put the key's text into TFREG_SIGNING_KEY".to_owned(),
-                    ));
-                }
-                (file.display().to_string(), read_secret(file)?)
-            }
+            (Some(file), _) => (file.display().to_string(), read_secret(file)?),
             (None, Some(text)) => ("TFREG_SIGNING_KEY".to_owned(), text),
             (None, None) => {
                 return Err(Error::Usage(
