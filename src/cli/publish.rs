@@ -188,7 +188,11 @@ impl Signing {
     /// The signing key, from its file or the environment; unlocked here, once a run.
     fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
-            (Some(file), _) => (file.display().to_string(), read_secret(file)?),
+            (Some(file), _) => {
+                let name = file.display().to_string();
+                let key = read_secret(file, &name)?;
+                (name, key)
+            }
             (None, Some(text)) => ("TFREG_SIGNING_KEY".to_owned(), text),
             (None, None) => {
                 return Err(Error::Usage(
@@ -198,7 +202,8 @@ impl Signing {
             }
         };
         let passphrase = match &self.passphrase_file {
-            Some(file) => Some(read_secret(file)?),
+            // Its name is not repeated: it may be the passphrase itself.
+            Some(file) => Some(read_secret(file, "the file that --signing-passphrase-file names")?),
             None => environment.signing_passphrase.take(),
         };
         let passphrase = passphrase.map(Secret::without_line_end);
@@ -206,8 +211,9 @@ impl Signing {
     }
 }
 
-fn read_secret(file: &Path) -> Result<Secret> {
-    std::fs::read(file).map(Secret::new).map_err(|error| Error::io("cannot read", file, error))
+fn read_secret(file: &Path, name: &str) -> Result<Secret> {
+    let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
+    std::fs::read(file).map(Secret::new).map_err(failed)
 }
 
 pub(super) fn run(
