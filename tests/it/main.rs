@@ -4,8 +4,10 @@
 mod clients;
 mod directory;
 mod faults;
+mod keys;
 mod model;
 mod races;
+mod refusals;
 mod s3;
 mod s3_server_selftest;
 mod store_conformance;

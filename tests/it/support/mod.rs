@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod archive;
 pub(crate) mod clients;
 pub(crate) mod in_process;
 pub(crate) mod reader;
@@ -95,6 +96,19 @@ impl Ran {
         for text in texts {
             assert!(self.stderr.contains(text), "expected {text:?} on standard error: {self:#?}");
         }
+        self
+    }
+
+    /// Ends with exit code 3, saying each of `texts`, what was found, what was expected and what to do. `row` names the
+    /// case in a table.
+    #[track_caller]
+    pub(crate) fn refused(self, row: &str, texts: &[&str]) -> Self {
+        assert_eq!(self.code, 3, "{row}: expected a refusal: {self:#?}");
+        for text in texts.iter().chain(&["\n  found:    ", "\n  expected: ", "\n  remedy:   "]) {
+            assert!(self.stderr.contains(text), "{row}: expected {text:?} on standard error: {self:#?}");
+        }
+        assert_eq!(self.stderr.matches("error: ").count(), 1, "{row}: expected one error: {self:#?}");
+        assert_eq!(self.stdout, "", "{row}: a refusal is no result");
         self
     }
 }
