@@ -58,7 +58,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn signed_by(&self, row: &str, ran: Ran, key_id: &str) {
+    fn signed_by(&self, row: &str, ran: &Ran, key_id: &str) {
         assert_eq!(ran.code, 0, "{row}: {ran:#?}");
         assert_eq!(self.embedded().0, key_id, "{row}");
         assert!(ran.stdout.contains(&format!("signed by {key_id}")), "{row}: {ran:#?}");
@@ -103,7 +103,7 @@ fn verify_with_gpg(case: &Case) -> String {
     assert!(!packets.contains("secret"), "a secret key is published: {packets}");
     run(gpg(&home).arg("--import").arg(public)).succeeds();
     let files = tree(&case.site);
-    let signature = files.keys().find(|name| name.ends_with(".sig")).unwrap();
+    let signature = files.keys().find(|name| Path::new(name).extension() == Some("sig".as_ref())).unwrap();
     let (sums, _) = signature.rsplit_once("_SHA256SUMS.").unwrap();
     let sums = case.site.join(format!("{sums}_SHA256SUMS"));
     run(gpg(&home).arg("--verify").arg(case.site.join(signature)).arg(sums)).succeeds().stdout
@@ -122,7 +122,7 @@ fn keys_that_are_taken_sign_and_gnupg_agrees() {
         }
         let ran = run(&mut command);
         assert!(!ran.stderr.contains("warning"), "{name}: {ran:#?}");
-        case.signed_by(&name, ran, &key_id);
+        case.signed_by(&name, &ran, &key_id);
         let (_, armor) = case.embedded();
         assert!(armor.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), "{name}: {armor}");
         let signature = format!("_SHA256SUMS.{key_id}.sig");
@@ -173,7 +173,7 @@ fn keys_that_are_refused() {
         ("v4-ed25519-alg27.asc", &["algorithm 27", "Terraform 1.12 or OpenTofu 1.11", rules]),
         ("no-userid.asc", &["the signing key has no user id", "--quick-add-uid"]),
     ];
-    for (name, _, ..) in rows().into_iter().filter(|(_, taken, ..)| !*taken) {
+    for (name, ..) in rows().into_iter().filter(|(_, taken, ..)| !*taken) {
         let Some((_, texts)) = expected.iter().find(|(known, _)| *known == name) else {
             panic!("{name} is not known to this test");
         };
@@ -222,8 +222,8 @@ fn passphrases() {
             ("with a space", format!("{passphrase} "), false),
             ("another", "another passphrase".to_owned(), false),
         ] {
-            // One of the two suffices for the slower of the keys.
-            if name == "rsa3072-passphrase" && row != "bare" && row != "another" {
+            // The usual number of rounds takes a second; that the right one opens it is seen elsewhere.
+            if name == "rsa3072-passphrase" && row != "another" {
                 continue;
             }
             let row = format!("{name}, {row}");
@@ -272,21 +272,21 @@ fn the_file_wins_over_the_variable() {
     let mut command = case.publish_with(key("ed25519-passphrase.asc"));
     command.arg("--signing-passphrase-file").arg(key("ed25519-passphrase.txt"));
     command.env("TFREG_SIGNING_PASSPHRASE", "another").env("TFREG_SIGNING_KEY", "another");
-    case.signed_by("both", run(&mut command), "77E0F3ABD489F715");
+    case.signed_by("both", &run(&mut command), "77E0F3ABD489F715");
 }
 
 #[test]
 fn a_passphrase_that_is_not_needed_does_no_harm() {
     let case = Case::new();
     let mut command = case.publish_with(key("ed25519.asc"));
-    case.signed_by("p", run(command.env("TFREG_SIGNING_PASSPHRASE", "another")), "A7F2BC5B6E845A69");
+    case.signed_by("p", &run(command.env("TFREG_SIGNING_PASSPHRASE", "another")), "A7F2BC5B6E845A69");
 }
 
 #[test]
 fn keys_as_pipelines_store_them() {
     let text = fs::read_to_string(key("ed25519.asc")).unwrap();
     let without = |at: usize| -> String {
-        text.lines().enumerate().filter(|(n, _)| *n != at).map(|(_, line)| format!("{line}\n")).collect()
+        text.split_inclusive('\n').enumerate().filter(|(n, _)| *n != at).map(|(_, line)| line).collect()
     };
     let last = text.lines().count() - 1;
     for (row, value) in [
@@ -298,10 +298,10 @@ fn keys_as_pipelines_store_them() {
         ("with a text before", format!("sec ed25519 2025-01-01\n{text}")),
     ] {
         let case = Case::new();
-        case.signed_by(row, run(case.publish().env("TFREG_SIGNING_KEY", &value)), "A7F2BC5B6E845A69");
+        case.signed_by(row, &run(case.publish().env("TFREG_SIGNING_KEY", &value)), "A7F2BC5B6E845A69");
         let case = Case::new();
         let file = write(case.root.path(), "key", &value);
-        case.signed_by(row, run(&mut case.publish_with(file)), "A7F2BC5B6E845A69");
+        case.signed_by(row, &run(&mut case.publish_with(file)), "A7F2BC5B6E845A69");
     }
     for (row, value, texts) in [
         (
@@ -349,7 +349,7 @@ fn binary_keys_are_read() {
     let binary = case.root.path().join("key.gpg");
     run(gpg(case.root.path()).arg("--output").arg(&binary).arg("--dearmor").arg(key("ed25519.asc")))
         .succeeds();
-    case.signed_by("binary", run(&mut case.publish_with(binary)), "A7F2BC5B6E845A69");
+    case.signed_by("binary", &run(&mut case.publish_with(binary)), "A7F2BC5B6E845A69");
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn a_key_that_expires_soon_is_warned_of() {
         let days_left = format!("({} days from now)", days.parse::<u32>().unwrap() - 1);
         let texts = [key_id.as_str(), &days_left, "extend it before clients refuse its signatures"];
         assert!(!warned || texts.iter().all(|text| ran.stderr.contains(text)), "{days}: {ran:#?}");
-        case.signed_by(days, ran, &key_id);
+        case.signed_by(days, &ran, &key_id);
         let quiet = run(case.publish_with(&asc).arg("--quiet")).succeeds();
         assert_eq!(quiet.stderr, "", "{days}");
     }

@@ -10,5 +10,6 @@ mod races;
 mod refusals;
 mod s3;
 mod s3_server_selftest;
+mod secrets;
 mod store_conformance;
 mod support;

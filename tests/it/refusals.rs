@@ -209,16 +209,17 @@ fn sidecars() {
     }
 }
 
+/// The row's name, files beside the tarball, files in it, options, and what is said.
+type ManifestRow<'a> =
+    (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn manifests() {
     let (five, six) = (protocols(r#""5.0""#), protocols(r#""6.0""#));
     let release = "terraform-provider-sample_1.2.0_manifest.json";
     let (none, say_six) = (&[][..], &["--protocol", "6.0"][..]);
-    // Beside the tarball, inside it, the command line, and what is said.
-    type Row<'a> =
-        (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
     let large = format!("{}{six}", " ".repeat(70_000));
-    let rows: &[Row<'_>] = &[
+    let rows: &[ManifestRow<'_>] = &[
         ("nobody says", &[], &[], none, &["the plugin protocol is not known", "--protocol 5.0 or 6.0"]),
         (
             "beside against option",
@@ -567,6 +568,7 @@ fn patched(mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn executables_of_something_else() {
     let exe = genuine_executable;
     let windows = exe("windows-amd64");
@@ -748,8 +750,8 @@ fn files_that_cannot_be_read() {
     let absent = root.path().join(NAME);
     run(publish(&site, std::slice::from_ref(&absent)).args(["--protocol", "6.0"]))
         .fails(1, &[&format!("cannot open {}", absent.display()), "No such file"]);
-    run(publish(&site, &[good.clone()]).arg("--signing-passphrase-file").arg(&missing))
-        .fails(1, &["No such file"]);
+    run(publish(&site, std::slice::from_ref(&good)).arg("--signing-passphrase-file").arg(&missing))
+        .fails(1, &["--signing-passphrase-file", "No such file"]);
     let mut no_key = tfreg();
     no_key.arg("publish").arg("--to").arg(&site).args(["--namespace", "acme", "--signing-key-file"]);
     run(no_key.arg(&missing).arg(&good))
@@ -880,7 +882,7 @@ fn published(row: &str, name: &str, bytes: &[u8], args: &[&str]) -> Vec<(String,
 /// The entries of the one zip in a registry.
 fn entries(site: &Path) -> Vec<(String, u32, Vec<u8>)> {
     let files = tree(site);
-    let mut zips = files.iter().filter(|(name, _)| name.ends_with(".zip"));
+    let mut zips = files.iter().filter(|(name, _)| Path::new(name).extension() == Some("zip".as_ref()));
     let (_, bytes) = zips.next().unwrap();
     assert!(zips.next().is_none(), "more than one zip");
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();

@@ -75,7 +75,7 @@ pub(crate) fn publish(target: impl AsRef<std::ffi::OsStr>, tarballs: &[PathBuf])
 }
 
 /// What a command printed and how it ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
