@@ -1,5 +1,11 @@
 //! Integration tests: the real binary, real clients, a real S3 server in process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it covered, or that it was skipped"
+)]
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "keys are what they are")]
 
 mod clients;
 mod directory;

@@ -152,6 +152,9 @@ struct World<'a> {
     crashed: Option<usize>,
 }
 
+/// The objects, what each running publisher has seen, the results, and who has crashed.
+type State = (u64, Vec<u64>, Vec<Option<Result<(), u8>>>, Option<usize>);
+
 /// So many waits of the backoff are allowed to a publisher: more than any interleaving of two needs, unless it starves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -215,7 +218,7 @@ impl<'a> World<'a> {
         hash.finish()
     }
 
-    fn state(&self) -> (u64, Vec<u64>, Vec<Option<Result<(), u8>>>, Option<usize>) {
+    fn state(&self) -> State {
         // What a publisher that is no longer running has seen does not matter any more.
         let histories = self.publishers.iter().zip(&self.running).map(|(publisher, running)| {
             running.as_ref().map_or(0, |_| publisher.lock().unwrap().history.finish())
@@ -243,7 +246,9 @@ fn explore(start: &Objects, wanted: &[Wanted], judge: impl Fn(&World<'_>, &Liste
     let mut todo: Vec<Vec<Choice>> = vec![Vec::new()];
     while let Some(mut path) = todo.pop() {
         let mut world = World::new(start, wanted);
-        path.iter().for_each(|choice| world.take(*choice));
+        for choice in &path {
+            world.take(*choice);
+        }
         loop {
             if !seen.insert(world.state()) {
                 break;
@@ -296,7 +301,7 @@ fn judge_end(
         };
         match result {
             Ok(_) => {
-                assert_lists(&world.listed().unwrap(), &wanted[crashed], &format!("again after {path:?}"))
+                assert_lists(&world.listed().unwrap(), &wanted[crashed], &format!("again after {path:?}"));
             }
             Err(error) => assert_eq!(error.exit_code(), 3, "again after {path:?}: {error}"),
         }

@@ -9,7 +9,7 @@ use crate::support::s3_server::{Gate, Matcher, Point, S3Server};
 use crate::support::{Ran, publish, ran, run, tarball, tarballs};
 
 /// How long a test waits for processes to arrive; only a test that fails waits so long.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn watched() -> S3Server {
     let server = S3Server::start(&["bucket"]);

@@ -109,15 +109,16 @@ impl VerificationHelper for Helper {
     }
 
     fn check(&mut self, structure: MessageStructure<'_>) -> openpgp::Result<()> {
-        for layer in structure {
-            let MessageLayer::SignatureGroup { results } = layer else { continue };
-            for result in results {
-                return result
-                    .map(drop)
-                    .map_err(|error| openpgp::Error::BadSignature(error.to_string()).into());
-            }
+        let results = structure.into_iter().flat_map(|layer| match layer {
+            MessageLayer::SignatureGroup { results } => results,
+            _ => Vec::new(),
+        });
+        let mut results: Vec<_> =
+            results.map(|result| result.map(drop).map_err(|error| error.to_string())).collect();
+        match (results.pop(), results.len()) {
+            (Some(Ok(())), 0) => Ok(()),
+            other => Err(openpgp::Error::BadSignature(format!("{other:?}")).into()),
         }
-        Err(openpgp::Error::BadSignature("none".to_owned()).into())
     }
 }
 
