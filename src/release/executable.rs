@@ -5,7 +5,7 @@ use object::{BigEndian, Endianness, elf, macho, pe};
 
 use crate::provider::Platform;
 
-/// How many bytes of an executable's beginning [`describe`] wants: enough for its headers and notes.
+/// How many bytes of an executable's beginning `describe` wants: enough for its headers and notes.
 pub const HEADER_BYTES: usize = 64 * 1024;
 
 /// What is known of a `GOARCH` in the three formats; `None` where the format has no such thing.
