@@ -10,36 +10,12 @@ use tfreg::error::Error;
 use tfreg::plan::{Published, Wanted};
 
 use crate::support::in_process::{bucket, publish_with, wanted};
-use crate::support::reader::{self, Objects};
-use crate::support::s3_server::{Action, Matcher, Point, S3Server, Snapshot};
+use crate::support::reader::Objects;
+use crate::support::s3_server::{Action, Matcher, Point, S3Server};
+use crate::support::watched::{listed, objects, watch, watched};
 use crate::support::{publish, run, tarball, tarballs};
 
 const PATIENCE: Duration = Duration::from_secs(5);
-
-fn objects(snapshot: &Snapshot) -> Objects {
-    snapshot.bucket("bucket").iter().map(|(key, object)| (key.clone(), object.bytes.to_vec())).collect()
-}
-
-/// A server that lets an independent reader judge the registry after every single write.
-fn watched() -> S3Server {
-    let server = S3Server::start(&["bucket"]);
-    watch(&server);
-    server
-}
-
-fn watch(server: &S3Server) {
-    server.on_write(Box::new(|snapshot, event| {
-        if let Err(error) = reader::read(&objects(snapshot)) {
-            panic!("after {}: {error}", event.key);
-        }
-    }));
-}
-
-fn listed(server: &S3Server) -> reader::Listed {
-    let objects =
-        server.objects("bucket").into_iter().map(|(key, object)| (key, object.bytes.to_vec())).collect();
-    reader::read(&objects).unwrap()
-}
 
 /// What a store can do to a request.
 struct Fault {
@@ -73,7 +49,7 @@ fn base() -> Objects {
             tarballs(release).into_iter().find(|path| path.to_string_lossy().contains("amd64")).unwrap();
         run(publish("s3://bucket", &[linux]).envs(server.envs())).succeeds();
     }
-    server.objects("bucket").into_iter().map(|(key, object)| (key, object.bytes.to_vec())).collect()
+    objects(&server, "")
 }
 
 fn watched_with(base: &Objects) -> S3Server {

@@ -4,33 +4,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Gate, Matcher, Point, S3Server};
+use crate::support::watched::{listed, watched};
 use crate::support::{Ran, publish, ran, run, tarball, tarballs};
 
 /// How long a test waits for processes to arrive; only a test that fails waits so long.
 const LONG: Duration = Duration::from_mins(1);
-
-fn watched() -> S3Server {
-    let server = S3Server::start(&["bucket"]);
-    server.on_write(Box::new(|snapshot, event| {
-        let objects: Objects = snapshot
-            .bucket("bucket")
-            .iter()
-            .map(|(key, object)| (key.clone(), object.bytes.to_vec()))
-            .collect();
-        if let Err(error) = reader::read(&objects) {
-            panic!("after {}: {error}", event.key);
-        }
-    }));
-    server
-}
-
-fn listed(server: &S3Server) -> reader::Listed {
-    let objects =
-        server.objects("bucket").into_iter().map(|(key, object)| (key, object.bytes.to_vec())).collect();
-    reader::read(&objects).unwrap()
-}
 
 fn to(server: &S3Server, tarballs: &[PathBuf]) -> Command {
     let mut command = publish("s3://bucket", tarballs);

@@ -2,19 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
-use crate::support::reader::{self, Objects};
-use crate::support::s3_server::{Action, Conditions, Matcher, S3Server, Snapshot};
+use crate::support::reader;
+use crate::support::s3_server::{Action, Conditions, Matcher, S3Server};
+use crate::support::watched::{listed, objects, watched};
 use crate::support::{folder, publish, run, tarball, tarballs, tree};
-
-/// The objects of a bucket, below a prefix.
-fn objects(server: &S3Server, prefix: &str) -> Objects {
-    let strip = |(key, object): (String, crate::support::s3_server::StoredObject)| {
-        key.strip_prefix(prefix).map(|key| (key.to_owned(), object.bytes.to_vec()))
-    };
-    server.objects("bucket").into_iter().filter_map(strip).collect()
-}
 
 fn publish_to(server: &S3Server, target: &str, tarballs: &[std::path::PathBuf]) -> Command {
     let mut command = publish(target, tarballs);
@@ -86,26 +78,14 @@ fn every_object_is_one_conditional_put_with_its_checksum() {
 
 #[test]
 fn parts_come_before_what_points_to_them() {
-    let server = S3Server::start(&["bucket"]);
-    let states = Arc::new(Mutex::new(0));
-    let count = Arc::clone(&states);
-    server.on_write(Box::new(move |snapshot: &Snapshot, event| {
-        let objects = snapshot
-            .bucket("bucket")
-            .iter()
-            .map(|(key, object)| (key.clone(), object.bytes.to_vec()))
-            .collect();
-        if let Err(error) = reader::read(&objects) {
-            panic!("after {}: {error}", event.key);
-        }
-        *count.lock().unwrap() += 1;
-    }));
+    let server = watched();
     for release in ["release-1.2.0", "release-1.10.0", "release-1.2.0-more"] {
         run(&mut publish_to(&server, "s3://bucket", &tarballs(release))).succeeds();
     }
     run(publish_to(&server, "s3://bucket", &tarballs("release-1.2.0-rebuilt")).arg("--replace")).succeeds();
     server.verify();
-    assert!(*states.lock().unwrap() > 35);
+    assert!(server.history().len() > 35);
+    assert_eq!(listed(&server).len(), 6 + 4);
 }
 
 #[test]
@@ -199,7 +179,7 @@ fn a_profile_with_its_endpoint_works() {
     let names = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
     command.envs(server.envs().into_iter().filter(|(name, _)| !names.contains(&name.as_str())));
     run(command.env("AWS_CONFIG_FILE", &config).env("AWS_PROFILE", "release")).succeeds();
-    assert_eq!(reader::read(&objects(&server, "")).unwrap().len(), 4);
+    assert_eq!(listed(&server).len(), 4);
 }
 
 #[test]
@@ -209,7 +189,7 @@ fn requests_go_through_a_proxy() {
     // The name does not resolve; only the proxy, which is the server itself, can reach it.
     command.env("AWS_ENDPOINT_URL", "http://s3.example.invalid").env("HTTP_PROXY", server.endpoint());
     run(command.env_remove("NO_PROXY").env_remove("no_proxy")).succeeds();
-    assert_eq!(reader::read(&objects(&server, "")).unwrap().len(), 4);
+    assert_eq!(listed(&server).len(), 4);
 }
 
 #[test]

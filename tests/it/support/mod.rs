@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod in_process;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
+pub(crate) mod watched;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

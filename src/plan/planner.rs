@@ -1,0 +1,501 @@
+//! How a plan is computed from what was seen: a pure function, run again in every round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, Look, Memory, Observation, Plan, Published, Seen, SignedObjects, Step, Wanted, Write, foreign,
+};
+use crate::digest::{Digest, ShortDigest};
+use crate::error::Refusal;
+use crate::package::{Checksums, Package, Sealed};
+use crate::provider::{Platform, Version};
+use crate::registry::download::{OfferedZip, SignedSums};
+use crate::registry::versions::ListedVersion;
+use crate::registry::{DownloadDocument, Key, Links, VersionsDocument, discovery};
+use crate::store::{Document, Revision};
+
+/// Computes the next step from what was seen in this round.
+///
+/// # Errors
+/// The registry holds what is not understood, or other contents for a platform of this run.
+pub fn next(wanted: &Wanted, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
+    Planner { wanted, version: wanted.packages.version(), seen, missing: Vec::new() }.run(memory)
+}
+
+/// A platform's document as it was read.
+struct PublishedDocument {
+    document: DownloadDocument,
+    revision: Revision,
+    old_len: u64,
+}
+
+struct Planner<'a> {
+    wanted: &'a Wanted,
+    version: &'a Version,
+    seen: &'a Observation,
+    missing: Vec<(Key, Look)>,
+}
+
+impl Planner<'_> {
+    fn run(mut self, memory: &mut Memory) -> Result<Step, Refusal> {
+        // Round one asks at once for all that can be named before anything was read: for a first publish, and for one that
+        // was done already, that is all.
+        let provider = &self.wanted.provider;
+        let versions_key = Key::Versions(provider.clone());
+        self.need(&Key::Discovery, Look::Read);
+        self.need(&versions_key, Look::Read);
+        for package in self.wanted.packages.packages() {
+            self.need(&self.download_key(&package.platform), Look::Read);
+            self.need_stored(memory, &self.zip_key(package), Look::Summary);
+        }
+        let mut own = Checksums::default();
+        self.add_packages(&mut own);
+        self.need_signed(memory, own.seal().digest().short());
+        if let Some(look) = self.look() {
+            return Ok(look);
+        }
+
+        let index = self.index(&versions_key)?;
+        let listed = match &index {
+            Some((document, _)) => document.listed(&versions_key, self.version)?,
+            None => None,
+        };
+        for platform in listed.iter().flat_map(|listed| &listed.platforms) {
+            self.need(&self.download_key(platform), Look::Read);
+        }
+        if let Some(look) = self.look() {
+            return Ok(look);
+        }
+        let documents = self.documents(listed.as_ref())?;
+        self.check_immutable(&documents, listed.as_ref(), memory)?;
+
+        let Some(sums) = self.sums(&documents, memory)? else { return Ok(Step::Look(self.missing)) };
+        let sealed_sums = sums.seal();
+        let signed = self.signed(sealed_sums.digest());
+        let downloads = self.downloads(&documents, &signed);
+        if downloads.iter().any(|write| write.action != Action::Keep) {
+            // The documents will point to these; when they already do, the objects were there before them.
+            self.need_signed(memory, sealed_sums.digest().short());
+            if let Some(look) = self.look() {
+                return Ok(look);
+            }
+        }
+        let mut writes = self.zips(memory)?;
+        writes.extend(self.signed_writes(&sealed_sums, &signed, memory)?);
+        writes.extend(downloads);
+        writes.push(self.index_write(&versions_key, index, listed)?);
+        let mut warnings = Vec::new();
+        match self.document(&Key::Discovery) {
+            None => writes.push(Write {
+                key: Key::Discovery,
+                body: Sealed::from_bytes(discovery::document(&self.wanted.links)),
+                action: Action::Create,
+            }),
+            Some(document) => {
+                warnings.extend(discovery::check(&document.bytes)?);
+                writes.push(keep(Key::Discovery, &document.bytes));
+            }
+        }
+        for package in self.wanted.packages.packages() {
+            if documents.get(&package.platform).is_some_and(|d| d.document.shasum() == package.zip.digest()) {
+                memory.held.insert(package.platform.clone());
+            }
+        }
+        Ok(Step::Ready(Box::new(Plan { writes, warnings, signed })))
+    }
+
+    fn need(&mut self, key: &Key, look: Look) {
+        if !self.seen.contains_key(key) && !self.missing.iter().any(|(missing, _)| missing == key) {
+            self.missing.push((key.clone(), look));
+        }
+    }
+
+    fn need_stored(&mut self, memory: &Memory, key: &Key, look: Look) {
+        if !memory.stored.contains(key) {
+            self.need(key, look);
+        }
+    }
+
+    fn need_signed(&mut self, memory: &Memory, digest: ShortDigest) {
+        self.need_stored(memory, &self.sums_key(digest), Look::Read);
+        self.need_stored(memory, &self.signature_key(digest), Look::Read);
+    }
+
+    fn look(&mut self) -> Option<Step> {
+        if self.missing.is_empty() { None } else { Some(Step::Look(std::mem::take(&mut self.missing))) }
+    }
+
+    fn document(&self, key: &Key) -> Option<&Document> {
+        match self.seen.get(key) {
+            Some(Seen::Document(document)) => Some(document),
+            _ => None,
+        }
+    }
+
+    fn download_key(&self, platform: &Platform) -> Key {
+        Key::Download(self.wanted.provider.clone(), self.version.clone(), platform.clone())
+    }
+
+    fn zip_key(&self, package: &Package) -> Key {
+        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
+        Key::Zip(provider, version, package.platform.clone(), package.zip.digest().short())
+    }
+
+    fn sums_key(&self, digest: ShortDigest) -> Key {
+        Key::Sums(self.wanted.provider.clone(), self.version.clone(), digest)
+    }
+
+    fn signature_key(&self, digest: ShortDigest) -> Key {
+        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
+        Key::Signature(provider, version, digest, self.wanted.key.key_id().to_owned())
+    }
+
+    fn zip_file_name(&self, platform: &Platform) -> String {
+        Key::zip_file_name(&self.wanted.provider, self.version, platform)
+    }
+
+    fn package(&self, platform: &Platform) -> Option<&Package> {
+        self.wanted.packages.packages().iter().find(|package| package.platform == *platform)
+    }
+
+    fn add_packages(&self, sums: &mut Checksums) {
+        for package in self.wanted.packages.packages() {
+            sums.set(self.zip_file_name(&package.platform), package.zip.digest());
+        }
+    }
+
+    fn index(&self, key: &Key) -> Result<Option<(VersionsDocument, Document)>, Refusal> {
+        let Some(document) = self.document(key) else { return Ok(None) };
+        Ok(Some((VersionsDocument::parse(key, &document.bytes)?, document.clone())))
+    }
+
+    /// The documents that are there, of this run's platforms and of all that the index lists.
+    fn documents(
+        &self,
+        listed: Option<&ListedVersion>,
+    ) -> Result<BTreeMap<Platform, PublishedDocument>, Refusal> {
+        let own = self.wanted.packages.packages().iter().map(|package| &package.platform);
+        let listed = listed.iter().flat_map(|listed| &listed.platforms);
+        let mut documents = BTreeMap::new();
+        for platform in own.chain(listed).collect::<BTreeSet<_>>() {
+            let key = self.download_key(platform);
+            if let Some(read) = self.document(&key) {
+                let document = DownloadDocument::parse(&key, platform, &read.bytes)?;
+                let published = PublishedDocument {
+                    document,
+                    revision: read.revision.clone(),
+                    old_len: read.bytes.len() as u64,
+                };
+                documents.insert(platform.clone(), published);
+            } else if self.package(platform).is_none() {
+                return Err(Refusal::new(
+                    key,
+                    "the index lists a platform whose download document is missing",
+                )
+                .found(format!("no document for {platform} of {}", self.version))
+                .expected("a document for every platform that the index lists")
+                .remedy(format!("publish the tarball for {platform} in the same run, which repairs it")));
+            }
+        }
+        Ok(documents)
+    }
+
+    /// Without `--replace`, a platform's document decides whose contents it has, listed or not; and the protocols of a
+    /// version are as immutable as its contents.
+    fn check_immutable(
+        &self,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+        listed: Option<&ListedVersion>,
+        memory: &Memory,
+    ) -> Result<(), Refusal> {
+        let mut theirs = Vec::new();
+        let mut ours = Vec::new();
+        let mut overtaken = false;
+        let mut keys = Vec::new();
+        for package in self.wanted.packages.packages() {
+            let Some(published) = documents.get(&package.platform) else { continue };
+            let (found, meant) = (published.document.shasum(), package.zip.digest());
+            let was_ours = memory.held.contains(&package.platform);
+            if found != meant && (was_ours || self.wanted.published == Published::Immutable) {
+                overtaken |= was_ours;
+                keys.push(self.download_key(&package.platform).to_string());
+                theirs.push(format!("{}: SHA-256 {found}", package.platform));
+                ours.push(format!(
+                    "{}: SHA-256 {meant}, of the zip made from {}",
+                    package.platform,
+                    package.tarball.display()
+                ));
+            }
+        }
+        if !keys.is_empty() {
+            let (problem, remedy) = if overtaken {
+                (
+                    "overtaken: another publish with --replace has put other contents in place of this run's",
+                    "find out which build was meant to be published; publish that one again with --replace",
+                )
+            } else {
+                (
+                    "published with other contents already, and what is published does not change",
+                    "release a new version; on a staging registry, --replace allows it",
+                )
+            };
+            return Err(Refusal::new(keys.join(", "), problem)
+                .found(theirs.join("\n"))
+                .expected(ours.join("\n"))
+                .remedy(remedy));
+        }
+        if self.wanted.published == Published::Immutable {
+            self.check_protocols(documents, listed)?;
+        }
+        Ok(())
+    }
+
+    fn check_protocols(
+        &self,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+        listed: Option<&ListedVersion>,
+    ) -> Result<(), Refusal> {
+        let ours: BTreeSet<String> = self.wanted.packages.protocols().to_strings().into_iter().collect();
+        let mut declared = Vec::new();
+        if let Some(listed) = listed {
+            declared.push((Key::Versions(self.wanted.provider.clone()), listed.protocols.clone()));
+        }
+        for (platform, published) in documents {
+            let key = self.download_key(platform);
+            let protocols = published.document.protocols(&key)?;
+            declared.push((key, protocols));
+        }
+        for (key, protocols) in declared {
+            if protocols.iter().cloned().collect::<BTreeSet<_>>() != ours {
+                return Err(Refusal::new(key, format!("version {} is published with other protocols", self.version))
+                    .found(protocols.join(", "))
+                    .expected(self.wanted.packages.protocols())
+                    .remedy("all platforms of a version speak the same protocols; correct --protocol or the manifest, or \
+                             release a new version; on a staging registry, --replace allows it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The SHA256SUMS that all documents shall be on; `None` when something has to be seen first.
+    fn sums(
+        &mut self,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+        memory: &Memory,
+    ) -> Result<Option<Checksums>, Refusal> {
+        let mut current = Checksums::default();
+        let mut in_use = BTreeSet::new();
+        for (platform, published) in documents {
+            current.set(published.document.filename().to_owned(), published.document.shasum());
+            let link = published.document.sums_link(&self.download_key(platform))?;
+            // A link that is none of ours was made by another tool, and the documents say all that can be known.
+            if let Some(Key::Sums(provider, version, digest)) = Links::target(link)
+                && provider == self.wanted.provider
+                && version == *self.version
+            {
+                in_use.insert(digest);
+            }
+        }
+        self.add_packages(&mut current);
+        let likely = current.seal().digest().short();
+        in_use.remove(&likely);
+        if in_use.is_empty() {
+            return Ok(Some(current));
+        }
+        for digest in &in_use {
+            self.need(&self.sums_key(*digest), Look::Read);
+        }
+        if self.missing.is_empty() {
+            return self.with_listed(&in_use, &current).map(Some);
+        }
+        // Most likely they hold nothing new; then this saves a round.
+        self.need_signed(memory, likely);
+        Ok(None)
+    }
+
+    /// `current`, and whatever else the SHA256SUMS in use list.
+    fn with_listed(&self, in_use: &BTreeSet<ShortDigest>, current: &Checksums) -> Result<Checksums, Refusal> {
+        let mut all = Checksums::default();
+        for digest in in_use {
+            let key = self.sums_key(*digest);
+            let Some(document) = self.document(&key) else { continue };
+            let refuse = |found: String| {
+                Refusal::new(&key, "the SHA256SUMS in use cannot be understood")
+                    .found(found)
+                    .expected("the file whose digest its key names")
+                    .remedy("look at the object; objects in store/ never change, so something else has written it")
+            };
+            if Digest::of(&document.bytes).short() != *digest {
+                return Err(refuse(format!("SHA-256 {}", Digest::of(&document.bytes))));
+            }
+            for (name, digest) in Checksums::parse(&document.bytes).map_err(refuse)?.iter() {
+                all.set(name.to_owned(), digest);
+            }
+        }
+        for (name, digest) in current.iter() {
+            all.set(name.to_owned(), digest);
+        }
+        Ok(all)
+    }
+
+    fn signed(&self, digest: Digest) -> SignedObjects {
+        SignedObjects {
+            sums: self.sums_key(digest.short()),
+            sums_digest: digest,
+            signature: self.signature_key(digest.short()),
+        }
+    }
+
+    /// The wanted download documents: this run's, and all others of the version moved to the same SHA256SUMS.
+    fn downloads(
+        &self,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+        signed: &SignedObjects,
+    ) -> Vec<Write> {
+        let links = &self.wanted.links;
+        let sums = SignedSums {
+            sums_link: links.to(&signed.sums),
+            signature_link: links.to(&signed.signature),
+            key_id: self.wanted.key.key_id().to_owned(),
+            public_key: self.wanted.key.armored_certificate().to_owned(),
+        };
+        let own = self.wanted.packages.packages().iter().map(|package| &package.platform);
+        let protocols = self.wanted.packages.protocols();
+        let platforms: BTreeSet<&Platform> = own.chain(documents.keys()).collect();
+        let write = |platform: &Platform| {
+            let earlier = documents.get(platform);
+            let wanted = match (self.package(platform), earlier) {
+                (Some(package), _) => {
+                    let zip = OfferedZip {
+                        link: links.to(&self.zip_key(package)),
+                        filename: self.zip_file_name(platform),
+                        shasum: package.zip.digest(),
+                    };
+                    let earlier = earlier.map(|published| &published.document);
+                    DownloadDocument::offering(earlier, platform, protocols, &zip, &sums)
+                }
+                (None, Some(published)) => published.document.on(protocols, &sums),
+                (None, None) => return None,
+            };
+            let action = match earlier {
+                None => Action::Create,
+                Some(published) if published.document == wanted => Action::Keep,
+                Some(published) => {
+                    Action::Replace { revision: published.revision.clone(), old_len: published.old_len }
+                }
+            };
+            Some(Write {
+                key: self.download_key(platform),
+                body: Sealed::from_bytes(wanted.to_bytes()),
+                action,
+            })
+        };
+        platforms.into_iter().filter_map(write).collect()
+    }
+
+    fn zips(&self, memory: &mut Memory) -> Result<Vec<Write>, Refusal> {
+        let mut writes = Vec::new();
+        for package in self.wanted.packages.packages() {
+            let key = self.zip_key(package);
+            let action = match self.seen.get(&key) {
+                _ if memory.stored.contains(&key) => Action::Keep,
+                Some(Seen::Summary(found)) if found.digest == package.zip.digest() => {
+                    memory.stored.insert(key.clone());
+                    Action::Keep
+                }
+                Some(Seen::Summary(found)) => return Err(foreign(&key, found.digest, package.zip.digest())),
+                _ => Action::Create,
+            };
+            writes.push(Write { key, body: package.zip.clone(), action });
+        }
+        Ok(writes)
+    }
+
+    /// SHA256SUMS and its signature: those that are there, or new ones.
+    fn signed_writes(
+        &self,
+        sums: &Sealed,
+        signed: &SignedObjects,
+        memory: &mut Memory,
+    ) -> Result<Vec<Write>, Refusal> {
+        let text = sums.bytes().map(AsRef::as_ref).unwrap_or_default();
+        let sums_action = match self.seen.get(&signed.sums) {
+            Some(Seen::Absent) => Action::Create,
+            Some(Seen::Document(found)) if Digest::of(&found.bytes) != sums.digest() => {
+                return Err(foreign(&signed.sums, Digest::of(&found.bytes), sums.digest()));
+            }
+            // Seen, remembered, or known to be there because the documents point to it.
+            _ => Action::Keep,
+        };
+        let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];
+        match self.seen.get(&signed.signature) {
+            Some(Seen::Document(found)) => {
+                self.wanted.key.verify(text, &found.bytes).map_err(|error| {
+                    Refusal::new(&signed.signature, "the signature that is there does not verify")
+                        .found(error)
+                        .expected(format!(
+                            "a signature by key {}, which has this name",
+                            self.wanted.key.key_id()
+                        ))
+                        .remedy(
+                            "objects in store/ never change; sign with another key, or release a new version",
+                        )
+                })?;
+                memory.signatures.insert(sums.digest(), Sealed::from_bytes(found.bytes.clone()));
+                memory.stored.insert(signed.signature.clone());
+                writes.push(keep(signed.signature.clone(), &found.bytes));
+            }
+            Some(Seen::Absent) => {
+                let body = match memory.signatures.get(&sums.digest()) {
+                    Some(signature) => signature.clone(),
+                    None => self.wanted.key.sign(text)?,
+                };
+                memory.signatures.insert(sums.digest(), body.clone());
+                writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
+            }
+            _ => {
+                let known = memory.signatures.get(&sums.digest());
+                let kept = known.map(|body| Write {
+                    key: signed.signature.clone(),
+                    body: body.clone(),
+                    action: Action::Keep,
+                });
+                writes.extend(kept);
+            }
+        }
+        Ok(writes)
+    }
+
+    fn index_write(
+        &self,
+        key: &Key,
+        index: Option<(VersionsDocument, Document)>,
+        listed: Option<ListedVersion>,
+    ) -> Result<Write, Refusal> {
+        let platforms: BTreeSet<Platform> =
+            self.wanted.packages.packages().iter().map(|package| package.platform.clone()).collect();
+        let protocols = self.wanted.packages.protocols().to_strings();
+        let same_protocols = |listed: &ListedVersion| {
+            listed.protocols.iter().collect::<BTreeSet<_>>() == protocols.iter().collect::<BTreeSet<_>>()
+        };
+        if let (Some((_, read)), Some(listed)) = (&index, &listed)
+            && same_protocols(listed)
+            && platforms.is_subset(&listed.platforms)
+        {
+            return Ok(keep(key.clone(), &read.bytes));
+        }
+        let (document, action) = match index {
+            Some((document, read)) => {
+                (document, Action::Replace { revision: read.revision, old_len: read.bytes.len() as u64 })
+            }
+            None => (VersionsDocument::default(), Action::Create),
+        };
+        let protocols = listed.filter(same_protocols).map_or(protocols.clone(), |listed| listed.protocols);
+        let merged = document.merged(key, self.version, &protocols, &platforms)?;
+        Ok(Write { key: key.clone(), body: Sealed::from_bytes(merged.to_bytes()), action })
+    }
+}
+
+fn keep(key: Key, bytes: &bytes::Bytes) -> Write {
+    Write { key, body: Sealed::from_bytes(bytes.clone()), action: Action::Keep }
+}
