@@ -37,17 +37,19 @@ Examples:
 
   To S3, from a pipeline that has TFREG_SIGNING_KEY and TFREG_SIGNING_PASSPHRASE:
     tfreg publish --to s3://registry-bucket --namespace acme --protocol 6.0 \\
-      --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64 --expect-platform darwin_arm64 build/*.tar.gz
+      --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64,darwin_arm64 \\
+      build/*.tar.gz
 
   What would be done, without writing to the target:
-    tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview build/*.tar.gz
+    tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview \\
+      build/*.tar.gz
 
 Names of tarballs (.tgz stands for .tar.gz):
   terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz
   terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz
 
-The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, roles, AWS_ENDPOINT_URL (path
-style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
+The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, roles,
+AWS_ENDPOINT_URL (path style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
 pub(super) struct PublishArgs {
     /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 beside it
     #[arg(value_name = "TARBALL")]

@@ -31,11 +31,14 @@ impl TarballName {
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
     pub fn parse(path: &Path) -> Result<Self, Refusal> {
+        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+        let remedy = if is_pattern {
+            "the pattern matched no file; check the folder, and that the build has left its tarballs there"
+        } else {
+            "give the release tarballs under the names that the release build gave them"
+        };
         let refuse = |problem: &str, found: String| {
-            Refusal::new(path.display(), problem)
-                .found(found)
-                .expected(GRAMMARS)
-                .remedy("give the release tarballs under the names that the release build gave them")
+            Refusal::new(path.display(), problem).found(found).expected(GRAMMARS).remedy(remedy)
         };
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let Some((type_text, version, os, arch)) = split(name) else {
@@ -125,6 +128,11 @@ mod tests {
         ] {
             assert!(parse(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_matched_nothing_is_recognised() {
+        assert!(parse("build/*.tar.gz").unwrap_err().remedy.contains("matched no file"));
     }
 
     #[test]

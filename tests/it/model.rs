@@ -8,7 +8,8 @@
 //!
 //! States that were met before, by the objects and by all that each publisher has seen, are not entered again. In every
 //! state reached R1 holds by the independent reader's judgement; every write upholds R3; and at every end R2: who reported
-//! success is listed with its bytes, and a crashed publisher that runs again completes.
+//! success is listed with its bytes, all documents of a version are on one SHA256SUMS, and a crashed publisher that runs
+//! again completes.
 //!
 //! Not covered: three publishers at once, two crashes, and a store that answers wrongly (see `faults`).
 
@@ -229,6 +230,13 @@ impl<'a> World<'a> {
     fn listed(&self) -> Result<Listed, String> {
         reader::read(&self.objects.lock().unwrap())
     }
+
+    /// A run succeeds only on an observation made after its last write, so the last one leaves all in order.
+    fn assert_settled(&self, path: &[Choice]) {
+        if let Err(error) = reader::settled(&self.objects.lock().unwrap()) {
+            panic!("not settled after {path:?}: {error}");
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -287,6 +295,9 @@ fn judge_end(
             assert_lists(&listed, wanted, &format!("R2 after {path:?}"));
         }
     }
+    if world.crashed.is_none() {
+        world.assert_settled(path);
+    }
     if let Some(crashed) = world.crashed {
         covered.crashes += 1;
         // Run again, alone.
@@ -301,6 +312,7 @@ fn judge_end(
         };
         match result {
             Ok(_) => {
+                world.assert_settled(path);
                 assert_lists(&world.listed().unwrap(), &wanted[crashed], &format!("again after {path:?}"));
             }
             Err(error) => assert_eq!(error.exit_code(), 3, "again after {path:?}: {error}"),

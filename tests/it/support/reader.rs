@@ -44,6 +44,23 @@ pub(crate) fn read(objects: &Objects) -> Result<Listed, String> {
     Ok(listed)
 }
 
+/// Whether all documents of each listed version point to one SHA256SUMS, as they do whenever nobody is publishing.
+pub(crate) fn settled(objects: &Objects) -> Result<(), String> {
+    let mut sums: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for name in read(objects)?.into_keys() {
+        let (version, platform) = name.split_once(' ').ok_or("no platform")?;
+        let end = format!("/{version}/download/{}", platform.replace('_', "/"));
+        for (key, bytes) in objects.iter().filter(|(key, _)| key.ends_with(&end)) {
+            let link = text(&json(key, bytes)?, "shasums_url")?.to_owned();
+            sums.entry(version.to_owned()).or_default().insert(link);
+        }
+    }
+    match sums.into_iter().find(|(_, links)| links.len() != 1) {
+        None => Ok(()),
+        Some((version, links)) => Err(format!("{version} is on several SHA256SUMS: {links:?}")),
+    }
+}
+
 fn platform(
     objects: &Objects,
     base: &str,
