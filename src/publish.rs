@@ -68,6 +68,8 @@ pub struct Unfinished {
     target: String,
     written: Vec<Key>,
     pending: Vec<Key>,
+    /// Whether running again can complete it; a refusal stays one.
+    completes: bool,
 }
 
 impl fmt::Display for Unfinished {
@@ -91,7 +93,11 @@ impl fmt::Display for Unfinished {
             };
             write!(f, "{index} What is listed is whole at every point.")?;
         }
-        write!(f, " Running the same command again is safe, and completes what is missing.")
+        if self.completes {
+            write!(f, " Running the same command again is safe, and completes what is missing.")
+        } else {
+            write!(f, " Running the same command again is safe, and is refused for the same reason.")
+        }
     }
 }
 
@@ -184,6 +190,7 @@ pub async fn publish(
                 target: store.describe(),
                 written: run.written.into_keys().collect(),
                 pending: run.pending.into_iter().collect(),
+                completes: !matches!(cause, Error::Refused(_)),
             };
             Err(Error::Unfinished { cause: Box::new(cause), state })
         }
@@ -229,6 +236,8 @@ struct Run<'a> {
 impl Run<'_> {
     async fn until_nothing_is_left(&mut self) -> Result<Plan> {
         let mut round = 0_u32;
+        // Rounds since the last wait that wrote all they had planned.
+        let mut clean = 0_u32;
         loop {
             let plan = observe(self.store, self.wanted, &mut self.memory, self.jobs).await?;
             self.pending = plan
@@ -244,13 +253,18 @@ impl Run<'_> {
             if plan.is_empty() {
                 return Ok(plan);
             }
+            if clean >= 2 {
+                // All was written, twice, and again it is not as wanted: somebody else is writing too.
+                self.wait(Interruption::Conflict("the registry goes on changing".to_owned())).await?;
+                clean = 0;
+                continue;
+            }
             match self.apply(&plan).await? {
-                // A second clean round that still was not the last means that somebody else is writing too.
-                None if round > 0 => {
-                    self.wait(Interruption::Conflict("the registry goes on changing".to_owned())).await?;
+                None => clean += 1,
+                Some(interruption) => {
+                    self.wait(interruption).await?;
+                    clean = 0;
                 }
-                None => {}
-                Some(interruption) => self.wait(interruption).await?,
             }
             round += 1;
         }
@@ -277,11 +291,11 @@ impl Run<'_> {
     /// run's SHA256SUMS, which nothing points to.
     async fn prove(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
         let of_kind = |wanted: &Key| plan.writes().iter().find(|write| write.key == *wanted);
-        let there = |write: &&Write| write.action == Action::Keep;
         let sums = of_kind(&plan.signed().sums);
-        let probe = sums.filter(there).or_else(|| of_kind(&Key::Discovery).filter(there)).or(sums);
-        let Some(probe) = probe else { return Ok(None) };
-        if probe.action != Action::Keep
+        let seen = sums.filter(|write| self.memory.stored.contains(&write.key));
+        let seen = seen.or_else(|| of_kind(&Key::Discovery).filter(|write| write.action == Action::Keep));
+        let Some(probe) = seen.or(sums) else { return Ok(None) };
+        if seen.is_none()
             && let Some(interruption) = self.write_all(&[probe]).await?
         {
             return Ok(Some(interruption));

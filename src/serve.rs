@@ -74,7 +74,9 @@ impl Preview {
 async fn as_registry(request: Request, next: Next) -> Response {
     let path = request.uri().path().trim_start_matches('/').to_owned();
     tracing::debug!(method = %request.method(), path, "request");
-    let hidden = path.split('/').any(|part| part.starts_with('.') && part != ".well-known");
+    // No key of a registry needs percent-encoding; with it, a hidden name would not look like one.
+    let hidden =
+        path.contains('%') || path.split('/').any(|part| part.starts_with('.') && part != ".well-known");
     if hidden {
         return StatusCode::NOT_FOUND.into_response();
     }

@@ -26,7 +26,7 @@ impl Checksums {
         for (number, line) in body.split('\n').enumerate() {
             let parsed =
                 line.split_once("  ").and_then(|(hex, name)| Some((hex.parse::<Digest>().ok()?, name)));
-            let Some((digest, name)) = parsed.filter(|(_, name)| is_plain_name(name)) else {
+            let Some((digest, name)) = parsed.filter(|(_, name)| Self::is_plain_name(name)) else {
                 return Err(format!("line {} is not a checksum and a name", number + 1));
             };
             if sums.insert(name.to_owned(), digest).is_some() {
@@ -52,6 +52,13 @@ impl Checksums {
         self.0.iter().map(|(name, digest)| (name.as_str(), *digest))
     }
 
+    /// Whether `name` can stand in a line: a file name without folders, white space or control characters.
+    #[must_use]
+    pub fn is_plain_name(name: &str) -> bool {
+        let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        !name.is_empty() && !name.starts_with('*') && !name.contains(bad)
+    }
+
     /// The file's bytes.
     #[must_use]
     pub fn seal(&self) -> Sealed {
@@ -63,12 +70,6 @@ impl fmt::Display for Checksums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.iter().try_for_each(|(name, digest)| writeln!(f, "{digest}  {name}"))
     }
-}
-
-fn is_plain_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with('*')
-        && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

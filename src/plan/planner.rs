@@ -286,7 +286,9 @@ impl Planner<'_> {
         let mut current = Checksums::default();
         let mut in_use = BTreeSet::new();
         for (platform, published) in documents {
-            current.set(published.document.filename().to_owned(), published.document.shasum());
+            if self.package(platform).is_none() {
+                current.set(published.document.filename().to_owned(), published.document.shasum());
+            }
             let link = published.document.sums_link(&self.download_key(platform))?;
             // A link that is none of ours was made by another tool, and the documents say all that can be known.
             if let Some(Key::Sums(provider, version, digest)) = Links::target(link)
@@ -424,7 +426,11 @@ impl Planner<'_> {
             Some(Seen::Document(found)) if Digest::of(&found.bytes) != sums.digest() => {
                 return Err(foreign(&signed.sums, Digest::of(&found.bytes), sums.digest()));
             }
-            // Seen, remembered, or known to be there because the documents point to it.
+            Some(Seen::Document(_)) => {
+                memory.stored.insert(signed.sums.clone());
+                Action::Keep
+            }
+            // Remembered, or known to be there because the documents point to it.
             _ => Action::Keep,
         };
         let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];

@@ -7,6 +7,7 @@ use super::json::{self, Object};
 use super::layout::Key;
 use crate::digest::Digest;
 use crate::error::Refusal;
+use crate::package::Checksums;
 use crate::provider::{Platform, Protocols};
 
 /// A platform's download document; members that are not understood are kept.
@@ -58,6 +59,13 @@ impl DownloadDocument {
             }
         }
         let filename = json::string(key, &object, "filename")?.to_owned();
+        // It becomes a line of SHA256SUMS.
+        if !Checksums::is_plain_name(&filename) {
+            return Err(json::refuse(
+                key,
+                format!("\"filename\" is {filename:?}, which is no plain file name"),
+            ));
+        }
         let shasum = json::string(key, &object, "shasum")?;
         let shasum = shasum.parse().map_err(|error| json::refuse(key, format!("\"shasum\" is {error}")))?;
         Ok(Self { object, filename, shasum })
@@ -204,6 +212,9 @@ mod tests {
             good.replace("\"shasum\"", "\"sha\""),
             good.replace(&Digest::of(b"zip").to_string(), "abc"),
             good.replace("\"filename\"", "\"file\""),
+            good.replace("x.zip", "x.zip\\n0000"),
+            good.replace("x.zip", "../x.zip"),
+            good.replace("x.zip", ""),
         ] {
             assert!(DownloadDocument::parse(&key(), &platform(), bad.as_bytes()).is_err(), "{bad}");
         }

@@ -218,6 +218,7 @@ fn serve_answers_as_a_registry_does() {
         "registry/acme/sample/9.9.9/download/linux/amd64",
         ".tfreg-staging/object",
         "%2e%2e/etc/passwd",
+        "%2etfreg-staging/object",
         "../../etc/passwd",
     ] {
         let answer = head(absent);

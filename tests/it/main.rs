@@ -11,6 +11,7 @@ mod clients;
 mod directory;
 mod faults;
 mod keys;
+mod memory;
 mod model;
 mod races;
 mod refusals;
