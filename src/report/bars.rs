@@ -15,8 +15,9 @@ pub(super) struct Bars {
     sending: ProgressBar,
 }
 
+// Within 80 columns.
 const STYLE: &str =
-    "{prefix:>10} {bar:30} {binary_bytes:>11}/{binary_total_bytes:11} {binary_bytes_per_sec:>12} {wide_msg}";
+    "{prefix:>14} {bar:24} {binary_bytes:>10}/{binary_total_bytes:10} {binary_bytes_per_sec:>12}";
 
 fn style() -> ProgressStyle {
     // The template is a constant; if it were wrong the default style would do.
@@ -48,7 +49,7 @@ impl Bars {
     pub(super) fn start_sending(&self, total: u64) {
         if self.drawn && total > 0 {
             self.sending.set_style(style());
-            self.sending.set_prefix("Uploading");
+            self.sending.set_prefix("uploading");
             self.sending.set_length(total);
             self.all.add(self.sending.clone());
             self.sending.enable_steady_tick(Duration::from_millis(200));
@@ -77,12 +78,11 @@ pub struct Repacking<'a> {
 
 impl<'a> Repacking<'a> {
     pub(super) fn new(reporter: &'a Reporter, release: &Release) -> Self {
-        let bar = |path: &std::path::Path, name: String| {
+        let bar = |path: &std::path::Path, platform: String| {
             let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
             let bar = reporter.bars.all.add(ProgressBar::new(len));
             bar.set_style(style());
-            bar.set_prefix("Repacking");
-            bar.set_message(name);
+            bar.set_prefix(platform);
             bar
         };
         let tarballs = if reporter.bars.drawn { release.tarballs.as_slice() } else { &[] };

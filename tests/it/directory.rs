@@ -380,3 +380,72 @@ fn sixteen_processes_publish_at_once() {
     }
     assert!(tree(&site).into_keys().all(|key| !key.contains("tfreg-staging")));
 }
+
+/// Runs a shell command with `DIR` a small file system of its own, which is gone with the command; `None` where this
+/// machine does not allow that.
+fn with_small_disk(size: &str, script: &str, publish: &std::process::Command) -> Option<crate::support::Ran> {
+    let root = folder();
+    let unshared = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
+            .env("DIR", root.path())
+            .env("SIZE", size);
+        command
+    };
+    let mount = "mount -t tmpfs -o size=$SIZE none $DIR";
+    if !unshared(mount)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("*** SKIPPED: this machine does not allow a file system of one's own (unshare --mount)");
+        return None;
+    }
+    let mut command = unshared(&format!("{mount} && {script}"));
+    command.arg(publish.get_program()).args(publish.get_args());
+    Some(run(&mut command))
+}
+
+#[test]
+fn a_full_disk_is_explained_and_leaves_a_whole_registry() {
+    let publish = publish("SITE", &tarballs("release-1.2.0"));
+    let script = r#"cd $DIR && "$@"; code=$?; find . -name '*tfreg-staging*'; test ! -e SITE/registry/acme/sample/versions || echo indexed; exit $code"#;
+    let Some(full) = with_small_disk("40k", script, &publish) else { return };
+    let full = full.fails(1, &["No space left", "remedy:", "make room", "Not written", "again is safe"]);
+    assert!(!full.stdout.contains("tfreg-staging") && !full.stdout.contains("indexed"), "{full:#?}");
+}
+
+#[test]
+fn a_read_only_disk_is_explained() {
+    let publish = publish("SITE", &tarballs("release-1.2.0"));
+    let script = r#"cd $DIR && mkdir SITE && mount -o remount,ro $DIR && "$@""#;
+    let Some(refused) = with_small_disk("1m", script, &publish) else { return };
+    refused.fails(1, &["Read-only file system", "remedy:", "right to write", "Nothing was written"]);
+}
+
+#[test]
+fn who_holds_the_lock_is_waited_for() {
+    let root = folder();
+    let site = root.path().join("site");
+    std::fs::create_dir(&site).unwrap();
+    let lock = std::fs::File::open(&site).unwrap();
+    lock.lock().unwrap();
+    let mut child = publish(&site, &tarballs("release-1.2.0"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Plan: 12 to create") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut stdout, &mut line).unwrap() > 0, "it ended early");
+    }
+    assert!(tree(&site).is_empty() && child.try_wait().unwrap().is_none());
+    drop(lock);
+    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    ran(&child.wait_with_output().unwrap()).succeeds();
+    assert_eq!(tree(&site).len(), 12);
+}
