@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 use crate::plan::{self, Action, Look, Memory, Observation, Plan, Seen, Stage, Step, Wanted, Write};
 use crate::registry::Key;
-use crate::store::readback::{self, Verdict};
-use crate::store::{Answer, Condition, Conditions, OnSent, Store, StoreError};
+use crate::store::readback::{self, Meant, Verdict};
+use crate::store::{Condition, Conditions, OnSent, Store, StoreError};
 use budget::Budget;
 use capability::Proof;
 
@@ -384,20 +384,9 @@ async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written
         Action::Replace { revision, .. } => Condition::Unchanged(revision.clone()),
         Action::Create | Action::Keep => Condition::Absent,
     };
+    let meant = Meant::by(&write.key, write.body.digest());
     let answer = store.put(&write.key, &write.body, &condition, on_sent).await;
-    if Stage::of(&write.key) != Stage::Store {
-        // A document is observed again before anything is concluded: the next plan shows what is left to do.
-        return match answer {
-            Answer::Written => Written::Done,
-            Answer::ConditionFailed(answer) => Written::Again(Interruption::Conflict(format!(
-                "{} was changed by another publish ({answer})",
-                write.key
-            ))),
-            Answer::Unknown(error) => Written::Again(Interruption::Unclear(error)),
-            Answer::Failed(error) => Written::Failed(error.into()),
-        };
-    }
-    let now = if readback::needs_reading(&answer) {
+    let now = if readback::needs_reading(meant, &answer) {
         match store.summary(&write.key).await {
             Ok(now) => now,
             Err(error) => return Written::Failed(error.into()),
@@ -405,20 +394,15 @@ async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written
     } else {
         None
     };
-    match readback::judge_create(write.body.digest(), answer, now) {
-        Verdict::Created | Verdict::AlreadyThere => Written::Done,
-        Verdict::Contended(answer) => Written::Again(Interruption::Conflict(format!(
-            "another write of {} was under way ({answer})",
+    match readback::judge(meant, answer, now) {
+        Verdict::Done => Written::Done,
+        Verdict::Overtaken(answer) => Written::Again(Interruption::Conflict(format!(
+            "{} was written by another publish ({answer})",
             write.key
         ))),
-        Verdict::TryAgain(error) => Written::Again(Interruption::Unclear(error)),
-        // Signatures are salted: another run's over the same SHA256SUMS is as good, if it verifies, which is looked at next.
-        Verdict::Different(_) if matches!(write.key, Key::Signature(..)) => {
-            Written::Again(Interruption::Conflict(format!("{} was written by another publish", write.key)))
-        }
+        Verdict::Unclear(error) => Written::Again(Interruption::Unclear(error)),
         Verdict::Different(found) => {
-            let refusal: Refusal = plan::foreign(&write.key, found, write.body.digest());
-            Written::Failed(refusal.into())
+            Written::Failed(plan::foreign(&write.key, found, write.body.digest()).into())
         }
         Verdict::Failed(error) => Written::Failed(error.into()),
     }

@@ -1,82 +1,181 @@
-//! What a conditional write has come to: one pure function over what was meant, what was answered, and what is there.
+//! What a conditional write has come to. Two pure functions: what a store's answer means, and, over what was meant, what was
+//! answered and what is there now, what to do about it.
 //!
 //! A timeout or a 5xx does not say whether a write took effect, and a 412 may be the echo of one's own write whose answer
-//! was lost. So before anything is concluded the object is read back. S3's answers: 412 the condition failed, 409 a
-//! concurrent operation, 404 the object of a replace is gone (AWS; others say 412).
+//! was lost. So nothing is concluded before the object is read back: an object of `store/` here, a document by the next
+//! observation of the whole version.
 
-use super::{Answer, StoreError, Summary};
+use super::{Answer, Condition, StoreError, Summary};
 use crate::digest::Digest;
+use crate::registry::Key;
 
-/// What to make of a create in `store/`, where an object is only ever created.
+/// What an HTTP answer to a conditional write means. Decided by the status, not by one vendor's code: a conflict is
+/// `ConditionalRequestConflict` on AWS and `ConcurrentModification` on Ceph. `None` is no answer at all.
+#[must_use]
+pub fn meaning(condition: &Condition, status: Option<u16>, code: &str, error: StoreError) -> Answer {
+    match (status, condition) {
+        // 412 the condition failed, 409 another operation was under way.
+        (Some(409 | 412), _) => Answer::ConditionFailed(error.answer),
+        // AWS's answer to the replace of what is gone; others say 412. A missing bucket is another matter.
+        (Some(404), Condition::Unchanged(_)) if code != "NoSuchBucket" => {
+            Answer::ConditionFailed(error.answer)
+        }
+        // Not implemented: repeating it does not help.
+        (Some(501), _) => Answer::Failed(error),
+        (None | Some(408 | 429 | 500..), _) => Answer::Unknown(error),
+        (Some(400), _) if matches!(code, "RequestTimeout" | "BadDigest") => Answer::Unknown(error),
+        _ => Answer::Failed(error),
+    }
+}
+
+/// What was meant to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// An object that is only ever created, with this digest.
+    Object(Digest),
+    /// A signature: another one over the same file is as good, if it verifies.
+    Signature(Digest),
+    /// A document, which may be merged anew.
+    Document,
+}
+
+impl Meant {
+    /// What a write of `digest` to `key` means.
+    #[must_use]
+    pub fn by(key: &Key, digest: Digest) -> Self {
+        match key {
+            Key::Zip(..) | Key::Sums(..) => Self::Object(digest),
+            Key::Signature(..) => Self::Signature(digest),
+            Key::Discovery | Key::Versions(_) | Key::Download(..) => Self::Document,
+        }
+    }
+}
+
+/// What to do about a write.
 #[derive(Debug)]
 pub enum Verdict {
-    /// This write put the object there.
-    Created,
-    /// The same bytes are there already: as good as created.
-    AlreadyThere,
-    /// Nothing is there, though the condition failed: another write was under way. It may be tried again.
-    Contended(String),
-    /// Nothing is there, and the store gave no clear answer. It may be tried again.
-    TryAgain(StoreError),
-    /// Other bytes are there. They are never overwritten.
+    /// It is written, or the same bytes were there already.
+    Done,
+    /// Somebody else has written, or is writing: everything is observed and planned again.
+    Overtaken(String),
+    /// The store gave no clear answer: everything is observed and planned again.
+    Unclear(StoreError),
+    /// Other bytes are there under the key of an object that never changes.
     Different(Digest),
     /// It failed for good.
     Failed(StoreError),
 }
 
-/// Whether `answer` leaves open what is in the store, so that [`judge_create`] needs a read.
+/// Whether [`judge`] has to know what is in the store now.
 #[must_use]
-pub fn needs_reading(answer: &Answer) -> bool {
-    matches!(answer, Answer::ConditionFailed(_) | Answer::Unknown(_))
+pub fn needs_reading(meant: Meant, answer: &Answer) -> bool {
+    meant != Meant::Document && matches!(answer, Answer::ConditionFailed(_) | Answer::Unknown(_))
 }
 
-/// Decides what a create of an object with digest `meant` has come to, after `answer` and with `now` in the store.
+/// Decides what a write of `meant` has come to, after `answer` and with `now` in the store, where that was read.
 #[must_use]
-pub fn judge_create(meant: Digest, answer: Answer, now: Option<Summary>) -> Verdict {
-    match (answer, now) {
-        (Answer::Written, _) => Verdict::Created,
-        (Answer::Failed(error), _) => Verdict::Failed(error),
-        (Answer::ConditionFailed(_) | Answer::Unknown(_), Some(found)) if found.digest == meant => {
-            Verdict::AlreadyThere
+pub fn judge(meant: Meant, answer: Answer, now: Option<Summary>) -> Verdict {
+    let again = match answer {
+        Answer::Written => return Verdict::Done,
+        Answer::Failed(error) => return Verdict::Failed(error),
+        Answer::ConditionFailed(answer) => Verdict::Overtaken(answer),
+        Answer::Unknown(error) => Verdict::Unclear(error),
+    };
+    match (meant, now) {
+        (Meant::Object(digest) | Meant::Signature(digest), Some(found)) if found.digest == digest => {
+            Verdict::Done
         }
-        (Answer::ConditionFailed(_) | Answer::Unknown(_), Some(found)) => Verdict::Different(found.digest),
-        (Answer::ConditionFailed(answer), None) => Verdict::Contended(answer),
-        (Answer::Unknown(error), None) => Verdict::TryAgain(error),
+        (Meant::Object(_), Some(found)) => Verdict::Different(found.digest),
+        (Meant::Signature(_), Some(_)) => Verdict::Overtaken("another signature is there".to_owned()),
+        (_, None) | (Meant::Document, _) => again,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Revision;
 
-    fn error() -> StoreError {
-        StoreError { doing: "cannot write x".into(), answer: "500".into(), status: Some(500), remedy: None }
+    fn error(answer: &str) -> StoreError {
+        StoreError { doing: "cannot write x".into(), answer: answer.into(), status: None, remedy: None }
     }
 
-    fn found(bytes: &[u8]) -> Summary {
-        Summary { len: bytes.len() as u64, digest: Digest::of(bytes) }
+    #[derive(Debug, PartialEq, Eq)]
+    enum Kind {
+        ConditionFailed,
+        Unknown,
+        Failed,
     }
 
     #[test]
-    fn every_row_of_a_create() {
-        let meant = Digest::of(b"mine");
-        let judge = |answer, now| judge_create(meant, answer, now);
-        let failed = || Answer::ConditionFailed("412".into());
-        let unknown = || Answer::Unknown(error());
+    fn every_row_of_the_meaning() {
+        use Kind::{ConditionFailed, Failed, Unknown};
+        let create = Condition::Absent;
+        let replace = Condition::Unchanged(Revision("r".into()));
+        for (condition, status, code, expected) in [
+            (&create, Some(412), "PreconditionFailed", ConditionFailed),
+            (&replace, Some(412), "PreconditionFailed", ConditionFailed),
+            (&create, Some(409), "ConditionalRequestConflict", ConditionFailed),
+            (&replace, Some(409), "ConcurrentModification", ConditionFailed),
+            (&replace, Some(404), "NoSuchKey", ConditionFailed),
+            (&replace, Some(404), "", ConditionFailed),
+            (&replace, Some(404), "NoSuchBucket", Failed),
+            (&create, Some(404), "NoSuchKey", Failed),
+            (&create, None, "", Unknown),
+            (&replace, None, "", Unknown),
+            (&create, Some(500), "InternalError", Unknown),
+            (&replace, Some(503), "SlowDown", Unknown),
+            (&replace, Some(504), "", Unknown),
+            (&create, Some(429), "", Unknown),
+            (&create, Some(408), "", Unknown),
+            (&create, Some(400), "RequestTimeout", Unknown),
+            (&create, Some(400), "BadDigest", Unknown),
+            (&create, Some(400), "InvalidRequest", Failed),
+            (&create, Some(501), "NotImplemented", Failed),
+            (&replace, Some(403), "AccessDenied", Failed),
+            (&create, Some(301), "PermanentRedirect", Failed),
+        ] {
+            let found = match meaning(condition, status, code, error(code)) {
+                Answer::Written => panic!("an error is no success"),
+                Answer::ConditionFailed(_) => ConditionFailed,
+                Answer::Unknown(_) => Unknown,
+                Answer::Failed(_) => Failed,
+            };
+            assert_eq!(found, expected, "{condition:?} {status:?} {code}");
+        }
+    }
 
-        assert!(matches!(judge(Answer::Written, None), Verdict::Created));
-        assert!(matches!(judge(Answer::Failed(error()), None), Verdict::Failed(_)));
-        assert!(matches!(judge(Answer::Failed(error()), Some(found(b"mine"))), Verdict::Failed(_)));
+    #[test]
+    fn every_row_of_the_judgement() {
+        let mine = Digest::of(b"mine");
+        let is = |bytes: &[u8]| Some(Summary { len: bytes.len() as u64, digest: Digest::of(bytes) });
+        let failed = || Answer::ConditionFailed("412".into());
+        let unknown = || Answer::Unknown(error("500"));
+        let (object, signature, document) = (Meant::Object(mine), Meant::Signature(mine), Meant::Document);
+
+        for meant in [object, signature, document] {
+            assert!(matches!(judge(meant, Answer::Written, None), Verdict::Done));
+            // Refused access stays refused, whatever is there.
+            assert!(matches!(judge(meant, Answer::Failed(error("403")), is(b"mine")), Verdict::Failed(_)));
+            // Nothing is there: the write did not take effect.
+            assert!(matches!(judge(meant, failed(), None), Verdict::Overtaken(_)));
+            assert!(matches!(judge(meant, unknown(), None), Verdict::Unclear(_)));
+        }
         for answer in [failed, unknown] {
-            assert!(matches!(judge(answer(), Some(found(b"mine"))), Verdict::AlreadyThere));
-            let Verdict::Different(theirs) = judge(answer(), Some(found(b"theirs"))) else {
+            // It did take effect after all, or somebody wrote the same bytes.
+            assert!(matches!(judge(object, answer(), is(b"mine")), Verdict::Done));
+            assert!(matches!(judge(signature, answer(), is(b"mine")), Verdict::Done));
+            // Other bytes: final for an object, as good for a signature.
+            let Verdict::Different(theirs) = judge(object, answer(), is(b"theirs")) else {
                 panic!("a conflict")
             };
             assert_eq!(theirs, Digest::of(b"theirs"));
+            assert!(matches!(judge(signature, answer(), is(b"theirs")), Verdict::Overtaken(_)));
         }
-        assert!(matches!(judge(failed(), None), Verdict::Contended(_)));
-        assert!(matches!(judge(unknown(), None), Verdict::TryAgain(_)));
-        assert!(needs_reading(&failed()) && needs_reading(&unknown()));
-        assert!(!needs_reading(&Answer::Written) && !needs_reading(&Answer::Failed(error())));
+        assert!(needs_reading(object, &failed()) && needs_reading(signature, &unknown()));
+        assert!(!needs_reading(document, &failed()) && !needs_reading(document, &unknown()));
+        assert!(
+            !needs_reading(object, &Answer::Written) && !needs_reading(object, &Answer::Failed(error("403")))
+        );
     }
 }

@@ -34,6 +34,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Answer, Condition, Conditions, Document, MAX_DOCUMENT, OnSent, Revision, Store, StoreError, Summary,
+    readback,
 };
 use crate::digest::Digest;
 use crate::package::Sealed;
@@ -89,6 +90,7 @@ pub struct S3 {
     client: Client,
     location: Location,
     max_age: DocumentMaxAge,
+    timeout: Duration,
 }
 
 /// A document or a head request is small: an answer that takes longer will not come.
@@ -139,7 +141,13 @@ impl S3 {
 
     /// A store that sends its requests by `client`.
     pub fn new(client: Client, location: Location, max_age: DocumentMaxAge) -> Self {
-        Self { client, location, max_age }
+        Self { client, location, max_age, timeout: DOCUMENT_TIMEOUT }
+    }
+
+    /// The same, waiting `timeout` instead of a minute for the answer to a write (and longer for a large one).
+    #[must_use]
+    pub fn with_write_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     fn key(&self, key: &Key) -> String {
@@ -322,7 +330,7 @@ impl Store for S3 {
     }
 
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
-        let timeout = DOCUMENT_TIMEOUT + Duration::from_secs(body.len() / SLOWEST_UPLOAD);
+        let timeout = self.timeout + Duration::from_secs(body.len() / SLOWEST_UPLOAD);
         let once = aws_sdk_s3::config::Builder::new()
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(timeout).build());
@@ -346,18 +354,7 @@ impl Store for S3 {
             return Answer::Written;
         };
         let Explained { code, error } = self.explain("cannot write", key, &error);
-        match (error.status, condition) {
-            (Some(409 | 412), _) => Answer::ConditionFailed(error.answer),
-            (Some(404), Condition::Unchanged(_)) if code != "NoSuchBucket" => {
-                Answer::ConditionFailed(error.answer)
-            }
-            (Some(501), _) => Answer::Failed(error),
-            (None | Some(408 | 429 | 500..), _) => Answer::Unknown(error),
-            (Some(400), _) if matches!(code.as_str(), "RequestTimeout" | "BadDigest") => {
-                Answer::Unknown(error)
-            }
-            _ => Answer::Failed(error),
-        }
+        readback::meaning(condition, error.status, &code, error)
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::{folder, publish, ran, run, tarball, tarballs, tree};
 
 const VERSIONS: &str = "registry/acme/sample/versions";
@@ -379,6 +380,13 @@ fn sixteen_processes_publish_at_once() {
         assert!(again.stdout.contains("nothing to do"), "{release}: {again:#?}");
     }
     assert!(tree(&site).into_keys().all(|key| !key.contains("tfreg-staging")));
+    if !require_program("terraform") {
+        return;
+    }
+    let preview = Preview::of(&site);
+    for version in ["1.2.0", "1.10.0"] {
+        Terraform::new(&preview, version).run(&["init"]).succeeds();
+    }
 }
 
 /// Runs a shell command with `DIR` a small file system of its own, which is gone with the command; `None` where this

@@ -11,7 +11,7 @@ use tfreg::plan::{Published, Wanted};
 
 use crate::support::in_process::{bucket, publish_with, wanted};
 use crate::support::reader::Objects;
-use crate::support::s3_server::{Action, Matcher, Point, S3Server};
+use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watch, watched};
 use crate::support::{publish, run, tarball, tarballs};
 
@@ -192,4 +192,25 @@ fn a_process_killed_at_each_request_leaves_a_whole_registry() {
         }
     });
     assert!(next.into_inner() > 20);
+}
+
+/// A server that accepts a request and does not answer: the write is given up, read back and tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_come_is_given_up() {
+    let wanted = wanted(&[tarball("release-1.2.0", "linux-amd64")], Published::Immutable);
+    for point in [Point::Before, Point::After] {
+        for key in [".zip", "SHA256SUMS", ".sig", "linux/amd64", "versions", "terraform.json"] {
+            let server = watched();
+            let store = bucket(&server, "s3://bucket").with_write_timeout(Duration::from_millis(300));
+            let gate = Gate::manual();
+            server.gate(Matcher::put().suffix(key).nth(1), point, &gate);
+            publish_with(&store, &wanted, 4, PATIENCE).await.unwrap();
+            assert_eq!((gate.arrived(), listed(&server).len()), (1, 1), "{key}");
+            // A request that was given up may still be carried out, much later; it must not do any harm.
+            gate.release();
+            publish_with(&store, &wanted, 4, PATIENCE).await.unwrap();
+            assert_eq!(listed(&server).len(), 1);
+            server.verify();
+        }
+    }
 }
