@@ -1,5 +1,7 @@
 //! How a plan is computed from what was seen: a pure function, run again in every round.
 
+mod carried;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -11,7 +13,7 @@ use crate::package::{Checksums, Package, Sealed};
 use crate::provider::{Platform, Version};
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{DownloadDocument, Key, Links, VersionsDocument, discovery};
+use crate::registry::{DownloadDocument, Key, VersionsDocument, discovery};
 use crate::store::{Document, Revision};
 
 /// Computes the next step from what was seen in this round.
@@ -275,69 +277,6 @@ impl Planner<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The SHA256SUMS that all documents shall be on; `None` when something has to be seen first.
-    fn sums(
-        &mut self,
-        documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &Memory,
-    ) -> Result<Option<Checksums>, Refusal> {
-        let mut current = Checksums::default();
-        let mut in_use = BTreeSet::new();
-        for (platform, published) in documents {
-            if self.package(platform).is_none() {
-                current.set(published.document.filename().to_owned(), published.document.shasum());
-            }
-            let link = published.document.sums_link(&self.download_key(platform))?;
-            // A link that is none of ours was made by another tool, and the documents say all that can be known.
-            if let Some(Key::Sums(provider, version, digest)) = Links::target(link)
-                && provider == self.wanted.provider
-                && version == *self.version
-            {
-                in_use.insert(digest);
-            }
-        }
-        self.add_packages(&mut current);
-        let likely = current.seal().digest().short();
-        in_use.remove(&likely);
-        if in_use.is_empty() {
-            return Ok(Some(current));
-        }
-        for digest in &in_use {
-            self.need(&self.sums_key(*digest), Look::Read);
-        }
-        if self.missing.is_empty() {
-            return self.with_listed(&in_use, &current).map(Some);
-        }
-        // Most likely they hold nothing new; then this saves a round.
-        self.need_signed(memory, likely);
-        Ok(None)
-    }
-
-    /// `current`, and whatever else the SHA256SUMS in use list.
-    fn with_listed(&self, in_use: &BTreeSet<ShortDigest>, current: &Checksums) -> Result<Checksums, Refusal> {
-        let mut all = Checksums::default();
-        for digest in in_use {
-            let key = self.sums_key(*digest);
-            let Some(document) = self.document(&key) else { continue };
-            let refuse = |found: String| {
-                Refusal::new(&key, "the SHA256SUMS in use cannot be understood")
-                    .found(found)
-                    .expected("the file whose digest its key names")
-                    .remedy("look at the object; objects in store/ never change, so something else has written it")
-            };
-            if Digest::of(&document.bytes).short() != *digest {
-                return Err(refuse(format!("SHA-256 {}", Digest::of(&document.bytes))));
-            }
-            for (name, digest) in Checksums::parse(&document.bytes).map_err(refuse)?.iter() {
-                all.set(name.to_owned(), digest);
-            }
-        }
-        for (name, digest) in current.iter() {
-            all.set(name.to_owned(), digest);
-        }
-        Ok(all)
     }
 
     fn signed(&self, digest: Digest) -> SignedObjects {

@@ -62,7 +62,10 @@ impl Reporter {
             let subscriber = tracing_subscriber::fmt()
                 .with_env_filter(EnvFilter::new("tfreg=debug"))
                 .with_writer(std::io::stderr)
-                .with_ansi(std::io::stderr().is_terminal());
+                .with_ansi(
+                    std::io::stderr().is_terminal()
+                        && anstream::stderr().current_choice() != anstream::ColorChoice::Never,
+                );
             // A second one, in a process that runs two commands, changes nothing.
             drop(subscriber.try_init());
         }
@@ -73,14 +76,14 @@ impl Reporter {
     /// Tells of something on standard error, in a line of its own.
     pub fn note(&self, text: &str) {
         if self.volume != Volume::Quiet {
-            self.bars.around(|| to_stderr(text));
+            self.bars.around(|| to_stderr(&printable(text)));
         }
     }
 
     /// Warns on standard error.
     pub fn warn(&self, text: &str) {
         if self.volume != Volume::Quiet {
-            self.bars.around(|| to_stderr(&format!("{YELLOW}warning:{YELLOW:#} {text}")));
+            self.bars.around(|| to_stderr(&format!("{YELLOW}warning:{YELLOW:#} {}", printable(text))));
         }
     }
 
@@ -96,9 +99,9 @@ impl Reporter {
             text = format!("{text}: {error}");
             cause = error.source();
         }
-        self.bars.around(|| to_stderr(&format!("{RED}error:{RED:#} {text}")));
+        self.bars.around(|| to_stderr(&format!("{RED}error:{RED:#} {}", printable(&text))));
         if let Error::Unfinished { state, .. } = error {
-            self.bars.around(|| to_stderr(&state.to_string()));
+            self.bars.around(|| to_stderr(&printable(&state.to_string())));
         }
         if self.format == Format::Json {
             to_stdout(&json::failure(error, &text));
@@ -208,6 +211,23 @@ impl Observer for Reporter {
     fn waiting(&self, reason: &str) {
         self.note(&format!("waiting to try again: {reason}"));
     }
+}
+
+/// Text from a registry, an archive or a server, without what a terminal would act on: control characters, and those that
+/// are invisible or turn the direction of writing.
+fn printable(text: &str) -> String {
+    let acts = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut printable, c| {
+        if acts(c) {
+            printable.extend(c.escape_unicode())
+        } else {
+            printable.push(c)
+        }
+        printable
+    })
 }
 
 struct HumanResult<'a>(&'a Report<'a>);

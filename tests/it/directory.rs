@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::clients::{Preview, Terraform, require_program};
-use crate::support::{folder, publish, ran, run, tarball, tarballs, tree};
+use crate::support::{folder, key, publish, ran, run, tarball, tarballs, tfreg, tree};
 
 const VERSIONS: &str = "registry/acme/sample/versions";
 const LINUX: &str = "registry/acme/sample/1.2.0/download/linux/amd64";
@@ -456,4 +456,89 @@ fn who_holds_the_lock_is_waited_for() {
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     ran(&child.wait_with_output().unwrap()).succeeds();
     assert_eq!(tree(&site).len(), 12);
+}
+
+#[test]
+fn nothing_is_signed_that_is_not_proven() {
+    type Edit = fn(&mut Value);
+    let edits: [(&str, Edit, &str); 6] = [
+        ("another zip", |document| document["shasum"] = "ab".repeat(32).into(), "cannot be proven"),
+        ("another name", |document| document["filename"] = "x.zip".into(), "cannot be proven"),
+        (
+            "another platform's name",
+            |document| document["filename"] = "terraform-provider-sample_1.2.0_linux_arm64.zip".into(),
+            "cannot be proven",
+        ),
+        (
+            "another tool's links",
+            |document| document["shasums_url"] = "https://example.com/SUMS".into(),
+            "cannot be proven",
+        ),
+        ("lines in the name", |document| document["filename"] = "x.zip\n\n".into(), "no plain file name"),
+        (
+            "escapes",
+            |document| document["protocols"] = serde_json::json!(["\u{1b}]0;pwned\u{7}"]),
+            "protocols",
+        ),
+    ];
+    for (name, change, said) in edits {
+        let root = folder();
+        let site = root.path().join("site");
+        run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+        edit(&site, LINUX, change);
+        let before = tree(&site);
+        let refused = run(&mut publish(&site, &tarballs("release-1.2.0-more")))
+            .fails(3, &[LINUX, said, "found:", "remedy:"]);
+        assert!(!refused.stderr.contains(['\u{1b}', '\u{7}']), "{name}: {refused:#?}");
+        assert!(tree(&site) == before, "{name}");
+        if name == "another zip" {
+            // The platform's own tarball settles it.
+            run(publish(&site, &tarballs("release-1.2.0")).arg("--replace")).succeeds();
+            run(&mut publish(&site, &tarballs("release-1.2.0-more"))).succeeds();
+        }
+    }
+}
+
+#[test]
+fn another_key_signs_only_what_is_in_its_run() {
+    let root = folder();
+    let site = root.path().join("site");
+    let by = |key_name: &str, release: &str| {
+        let mut command = tfreg();
+        command
+            .args(["publish", "--namespace", "acme", "--to"])
+            .arg(&site)
+            .arg("--signing-key-file")
+            .arg(key(key_name));
+        command.args(tarballs(release));
+        run(&mut command)
+    };
+    by("rsa3072.asc", "release-1.2.0").succeeds();
+    by("p256.asc", "release-1.2.0-more")
+        .fails(3, &["cannot be proven", "remedy:", "sign with the key of the version"]);
+    by("p256.asc", "release-1.10.0").succeeds();
+    by("p256.asc", "release-1.2.0").succeeds();
+    by("p256.asc", "release-1.2.0-more").succeeds();
+    let keys: std::collections::BTreeSet<String> = tree(&site)
+        .into_iter()
+        .filter(|(key, _)| key.contains("/download/"))
+        .map(|(key, _)| json(&site, &key)["signing_keys"]["gpg_public_keys"][0]["key_id"].to_string())
+        .collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+}
+
+#[test]
+fn a_part_of_a_version_heals_its_checksums_or_says_how() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    for suffix in ["_SHA256SUMS", ".sig"] {
+        let name = tree(&site).into_keys().find(|key| key.ends_with(suffix)).unwrap();
+        let bytes = std::fs::read(site.join(&name)).unwrap();
+        std::fs::remove_file(site.join(&name)).unwrap();
+        run(&mut publish(&site, &[tarball("release-1.2.0", "linux-amd64")]))
+            .fails(3, &["cannot be proven", "remedy:"]);
+        run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+        assert!(site.join(&name).exists() && !bytes.is_empty());
+    }
 }
