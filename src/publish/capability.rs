@@ -2,7 +2,8 @@
 //!
 //! Some S3-compatible servers ignore `If-None-Match` and `If-Match` without a word; on these, two publishers lose each
 //! other's versions. The proof is two writes of the very bytes that are there, which must both be refused: a create of
-//! what exists, and a replace with a revision that nothing has. On a store that ignores them they change nothing.
+//! what exists, and a replace with a revision that nothing has. On a store that ignores them they change nothing. The
+//! replace may be forbidden instead, by a policy that demands another condition.
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
         store.put(key, body, &Condition::Absent, Arc::clone(&nothing)),
         store.put(key, body, &wrong, nothing),
     );
+    let mut create_refused = false;
     for (answer, tried) in [
         (create, "a create (If-None-Match: *) of an object that exists"),
         (replace, "a replace (If-Match) with a revision that no object has"),
@@ -47,7 +49,10 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
                 )
         };
         match answer {
-            Answer::ConditionFailed(_) => {}
+            Answer::ConditionFailed(_) => create_refused = true,
+            // A bucket policy may demand `If-None-Match` here, as that of `tfreg policy` does. Of two writes that differ
+            // in their condition only, such a server tells this one apart, and refuses it.
+            Answer::Failed(error) if error.status == Some(403) && create_refused => {}
             Answer::Written => return Err(refuse("carried out".to_owned()).into()),
             Answer::Failed(error) if error.status == Some(501) => {
                 return Err(refuse(format!("answered {}", error.answer)).into());
