@@ -20,7 +20,7 @@
 //! become a [`plan::Plan`], and only a plan is written. There is no server and no lock service: readers always see a
 //! consistent registry because of the order of the writes and because every write is conditional.
 //!
-//! Pure and synchronous: [`provider`], [`release`], [`package`], [`registry`], [`plan`]. Asynchronous: [`store`],
+//! Pure and synchronous: [`provider`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous: [`store`],
 //! [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`] prints.
 
 pub mod cli;
@@ -28,6 +28,7 @@ pub mod digest;
 pub mod error;
 pub mod package;
 pub mod plan;
+pub mod policy;
 pub mod provider;
 pub mod publish;
 pub mod registry;

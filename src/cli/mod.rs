@@ -1,6 +1,7 @@
 //! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
 //! module reads the environment.
 
+mod policy;
 mod publish;
 mod serve;
 mod values;
@@ -45,6 +46,7 @@ struct Cli {
 enum Command {
     Publish(Box<publish::PublishArgs>),
     Serve(serve::ServeArgs),
+    Policy(Box<policy::PolicyArgs>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Publish(args) => publish::run(*args, &cli.global, Environment::read(), &reporter),
         Command::Serve(args) => serve::run(&args, &reporter),
+        Command::Policy(args) => policy::run(*args, &reporter),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -56,6 +56,42 @@ impl Default for DocumentMaxAge {
     }
 }
 
+/// A part of a registry whose keys begin alike: what a rule of a server, such as an S3 policy, can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Zips, SHA256SUMS and signatures.
+    Store,
+    /// The index and the download documents.
+    Registry,
+    /// Discovery.
+    Discovery,
+}
+
+impl Area {
+    /// Every area; together they hold every key.
+    pub const ALL: [Self; 3] = [Self::Store, Self::Registry, Self::Discovery];
+
+    /// A pattern that the area's keys match, `*` standing for anything, slashes too; without the target's prefix.
+    #[must_use]
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::Store => "store/*",
+            Self::Registry => "registry/*",
+            Self::Discovery => DISCOVERY,
+        }
+    }
+
+    /// What a server may let pass. tfreg never changes discovery, but a host's owner may: it can name other services.
+    #[must_use]
+    pub fn write_rule(self) -> WriteRule {
+        match self {
+            Self::Store => WriteRule::CreateOnly,
+            Self::Registry | Self::Discovery => WriteRule::CompareAndSwap,
+        }
+    }
+}
+
+const DISCOVERY: &str = ".well-known/terraform.json";
 const JSON: &str = "application/json";
 
 impl Key {
@@ -108,7 +144,7 @@ impl fmt::Display for Key {
     /// The key, without the target's prefix and without a leading slash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Discovery => f.write_str(".well-known/terraform.json"),
+            Self::Discovery => f.write_str(DISCOVERY),
             Self::Versions(provider) => write!(f, "registry/{provider}/versions"),
             Self::Download(provider, version, platform) => {
                 write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
@@ -286,6 +322,21 @@ mod tests {
         );
         for (key, text) in keys().into_iter().zip(written) {
             assert_eq!(text.parse(), Ok(key));
+        }
+    }
+
+    #[test]
+    fn every_key_is_in_one_area() {
+        for key in keys() {
+            let text = key.to_string();
+            let here = Area::ALL.into_iter().filter(|area| match area.pattern().strip_suffix('*') {
+                Some(start) => text.starts_with(start),
+                None => text == area.pattern(),
+            });
+            let areas: Vec<Area> = here.collect();
+            assert_eq!(areas.len(), 1, "{text}");
+            // What the program may do, the server lets pass.
+            assert!(areas[0].write_rule() == CompareAndSwap || key.write_rule() == CreateOnly, "{text}");
         }
     }
 

@@ -7,5 +7,5 @@ pub mod layout;
 pub mod versions;
 
 pub use download::DownloadDocument;
-pub use layout::{DocumentMaxAge, Key, Links, WriteRule};
+pub use layout::{Area, DocumentMaxAge, Key, Links, WriteRule};
 pub use versions::VersionsDocument;

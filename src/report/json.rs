@@ -281,7 +281,7 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
     })
 }
 
-fn to_json(value: &impl Serialize) -> String {
+pub(super) fn to_json(value: &impl Serialize) -> String {
     // Strings, numbers and lists always serialize; the empty object would be the sign of a bug.
     serde_json::to_string_pretty(value).unwrap_or_else(|_| "{}".to_owned())
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::Error;
 use crate::plan::{Action, Plan, Write};
+use crate::policy::{Document, Policies};
 use crate::publish::Observer;
 use crate::registry::Key;
 use crate::release::Release;
@@ -125,6 +126,31 @@ impl Reporter {
         match self.format {
             Format::Json => to_stdout(&report.to_json()),
             Format::Human => to_stdout(report.to_string().trim_end()),
+        }
+    }
+
+    /// Prints policies, and notes what is left to be done.
+    pub fn policies(&self, policies: &Policies) {
+        match self.format {
+            Format::Json => to_stdout(&json::to_json(policies)),
+            Format::Human => {
+                Self::document(
+                    "Publisher policy, for the user or role that publishes",
+                    &policies.publisher_policy,
+                );
+                to_stdout("");
+                Self::document("Bucket policy", &policies.bucket_policy);
+            }
+        }
+        for note in &policies.notes {
+            self.note(&format!("note: {note}"));
+        }
+    }
+
+    fn document(heading: &str, document: &Document) {
+        to_stdout(&format!("{BOLD}{heading}{BOLD:#}\n\n{}\n", json::to_json(document)));
+        for statement in document.statements() {
+            to_stdout(&format!("  {DIM}{}:{DIM:#} {}", statement.sid(), statement.purpose()));
         }
     }
 

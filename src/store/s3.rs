@@ -57,15 +57,37 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self, String> {
         let rest = text.strip_prefix("s3://").ok_or("expected s3://BUCKET or s3://BUCKET/PREFIX")?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        Self::new(bucket, prefix)
+    }
+
+    /// A bucket by its name, and a prefix with or without a slash at its end; an empty one stands for the whole bucket.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn new(bucket: &str, prefix: &str) -> Result<Self, String> {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
-            return Err(format!("{bucket:?} is no bucket name; expected s3://BUCKET or s3://BUCKET/PREFIX"));
+            return Err(format!(
+                "{bucket:?} is no bucket name: these are of letters, digits, dots and dashes"
+            ));
         }
         if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(format!("the prefix {prefix:?} has an empty part, a \".\" or a \"..\""));
         }
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Self { bucket: bucket.to_owned(), prefix })
+    }
+
+    /// The bucket's name.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// A key, or a pattern of keys, of the registry as it is in the bucket: behind the prefix.
+    #[must_use]
+    pub fn within(&self, key: impl std::fmt::Display) -> String {
+        format!("{}{key}", self.prefix)
     }
 }
 
@@ -151,7 +173,7 @@ impl S3 {
     }
 
     fn key(&self, key: &Key) -> String {
-        format!("{}{key}", self.location.prefix)
+        self.location.within(key)
     }
 
     fn name(&self, key: &Key) -> String {

@@ -13,6 +13,7 @@ mod faults;
 mod keys;
 mod memory;
 mod model;
+mod policy;
 mod races;
 mod refusals;
 mod s3;

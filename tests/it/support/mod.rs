@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod clients;
+pub(crate) mod iam;
 pub(crate) mod in_process;
 pub(crate) mod reader;
 pub(crate) mod s3_server;

@@ -1,0 +1,61 @@
+//! `tfreg policy`
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::policy::{Cdn, Partition, Policies, Publisher, Subject};
+use crate::report::Reporter;
+use crate::store::s3::Location;
+
+/// Print the policies of a bucket that holds a registry
+///
+/// Prints two documents and changes nothing. The publisher policy grants what `tfreg publish` needs and nothing else:
+/// attach it to the user or role that publishes. The bucket policy makes S3 itself enforce the rules of writing, against
+/// every tool and every user: objects in store/ are only created, documents are never overwritten blindly, TLS only. With
+/// --cdn it lets the CDN read, with 404 for what is missing.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  To read, with an explanation of each statement:
+    tfreg policy --bucket registry-bucket \\
+      --cdn arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE
+
+  A registry under a prefix, published from another account:
+    tfreg policy --bucket registry-bucket --prefix tf --publisher arn:aws:iam::123456789012:role/publisher
+
+  Put the bucket policy on a bucket that has none yet:
+    tfreg policy --bucket registry-bucket --format json | jq .bucket_policy > policy.json
+    aws s3api put-bucket-policy --bucket registry-bucket --policy file://policy.json")]
+pub(super) struct PolicyArgs {
+    /// The bucket's name
+    #[arg(long, value_name = "BUCKET")]
+    bucket: String,
+
+    /// The prefix under which the registry is in the bucket, as in `publish --to s3://BUCKET/PREFIX`
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    prefix: String,
+
+    /// The user or role that publishes: lets it in by the bucket policy too, which it needs if it is of another account
+    #[arg(long, value_name = "ARN")]
+    publisher: Option<Publisher>,
+
+    /// The CDN that reads: a CloudFront distribution with origin access control, or the user or role that a CDN reads as
+    #[arg(long, value_name = "ARN")]
+    cdn: Option<Cdn>,
+
+    /// The part of AWS that the bucket is in: aws, aws-cn, aws-us-gov [default: that of the ARNs, else aws]
+    #[arg(long, value_name = "PARTITION")]
+    partition: Option<Partition>,
+}
+
+impl PolicyArgs {
+    fn into_subject(self) -> Result<Subject> {
+        let location = Location::new(&self.bucket, &self.prefix).map_err(Error::Usage)?;
+        Subject::new(location, self.publisher, self.cdn, self.partition).map_err(Error::Usage)
+    }
+}
+
+pub(super) fn run(args: PolicyArgs, reporter: &Reporter) -> Result<()> {
+    reporter.policies(&Policies::new(&args.into_subject()?));
+    Ok(())
+}

@@ -1,0 +1,492 @@
+//! Least-privilege policies for a bucket that holds a registry: what the publisher and the CDN may do, and the rules of
+//! writing, which S3 itself then enforces.
+//!
+//! Pure: arguments in, documents out. The README explains every statement.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::provider::InvalidName;
+use crate::registry::{Area, WriteRule};
+use crate::store::s3::Location;
+
+/// A part of AWS with accounts and names of its own: `aws`, `aws-cn`, `aws-us-gov` and others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition(String);
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self("aws".to_owned())
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Partition {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let further = |rest: &str| {
+            let known = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+            rest.is_empty() || rest.strip_prefix('-').is_some_and(|rest| rest.split('-').all(known))
+        };
+        if text.strip_prefix("aws").is_some_and(further) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidName {
+            what: "partition",
+            found: text.to_owned(),
+            rule: "expected aws, aws-cn, aws-us-gov or another that begins with aws-".to_owned(),
+        })
+    }
+}
+
+/// The ARN of one resource: five colons, no wildcards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arn {
+    text: String,
+    partition: Partition,
+    service: String,
+    resource: String,
+}
+
+impl Arn {
+    fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, service, _region, account, resource] = parts.as_slice() else { return None };
+        let is_account = account.bytes().all(|b| b.is_ascii_digit()) && account.len() == 12;
+        // An origin access identity belongs to CloudFront itself.
+        let is_plain = !text.contains(['*', '?', '$', '"']) && !text.contains(char::is_control);
+        if !is_plain || !(is_account || *account == "cloudfront") {
+            return None;
+        }
+        Some(Self {
+            partition: partition.parse().ok()?,
+            service: (*service).to_owned(),
+            resource: (*resource).to_owned(),
+            text: text.to_owned(),
+        })
+    }
+
+    fn is_principal(&self) -> bool {
+        let named = |kind: &str| self.resource.strip_prefix(kind).is_some_and(|name| !name.is_empty());
+        match self.service.as_str() {
+            "iam" => self.resource == "root" || named("user/") || named("role/"),
+            "sts" => named("assumed-role/") || named("federated-user/"),
+            _ => false,
+        }
+    }
+}
+
+/// Who publishes: a user, a role or an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publisher(Arn);
+
+impl FromStr for Publisher {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Arn::parse(text).filter(Arn::is_principal).map(Self).ok_or_else(|| InvalidName {
+            what: "publisher",
+            found: text.to_owned(),
+            rule: "expected the ARN of a user or role, such as arn:aws:iam::123456789012:role/publisher"
+                .to_owned(),
+        })
+    }
+}
+
+/// Who reads for the clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cdn {
+    arn: Arn,
+    is_distribution: bool,
+}
+
+impl FromStr for Cdn {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName {
+            what: "CDN",
+            found: text.to_owned(),
+            rule: "expected the ARN of a CloudFront distribution, such as \
+                   arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE, or of a user or role"
+                .to_owned(),
+        };
+        let arn = Arn::parse(text).ok_or_else(invalid)?;
+        let id = arn.resource.strip_prefix("distribution/").filter(|_| arn.service == "cloudfront");
+        let is_distribution =
+            id.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if is_distribution || arn.is_principal() { Ok(Self { arn, is_distribution }) } else { Err(invalid()) }
+    }
+}
+
+/// What the policies are for.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    location: Location,
+    publisher: Option<Publisher>,
+    cdn: Option<Cdn>,
+    partition: Partition,
+}
+
+impl Subject {
+    /// A registry at `location`. The partition is that of the ARNs where none is named, and `aws` where there are none.
+    ///
+    /// # Errors
+    /// The location cannot be written into a policy, or the partitions differ.
+    pub fn new(
+        location: Location,
+        publisher: Option<Publisher>,
+        cdn: Option<Cdn>,
+        partition: Option<Partition>,
+    ) -> Result<Self, String> {
+        // In a policy these stand for other texts.
+        if location.within("").contains(['*', '?', '$']) {
+            return Err("the prefix has a *, ? or $, which mean something else in a policy".to_owned());
+        }
+        let of_publisher = publisher.as_ref().map(|Publisher(arn)| arn.partition.clone());
+        let of_cdn = cdn.as_ref().map(|cdn| cdn.arn.partition.clone());
+        let mut named = [partition, of_publisher, of_cdn].into_iter().flatten();
+        let first = named.next().unwrap_or_default();
+        if let Some(other) = named.find(|other| *other != first) {
+            return Err(format!(
+                "the partitions {first} and {other} differ; all of --partition, --publisher and --cdn are of one"
+            ));
+        }
+        Ok(Self { location, publisher, cdn, partition: first })
+    }
+
+    fn bucket_arn(&self) -> String {
+        format!("arn:{}:s3:::{}", self.partition, self.location.bucket())
+    }
+
+    /// The keys of some areas, as resources.
+    fn keys(&self, areas: impl IntoIterator<Item = Area>) -> Vec<String> {
+        let arn = |area: Area| format!("{}/{}", self.bucket_arn(), self.location.within(area.pattern()));
+        areas.into_iter().map(arn).collect()
+    }
+
+    fn keys_under(&self, rule: WriteRule) -> Vec<String> {
+        self.keys(Area::ALL.into_iter().filter(|area| area.write_rule() == rule))
+    }
+
+    fn all_keys(&self) -> Vec<String> {
+        self.keys(Area::ALL)
+    }
+
+    /// S3 asks itself for this right when an object is missing, and answers 404 only to who has it. Whether `s3:prefix` is
+    /// then the key or not set AWS does not say, so both pass.
+    fn listing_condition(&self) -> Value {
+        let patterns: Vec<String> =
+            Area::ALL.iter().map(|area| self.location.within(area.pattern())).collect();
+        json!({ "StringLikeIfExists": { "s3:prefix": patterns } })
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+/// One statement of a policy.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Statement {
+    sid: &'static str,
+    effect: Effect,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<Value>,
+    action: Vec<&'static str>,
+    resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Value>,
+    #[serde(skip)]
+    purpose: &'static str,
+}
+
+impl Statement {
+    fn allow(
+        sid: &'static str,
+        action: &[&'static str],
+        resource: Vec<String>,
+        purpose: &'static str,
+    ) -> Self {
+        let (principal, condition) = (None, None);
+        Self { sid, effect: Effect::Allow, principal, action: action.to_vec(), resource, condition, purpose }
+    }
+
+    /// Denied to everybody, the bucket's owner too.
+    fn deny(
+        sid: &'static str,
+        action: &[&'static str],
+        resource: Vec<String>,
+        purpose: &'static str,
+    ) -> Self {
+        let principal = Some(json!("*"));
+        Self { effect: Effect::Deny, principal, ..Self::allow(sid, action, resource, purpose) }
+    }
+
+    fn to(mut self, principal: Value) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
+    fn when(mut self, condition: Value) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        self.sid
+    }
+
+    /// What it is for, in a sentence.
+    #[must_use]
+    pub fn purpose(&self) -> &str {
+        self.purpose
+    }
+}
+
+/// A policy document.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+impl Document {
+    fn new(statement: Vec<Statement>) -> Self {
+        Self { version: "2012-10-17", statement }
+    }
+
+    /// Its statements.
+    #[must_use]
+    pub fn statements(&self) -> &[Statement] {
+        &self.statement
+    }
+}
+
+/// The policies of a registry. Serializes as `--format json` prints it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Policies {
+    /// To be attached to the user or role that publishes.
+    pub publisher_policy: Document,
+    /// To be put on the bucket.
+    pub bucket_policy: Document,
+    /// What is left to be done or decided.
+    pub notes: Vec<String>,
+}
+
+impl Policies {
+    /// The policies for `subject`.
+    #[must_use]
+    pub fn new(subject: &Subject) -> Self {
+        let mut notes = vec![format!(
+            "a bucket has one policy: if {} has one already, add these statements to it",
+            subject.location.bucket()
+        )];
+        if subject.cdn.is_none() {
+            notes.push(
+                "the bucket policy lets no CDN read: name it by --cdn ARN, or add a statement of your own"
+                    .to_owned(),
+            );
+        }
+        Self {
+            publisher_policy: Document::new(publisher(subject)),
+            bucket_policy: Document::new(bucket(subject)),
+            notes,
+        }
+    }
+}
+
+const READ: &[&str] = &["s3:GetObject"];
+const READ_AND_WRITE: &[&str] = &["s3:GetObject", "s3:PutObject"];
+const WRITE: &[&str] = &["s3:PutObject"];
+const LIST: &[&str] = &["s3:ListBucket"];
+
+fn publisher(subject: &Subject) -> Vec<Statement> {
+    vec![
+        Statement::allow(
+            "ReadAndWriteRegistry",
+            READ_AND_WRITE,
+            subject.all_keys(),
+            "The publisher reads and writes the registry's objects. It deletes nothing and sets no ACL.",
+        ),
+        Statement::allow(
+            "AllowNotFound",
+            LIST,
+            vec![subject.bucket_arn()],
+            "The publisher gets 404 for a missing object, not 403. tfreg itself lists nothing.",
+        )
+        .when(subject.listing_condition()),
+    ]
+}
+
+fn bucket(subject: &Subject) -> Vec<Statement> {
+    let mut with_bucket = vec![subject.bucket_arn()];
+    with_bucket.extend(subject.all_keys());
+    let mut statements = vec![
+        Statement::deny(
+            "DenyPlainHttp",
+            &["s3:*"],
+            with_bucket,
+            "Nobody reads or writes the registry without TLS.",
+        )
+        .when(json!({ "Bool": { "aws:SecureTransport": "false" } })),
+        Statement::deny(
+            "DenyOverwriteInStore",
+            WRITE,
+            subject.keys_under(WriteRule::CreateOnly),
+            "Objects in store/ are only created: a write without If-None-Match is denied.",
+        )
+        .when(json!({ "Null": { "s3:if-none-match": "true" } })),
+        Statement::deny(
+            "DenyBlindWriteOfDocuments",
+            WRITE,
+            subject.keys_under(WriteRule::CompareAndSwap),
+            "Documents are created, or replaced if unchanged: a write with neither If-None-Match nor If-Match is denied.",
+        )
+        .when(json!({ "Null": { "s3:if-none-match": "true", "s3:if-match": "true" } })),
+        Statement::deny(
+            "DenyMultipartUpload",
+            WRITE,
+            subject.all_keys(),
+            "Every object is one PutObject: a multipart upload cannot be begun.",
+        )
+        .when(json!({ "Bool": { "s3:ObjectCreationOperation": "false" } })),
+        Statement::deny(
+            "DenyDeleteInStore",
+            &["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            subject.keys_under(WriteRule::CreateOnly),
+            "Nobody deletes objects in store/, where published versions are. To do it after all, change this policy first.",
+        ),
+        Statement::deny(
+            "DenyAcl",
+            &["s3:PutObjectAcl", "s3:PutObjectVersionAcl"],
+            subject.all_keys(),
+            "Nobody opens an object to others by an ACL.",
+        ),
+    ];
+    if let Some(Publisher(arn)) = &subject.publisher {
+        let principal = json!({ "AWS": arn.text });
+        statements.extend([
+            Statement::allow(
+                "AllowPublisher",
+                READ_AND_WRITE,
+                subject.all_keys(),
+                "The publisher reads and writes the registry, also from another account.",
+            )
+            .to(principal.clone()),
+            Statement::allow(
+                "AllowPublisherNotFound",
+                LIST,
+                vec![subject.bucket_arn()],
+                "The publisher gets 404 for a missing object, also from another account.",
+            )
+            .to(principal)
+            .when(subject.listing_condition()),
+        ]);
+    }
+    if let Some(Cdn { arn, is_distribution }) = &subject.cdn {
+        let principal = if *is_distribution {
+            json!({ "Service": "cloudfront.amazonaws.com" })
+        } else {
+            json!({ "AWS": arn.text })
+        };
+        let read =
+            Statement::allow("AllowCdn", READ, subject.all_keys(), "The CDN reads the registry's objects.");
+        let miss = Statement::allow(
+            "AllowCdnNotFound",
+            LIST,
+            vec![subject.bucket_arn()],
+            "The CDN gets 404 for a missing object, not 403: clients need that.",
+        )
+        .when(subject.listing_condition());
+        for mut statement in [read, miss] {
+            if *is_distribution {
+                // The service stands for every distribution of every account; this leaves one.
+                let condition = statement.condition.get_or_insert_with(|| json!({}));
+                condition["StringEquals"] = json!({ "AWS:SourceArn": arn.text });
+            }
+            statements.push(statement.to(principal.clone()));
+        }
+    }
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_are_read() {
+        for good in [
+            "arn:aws:iam::123456789012:role/publisher",
+            "arn:aws-cn:iam::123456789012:user/path/name",
+            "arn:aws:iam::123456789012:root",
+            "arn:aws-us-gov:sts::123456789012:assumed-role/publisher/session",
+        ] {
+            assert_eq!(good.parse::<Publisher>().unwrap().0.text, good);
+            assert!(!good.parse::<Cdn>().unwrap().is_distribution);
+        }
+        for bad in [
+            "",
+            "*",
+            "publisher",
+            "123456789012",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::123456789012:role/*",
+            "arn:aws:iam::1234:role/publisher",
+            "arn:other:iam::123456789012:role/publisher",
+            "arn:aws:iam::123456789012:policy/publisher",
+            "arn:aws:s3:::bucket",
+            "arn:aws:cloudfront::123456789012:distribution/",
+            "arn:aws:cloudfront::123456789012:distribution/E/F",
+        ] {
+            assert!(bad.parse::<Publisher>().is_err(), "{bad}");
+            assert!(bad.parse::<Cdn>().is_err(), "{bad}");
+        }
+        let distribution = "arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE";
+        assert!(distribution.parse::<Cdn>().unwrap().is_distribution);
+        assert!(distribution.parse::<Publisher>().is_err(), "a CDN publishes nothing");
+        let identity = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity EH1HDMB1FH2TC";
+        assert!(!identity.parse::<Cdn>().unwrap().is_distribution);
+    }
+
+    #[test]
+    fn partitions_agree() {
+        let location = || Location::new("bucket", "").unwrap();
+        let role = |partition: &str| format!("arn:{partition}:iam::123456789012:role/r").parse().unwrap();
+        let cdn = |partition: &str| format!("arn:{partition}:iam::123456789012:role/r").parse().unwrap();
+        let partition = |subject: Result<Subject, String>| subject.map(|subject| subject.bucket_arn());
+        assert_eq!(partition(Subject::new(location(), None, None, None)).unwrap(), "arn:aws:s3:::bucket");
+        let china = Subject::new(location(), Some(role("aws-cn")), Some(cdn("aws-cn")), None);
+        assert_eq!(partition(china).unwrap(), "arn:aws-cn:s3:::bucket");
+        let named = Subject::new(location(), None, None, Some("aws-us-gov".parse().unwrap()));
+        assert_eq!(partition(named).unwrap(), "arn:aws-us-gov:s3:::bucket");
+        assert!(Subject::new(location(), Some(role("aws")), Some(cdn("aws-cn")), None).is_err());
+        assert!(Subject::new(location(), None, Some(cdn("aws")), Some("aws-cn".parse().unwrap())).is_err());
+        for bad in ["", "aw", "awsx", "aws-", "AWS", "aws-cn:", "aws--cn"] {
+            assert!(bad.parse::<Partition>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_with_another_meaning_is_refused() {
+        for bad in ["a*", "a?", "${aws:username}"] {
+            assert!(Subject::new(Location::new("bucket", bad).unwrap(), None, None, None).is_err(), "{bad}");
+        }
+    }
+}
