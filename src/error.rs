@@ -42,6 +42,12 @@ pub enum Error {
         /// The last conflict met.
         last: String,
     },
+    /// The user or the system asked to stop.
+    #[error(
+        "interrupted. What is listed in the registry is whole at every point; running the same command again is safe, and \
+         completes what is missing"
+    )]
+    Interrupted,
     /// A publish stopped half way; says what is and what is not published.
     #[error("{cause}")]
     Unfinished {
@@ -62,7 +68,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Store(_) => 1,
+            Self::Io { .. } | Self::Store(_) | Self::Interrupted => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Contended { .. } => 4,

@@ -268,6 +268,8 @@ pub fn foreign(key: &Key, found: Digest, meant: Digest) -> Refusal {
     Refusal::new(key, "another object is there under the same key")
         .found(format!("SHA-256 {found}"))
         .expected(format!("SHA-256 {meant}"))
-        .remedy("objects in store/ never change, so something else than tfreg has written it; look at it, and remove it \
-                 by hand if nothing refers to it")
+        .remedy(
+            "objects in store/ never change, so something else than tfreg has written it; look at it, remove it by hand, \
+             and publish these tarballs again",
+        )
 }

@@ -78,11 +78,11 @@ impl fmt::Display for Unfinished {
         if self.written.is_empty() {
             write!(f, "Nothing was written to {}.", self.target)?;
         } else {
-            writeln!(f, "Written to {}: {} objects.", self.target, self.written.len())?;
+            writeln!(f, "Written to {}:", self.target)?;
             for key in &self.written {
                 writeln!(f, "  + {key}")?;
             }
-            writeln!(f, "Not written, or not known to be: {} objects.", self.pending.len())?;
+            writeln!(f, "Not written, or not known to be:")?;
             for key in &self.pending {
                 writeln!(f, "  - {key}")?;
             }
@@ -295,10 +295,17 @@ impl Run<'_> {
         let seen = sums.filter(|write| self.memory.stored.contains(&write.key));
         let seen = seen.or_else(|| of_kind(&Key::Discovery).filter(|write| write.action == Action::Keep));
         let Some(probe) = seen.or(sums) else { return Ok(None) };
-        if seen.is_none()
-            && let Some(interruption) = self.write_all(&[probe]).await?
-        {
-            return Ok(Some(interruption));
+        if seen.is_none() {
+            let created = self.write_all(&[probe]).await.map_err(|error| match error {
+                Error::Store(error) if error.status == Some(501) => {
+                    let answer = format!("was answered {}", error.answer);
+                    capability::refuse(self.store, capability::FIRST_CREATE, &probe.key, &answer).into()
+                }
+                error => error,
+            })?;
+            if let Some(interruption) = created {
+                return Ok(Some(interruption));
+            }
         }
         match capability::prove(self.store, &probe.key, &probe.body).await? {
             Proof::Honoured => {

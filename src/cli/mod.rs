@@ -12,9 +12,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::Secret;
 use crate::report::{Format, Reporter, Volume};
+use crate::store::ca_bundle::CaBundle;
 
 /// Publish Terraform providers to a registry that is nothing but files.
 ///
@@ -87,6 +88,21 @@ impl Environment {
             signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
             ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
         }
+    }
+}
+
+impl Environment {
+    /// The certificates that `AWS_CA_BUNDLE` names, which the SDK does not look at.
+    fn ca_bundle(&self) -> Result<Option<CaBundle>> {
+        let Some(path) = &self.ca_bundle else { return Ok(None) };
+        let pem = std::fs::read(path).map_err(|error| Error::io("cannot read AWS_CA_BUNDLE", path, error))?;
+        let bundle = CaBundle::parse(pem).map_err(|found| {
+            Refusal::new(format!("AWS_CA_BUNDLE {}", path.display()), "not a file of certificates")
+                .found(found)
+                .expected("PEM certificates (-----BEGIN CERTIFICATE-----)")
+                .remedy("name the file with the certificate of the server's CA, or unset AWS_CA_BUNDLE")
+        })?;
+        Ok(Some(bundle))
     }
 }
 
@@ -171,4 +187,18 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|source| Error::Io { context: "cannot start".to_owned(), source })
+}
+
+/// Done when the user or the system asks to stop: Ctrl-C or SIGTERM.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |source| Error::Io { context: "cannot listen for signals".to_owned(), source };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

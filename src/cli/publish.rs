@@ -1,6 +1,7 @@
 //! `tfreg publish`
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::values::{self, Target};
-use super::{Environment, GlobalArgs, Jobs, runtime};
+use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
@@ -213,9 +214,16 @@ impl Signing {
     }
 }
 
+const MAX_SECRET: u64 = 4 << 20;
+
 fn read_secret(file: &Path, name: &str) -> Result<Secret> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
-    std::fs::read(file).map(Secret::new).map_err(failed)
+    let mut bytes = Vec::new();
+    // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    Ok(Secret::new(bytes))
 }
 
 pub(super) fn run(
@@ -229,41 +237,55 @@ pub(super) fn run(
     check_dry_run(&request)?;
     let release = Release::open(&request.tarballs, &request.expected)?;
     let key = request.signing.read(&mut environment)?;
-    if let Some(warning) = key.expiry_warning() {
-        reporter.warn(&warning);
+    let expiry_warning = key.expiry_warning();
+    if let Some(warning) = &expiry_warning {
+        reporter.warn(warning);
     }
 
     let bars = reporter.repacking(&release);
     let packages = PackageSet::build(release, &request.build, &|index, bytes| bars.advance(index, bytes))?;
     bars.finish(&packages);
 
-    let provider = Provider { namespace: request.namespace, provider_type: packages.provider_type().clone() };
-    let wanted = Wanted { provider, packages, key, links: request.links, published: request.published };
+    let provider =
+        Provider { namespace: request.namespace.clone(), provider_type: packages.provider_type().clone() };
+    let wanted =
+        Wanted { provider, packages, key, links: request.links.clone(), published: request.published };
     runtime()?.block_on(async {
-        let store: Box<dyn Store> = match request.target {
-            Target::Directory(root) => Box::new(Directory::open(&root)?),
-            Target::S3(location) => {
-                let ca_bundle = environment.ca_bundle.as_deref();
-                let ca_bundle = ca_bundle.map(|path| {
-                    std::fs::read(path).map_err(|error| Error::io("cannot read AWS_CA_BUNDLE", path, error))
-                });
-                let settings = Settings { ca_bundle: ca_bundle.transpose()?, max_age: request.max_age };
-                Box::new(S3::open(location, settings).await)
-            }
-        };
-        let report = PublishReport::new(&wanted, store.describe());
-        if let Some(folder) = request.dry_run {
+        let store = open_store(&request, &environment).await?;
+        let report = PublishReport::new(&wanted, store.describe(), expiry_warning);
+        if let Some(folder) = &request.dry_run {
             let plan =
                 publish::observe(&*store, &wanted, &mut Memory::default(), request.options.jobs).await?;
-            leave_tree(&plan, &folder).await?;
-            reporter.dry_run(&report.planned(&plan, &folder, started.elapsed()), &plan);
+            leave_tree(&plan, folder).await?;
+            reporter.dry_run(&report.planned(&plan, folder, started.elapsed()), &plan);
             return Ok(());
         }
         let budget = Budget::new(request.options.contention_timeout, Box::new(RealPace::default()));
-        let outcome = publish::publish(&*store, &wanted, &request.options, budget, reporter).await?;
+        let publishing = publish::publish(&*store, &wanted, &request.options, budget, reporter);
+        let outcome = tokio::select! {
+            outcome = publishing => outcome?,
+            () = stop_signal()? => return Err(Error::Interrupted),
+        };
         reporter.published(&report.done(&outcome, started.elapsed()), &outcome.plan);
         Ok(())
     })
+}
+
+/// Opens the target. A dry run leaves even what a killed run left there.
+async fn open_store(request: &Request, environment: &Environment) -> Result<Box<dyn Store>> {
+    match &request.target {
+        Target::Directory(root) => {
+            let directory = Directory::open(root)?;
+            if request.dry_run.is_none() {
+                directory.clean_up()?;
+            }
+            Ok(Box::new(directory))
+        }
+        Target::S3(location) => {
+            let settings = Settings { ca_bundle: environment.ca_bundle()?, max_age: request.max_age };
+            Ok(Box::new(S3::open(location.clone(), settings).await))
+        }
+    }
 }
 
 /// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::runtime;
-use crate::error::{Error, Result};
+use super::{runtime, stop_signal};
+use crate::error::Result;
 use crate::report::{Reporter, ServeReport};
 use crate::serve::{self, Preview};
 
@@ -39,19 +39,5 @@ pub(super) fn run(args: &ServeArgs, reporter: &Reporter) -> Result<()> {
         preview.serve(stop).await?;
         reporter.note("stopped");
         Ok(())
-    })
-}
-
-/// Done when the user or the system asks to stop: Ctrl-C or SIGTERM.
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |source| Error::Io { context: "cannot listen for signals".to_owned(), source };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
     })
 }

@@ -67,7 +67,8 @@ pub enum ZipError {
 /// folder entries (they break Terraform's `h1:` hash), and contents fed to the compressor in pieces of a fixed size, on
 /// which its output depends.
 pub struct ZipWriter {
-    zip: zip::ZipWriter<BufWriter<File>>,
+    /// `None` once it is finished.
+    zip: Option<zip::ZipWriter<BufWriter<File>>>,
     written: Vec<Written>,
     buffer: Vec<u8>,
 }
@@ -79,7 +80,7 @@ impl ZipWriter {
     /// No temporary file can be made.
     pub fn new() -> Result<Self, ZipError> {
         let file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
-        Ok(Self { zip: zip::ZipWriter::new(file), written: Vec::new(), buffer: vec![0; CHUNK] })
+        Ok(Self { zip: Some(zip::ZipWriter::new(file)), written: Vec::new(), buffer: vec![0; CHUNK] })
     }
 
     /// Adds a file of `size` bytes.
@@ -94,7 +95,10 @@ impl ZipWriter {
             .unix_permissions(kind.mode())
             .system(System::Unix)
             .large_file(size >= LARGE);
-        self.zip.start_file(name, options)?;
+        let Some(zip) = self.zip.as_mut() else {
+            return Err(ZipError::SelfCheck("it is finished".to_owned()));
+        };
+        zip.start_file(name, options)?;
         let mut hash = Sha256::new();
         let mut total = 0;
         loop {
@@ -104,7 +108,7 @@ impl ZipWriter {
             }
             let chunk = &self.buffer[..filled];
             hash.update(chunk);
-            self.zip.write_all(chunk)?;
+            zip.write_all(chunk)?;
             total += filled as u64;
         }
         let digest = Digest::from_hasher(hash);
@@ -121,8 +125,9 @@ impl ZipWriter {
     ///
     /// # Errors
     /// The zip cannot be written, or is not what was put in.
-    pub fn finish(self) -> Result<Sealed, ZipError> {
-        let file = self.zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    pub fn finish(mut self) -> Result<Sealed, ZipError> {
+        let Some(zip) = self.zip.take() else { return Err(ZipError::SelfCheck("it is finished".to_owned())) };
+        let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         let sealed = Sealed::from_file(file)?;
         let found = read_back(&sealed)?;
         if found != self.written {
@@ -133,6 +138,14 @@ impl ZipWriter {
             }));
         }
         Ok(sealed)
+    }
+}
+
+impl Drop for ZipWriter {
+    /// A zip that was given up is not ended: the library would write on into a full disk, and print that it cannot. Its
+    /// temporary file has no name, and is gone with the process, which a refusal ends.
+    fn drop(&mut self) {
+        std::mem::forget(self.zip.take());
     }
 }
 

@@ -207,9 +207,13 @@ fn zip_error(tarball: &Tarball, error: ZipError) -> Error {
             .expected("the same files that are in the tarball")
             .remedy("try again on another machine; if it happens again, report it as a bug of tfreg")
             .into(),
-        ZipError::Io(source) => {
-            Error::Io { context: format!("cannot repack {subject} in the temporary folder"), source }
-        }
+        ZipError::Io(source) | ZipError::Zip(zip::result::ZipError::Io(source)) => Error::Io {
+            context: format!(
+                "cannot repack {subject}: the temporary folder {} cannot be used (another one: TMPDIR)",
+                std::env::temp_dir().display()
+            ),
+            source,
+        },
         ZipError::Zip(error) => {
             Error::Io { context: format!("cannot repack {subject}"), source: std::io::Error::other(error) }
         }

@@ -94,7 +94,7 @@ impl Planner<'_> {
                 action: Action::Create,
             }),
             Some(document) => {
-                warnings.extend(discovery::check(&document.bytes)?);
+                warnings.extend(discovery::check(&self.wanted.links, &document.bytes)?);
                 writes.push(keep(Key::Discovery, &document.bytes));
             }
         }
@@ -313,9 +313,9 @@ impl Planner<'_> {
                         shasum: package.zip.digest(),
                     };
                     let earlier = earlier.map(|published| &published.document);
-                    DownloadDocument::offering(earlier, platform, protocols, &zip, &sums)
+                    DownloadDocument::offering(earlier, platform, protocols, &zip, &sums, links)
                 }
-                (None, Some(published)) => published.document.on(protocols, &sums),
+                (None, Some(published)) => published.document.on(protocols, &sums, links),
                 (None, None) => return None,
             };
             let action = match earlier {

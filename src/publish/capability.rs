@@ -39,27 +39,32 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
         (create, "a create (If-None-Match: *) of an object that exists"),
         (replace, "a replace (If-Match) with a revision that no object has"),
     ] {
-        let refuse = |found: String| {
-            Refusal::new(store.describe(), "the store does not honour conditional writes")
-                .found(format!("{tried} ({key}) was {found}"))
-                .expected("HTTP status 412")
-                .remedy(
-                    "use a store with conditional writes, such as Amazon S3; without them concurrent publishes lose each \
-                     other's versions. Nothing was indexed",
-                )
-        };
         match answer {
             Answer::ConditionFailed(_) => create_refused = true,
             // A bucket policy may demand `If-None-Match` here, as that of `tfreg policy` does. Of two writes that differ
             // in their condition only, such a server tells this one apart, and refuses it.
             Answer::Failed(error) if error.status == Some(403) && create_refused => {}
-            Answer::Written => return Err(refuse("carried out".to_owned()).into()),
+            Answer::Written => return Err(refuse(store, tried, key, "was carried out").into()),
             Answer::Failed(error) if error.status == Some(501) => {
-                return Err(refuse(format!("answered {}", error.answer)).into());
+                return Err(refuse(store, tried, key, &format!("was answered {}", error.answer)).into());
             }
             Answer::Failed(error) => return Err(Error::Store(error)),
             Answer::Unknown(error) => return Ok(Proof::Unclear(error.to_string())),
         }
     }
     Ok(Proof::Honoured)
+}
+
+/// The first write of a run into an empty registry, which a store without conditions may refuse already.
+pub const FIRST_CREATE: &str = "a create (If-None-Match: *)";
+
+/// The refusal of a store, by name: what was tried, and what was answered.
+pub fn refuse(store: &dyn Store, tried: &str, key: &Key, answer: &str) -> Refusal {
+    Refusal::new(store.describe(), "the store does not honour conditional writes")
+        .found(format!("{tried} ({key}) {answer}"))
+        .expected("HTTP status 412 where the condition does not hold")
+        .remedy(
+            "use a store with conditional writes, such as Amazon S3; without them concurrent publishes lose each other's \
+             versions. Nothing was indexed",
+        )
 }

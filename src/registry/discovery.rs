@@ -23,10 +23,22 @@ pub fn document(links: &Links) -> Vec<u8> {
 ///
 /// # Errors
 /// It is not a JSON object.
-pub fn check(bytes: &[u8]) -> Result<Option<String>, Refusal> {
+pub fn check(links: &Links, bytes: &[u8]) -> Result<Option<String>, Refusal> {
     let object = json::parse(&Key::Discovery, bytes)?;
     Ok(match object.get(SERVICE) {
-        Some(Value::String(address)) if address.ends_with('/') => None,
+        // A root-relative registry may be announced by a full address too.
+        Some(Value::String(address)) if *address == links.service() => None,
+        Some(Value::String(address))
+            if *links == Links::RootRelative && address.ends_with(&links.service()) =>
+        {
+            None
+        }
+        Some(Value::String(address)) if address.ends_with('/') => Some(format!(
+            "{}: {SERVICE:?} is {address:?}, this run's documents are for {:?}; it is left as it is, replace it by hand if \
+             that is not meant",
+            Key::Discovery,
+            links.service()
+        )),
         Some(Value::String(address)) => Some(format!(
             "{}: {SERVICE:?} is {address:?}, and clients need a slash at its end",
             Key::Discovery
@@ -48,16 +60,20 @@ mod tests {
     fn discovery_announces_the_service() {
         let bytes = document(&Links::RootRelative);
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), "{\n  \"providers.v1\": \"/registry/\"\n}\n");
-        assert_eq!(check(&bytes), Ok(None));
+        assert_eq!(check(&Links::RootRelative, &bytes), Ok(None));
+        assert_eq!(check(&Links::RootRelative, br#"{"providers.v1":"https://h/registry/"}"#), Ok(None));
+        let absolute = Links::Absolute("https://h/p/".parse().unwrap());
+        assert_eq!(check(&absolute, &document(&absolute)), Ok(None));
+        assert!(check(&absolute, &bytes).unwrap().unwrap().contains("https://h/p/registry/"));
     }
 
     #[test]
     fn what_clients_cannot_use_is_said() {
         for text in [r#"{"modules.v1":"/m/"}"#, r#"{"providers.v1":"/registry"}"#, r#"{"providers.v1":{}}"#] {
-            assert!(check(text.as_bytes()).unwrap().is_some(), "{text}");
+            assert!(check(&Links::RootRelative, text.as_bytes()).unwrap().is_some(), "{text}");
         }
         for text in ["", "[]", "{", "\u{feff}{}"] {
-            assert!(check(text.as_bytes()).is_err(), "{text}");
+            assert!(check(&Links::RootRelative, text.as_bytes()).is_err(), "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::json::{self, Object};
-use super::layout::Key;
+use super::layout::{Key, Links};
 use crate::digest::Digest;
 use crate::error::Refusal;
 use crate::package::Checksums;
@@ -79,6 +79,7 @@ impl DownloadDocument {
         protocols: &Protocols,
         zip: &OfferedZip,
         sums: &SignedSums,
+        links: &Links,
     ) -> Self {
         let mut object = earlier.map(|document| document.object.clone()).unwrap_or_default();
         // First in a new document, as in the protocol's example.
@@ -88,13 +89,17 @@ impl DownloadDocument {
         object.insert("filename".to_owned(), zip.filename.clone().into());
         object.insert("download_url".to_owned(), zip.link.clone().into());
         let document = Self { object, filename: zip.filename.clone(), shasum: zip.shasum };
-        document.on(protocols, sums)
+        document.on(protocols, sums, links)
     }
 
-    /// The same document with its version's protocols, pointing to another signed SHA256SUMS.
+    /// The same document with its version's protocols, pointing to another signed SHA256SUMS, by `links`.
     #[must_use]
-    pub fn on(&self, protocols: &Protocols, sums: &SignedSums) -> Self {
+    pub fn on(&self, protocols: &Protocols, sums: &SignedSums, links: &Links) -> Self {
         let mut object = self.object.clone();
+        // All links of a version begin alike; where the zip is elsewhere, it stays there.
+        if let Some(key) = object.get("download_url").and_then(Value::as_str).and_then(Links::target) {
+            object.insert("download_url".to_owned(), links.to(&key).into());
+        }
         object.insert("protocols".to_owned(), protocols.to_strings().into());
         object.insert("shasums_url".to_owned(), sums.sums_link.clone().into());
         object.insert("shasums_signature_url".to_owned(), sums.signature_link.clone().into());
@@ -169,7 +174,7 @@ mod tests {
             public_key: "armor".into(),
         };
         let protocols = Protocols::new(["6.0".parse().unwrap()]).unwrap();
-        DownloadDocument::offering(earlier, &platform(), &protocols, &zip, &sums)
+        DownloadDocument::offering(earlier, &platform(), &protocols, &zip, &sums, &Links::RootRelative)
     }
 
     #[test]

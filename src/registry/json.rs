@@ -3,6 +3,9 @@
 //! A document is read into its parts, and what is not understood stays in it: whatever another tool or a later version
 //! added is written back where it was.
 
+use std::collections::HashSet;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::layout::Key;
@@ -19,12 +22,74 @@ pub fn refuse(key: &Key, found: impl std::fmt::Display) -> Refusal {
         .remedy("look at the object in the registry and repair it; nothing was written")
 }
 
-/// Reads a document that must be one JSON object.
+/// Reads a document that must be one JSON object, in which no object has a member twice: which of the two counts, readers
+/// do not agree on, and the other one would be lost.
 pub fn parse(key: &Key, bytes: &[u8]) -> Result<Object, Refusal> {
+    if let Err(error) = serde_json::from_slice::<NoDuplicates>(bytes) {
+        return Err(refuse(key, format!("{} bytes that are not strict JSON: {error}", bytes.len())));
+    }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(refuse(key, "JSON that is no object")),
-        Err(error) => Err(refuse(key, format!("{} bytes that are not JSON: {error}", bytes.len()))),
+        Err(error) => Err(refuse(key, error)),
+    }
+}
+
+/// Any JSON value without an object that has a member twice; nothing of it is kept.
+struct NoDuplicates;
+
+impl<'de> Deserialize<'de> for NoDuplicates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NoDuplicates)
+    }
+}
+
+impl<'de> Visitor<'de> for NoDuplicates {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self, A::Error> {
+        while values.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            members.next_value::<Self>()?;
+            if names.contains(&name) {
+                return Err(serde::de::Error::custom(format_args!("the member {name:?} is there twice")));
+            }
+            names.insert(name);
+        }
+        Ok(self)
     }
 }
 

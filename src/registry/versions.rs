@@ -232,6 +232,8 @@ mod tests {
             r#"{"versions":[{"version":1}]}"#,
             r#"{"versions":[{"version":"1.0.0"},{"version":"1.0.0"}]}"#,
             r#"{"versions":[]}trailing"#,
+            r#"{"versions":[{"version":"1.0.0"}],"versions":[]}"#,
+            r#"{"versions":[],"x":{"a":{"b":1.5,"b":-2}}}"#,
         ] {
             assert!(VersionsDocument::parse(&key(), text.as_bytes()).is_err(), "{text}");
         }

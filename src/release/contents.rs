@@ -98,7 +98,11 @@ impl Contents {
             .collect();
         Err(self
             .refuse("no provider executable in the archive")
-            .found(if files.is_empty() { "an empty archive".to_owned() } else { files.join(", ") })
+            .found(if files.is_empty() {
+                "an empty archive".to_owned()
+            } else {
+                files.iter().map(|file| format!("{file:?}")).collect::<Vec<_>>().join(", ")
+            })
             .expected(format!("{0} or {0}_…, at the root or in one folder", self.stem))
             .remedy(
                 "check that the tarball was made from the right build, and that its name has the right type",

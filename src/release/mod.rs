@@ -97,7 +97,7 @@ fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
             Refusal::new(b.path.display(), format!("two {what} in one run"))
                 .found(format!("{of_b}, and {of_a} in {}", a.path.display()))
                 .expected("the tarballs of one version of one provider, one for each platform")
-                .remedy("publish them by separate runs, or give only the tarballs that belong together")
+                .remedy("give only the tarballs that belong together, one for each platform")
         };
         if a.name.provider_type != b.name.provider_type {
             return Err(two("providers", a.name.provider_type.to_string(), b.name.provider_type.to_string()));
@@ -160,15 +160,34 @@ fn manifests_beside(tarballs: &[Tarball]) -> Result<BTreeMap<String, Protocols>>
     for folder in folders {
         for name in [manifest::PLAIN_NAME.to_owned(), manifest::release_name(provider_type, version)] {
             let path = folder.join(name);
-            let bytes = match std::fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Error::io("cannot read", &path, error)),
-            };
+            let Some(bytes) = read_small(&path)? else { continue };
             let subject = path.display().to_string();
             let protocols = manifest::parse(&subject, &bytes)?;
             manifests.insert(subject, protocols);
         }
     }
     Ok(manifests)
+}
+
+/// Reads a file that accompanies a tarball, and is small; `None` where there is none.
+fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
+    let failed = |error| Error::io("cannot read", path, error);
+    // Asked before it is opened: to open a named pipe is to wait for its other end.
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if !metadata.is_file() || metadata.len() > manifest::MAX_BYTES {
+        return Err(Refusal::new(path.display(), "not a small file")
+            .found(if metadata.is_file() {
+                format!("{} bytes", metadata.len())
+            } else {
+                "no regular file".to_owned()
+            })
+            .expected(format!("a file of at most {} bytes", manifest::MAX_BYTES))
+            .remedy("look at what is there under this name")
+            .into());
+    }
+    std::fs::read(path).map(Some).map_err(failed)
 }

@@ -1,10 +1,9 @@
 //! `TARBALL.sha256`, the checksum that a release build leaves beside a tarball.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 
 /// The checksum that a tarball must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +25,8 @@ impl Sidecar {
         let mut path = tarball.as_os_str().to_owned();
         path.push(".sha256");
         let path = PathBuf::from(path);
-        let text = match std::fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("cannot read", &path, error)),
-        };
+        let Some(bytes) = super::read_small(&path)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
         let name = tarball.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match parse(&text, &name) {
             Ok(digest) => Ok(Some(Self { path, digest })),

@@ -38,6 +38,9 @@ const MAX_EXTENSION: u64 = 64 * 1024;
 /// Zero blocks behind the end of an archive: tar pads to its record size, 10 KiB by default.
 const MAX_PADDING: u64 = 1024 * 1024;
 const BLOCK: u64 = 512;
+/// What the common file systems allow for a name, and what leaves room for the users' own folders in a path, in bytes.
+const MAX_NAME: usize = 255;
+const MAX_PATH: usize = 1_000;
 
 /// A regular file in an archive, handed to the callback of [`read`].
 pub struct Entry<'a> {
@@ -62,6 +65,15 @@ pub fn read(
     progress: &dyn Fn(u64),
     on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
 ) -> Result<Digest> {
+    // Asked before it is opened: to open a named pipe is to wait for its other end.
+    let metadata = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
+    if !metadata.is_file() {
+        return Err(Refusal::new(path.display(), "not a regular file")
+            .found("a folder, a pipe or a device")
+            .expected("a release tarball")
+            .remedy("give the file itself")
+            .into());
+    }
     let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
     let source = Source { state: Rc::new(RefCell::new(SourceState::default())), file, progress };
     let state = Rc::clone(&source.state);
@@ -268,18 +280,24 @@ impl Reading<'_> {
 
     fn entry_path(&self, raw: &[u8], kind: EntryType) -> Result<String> {
         let shown = String::from_utf8_lossy(raw).into_owned();
-        let refuse = |why: &str| {
+        let refuse_with = |why: &str, remedy: &str| {
             Refusal::new(self.path.display(), format!("an entry's path is refused: {why}"))
-                .found(format!("{shown:?}"))
+                .found(format!("{:?}", shown.chars().take(300).collect::<String>()))
                 .expected("a relative path of plain names")
-                .remedy("make the tarball from inside its folder, with tar -C FOLDER")
+                .remedy(remedy)
         };
-        let text = std::str::from_utf8(raw).map_err(|_| refuse("it is not UTF-8"))?;
+        let refuse =
+            |why: &str| refuse_with(why, "make the tarball from inside its folder, with tar -C FOLDER");
+        let rename = |why: &str| refuse_with(why, "rename the file, or leave it out");
+        let text = std::str::from_utf8(raw).map_err(|_| rename("it is not UTF-8"))?;
         if text.starts_with('/') {
             return Err(refuse("it is absolute").into());
         }
         if text.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
-            return Err(refuse("it has a control character, a backslash or a colon").into());
+            return Err(rename("it has a control character, a backslash or a colon").into());
+        }
+        if text.len() > MAX_PATH || text.split('/').any(|part| part.len() > MAX_NAME) {
+            return Err(rename("it is longer than users' file systems allow").into());
         }
         if kind == EntryType::Regular && text.ends_with('/') {
             return Err(refuse("a file whose name ends with a slash").into());
@@ -335,7 +353,7 @@ impl Reading<'_> {
     }
 
     fn refuse_kind(&self, entry: &str, kind: EntryType) -> Refusal {
-        let kind = match kind {
+        let words = match kind {
             EntryType::Symlink => "a symbolic link".to_owned(),
             EntryType::Link => "a hard link".to_owned(),
             EntryType::Char | EntryType::Block => "a device".to_owned(),
@@ -344,10 +362,17 @@ impl Reading<'_> {
             EntryType::GNULongLink => "a link".to_owned(),
             other => format!("an entry of tar type {:?}", char::from(other.as_byte())),
         };
+        let remedy = match kind {
+            EntryType::Symlink | EntryType::Link | EntryType::GNULongLink => {
+                "replace it by the file itself (tar --dereference --hard-dereference), or leave it out"
+            }
+            EntryType::GNUSparse => "make the tarball without --sparse",
+            _ => "leave it out",
+        };
         Refusal::new(self.path.display(), "the archive holds something that is no regular file")
-            .found(format!("{entry:?}, {kind}"))
+            .found(format!("{entry:?}, {words}"))
             .expected("folders and regular files only")
-            .remedy("replace it by the file itself (tar --dereference --hard-dereference), or leave it out")
+            .remedy(remedy)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::registry::Key;
 pub struct PublishReport<'a> {
     wanted: &'a Wanted,
     target: String,
+    warning: Option<String>,
 }
 
 /// What a publish or a dry run has come to.
@@ -40,7 +41,7 @@ pub struct Report<'a> {
     shasums: ObjectReport,
     signature: String,
     objects: Vec<ObjectReport>,
-    warnings: &'a [String],
+    warnings: Vec<String>,
     duration_ms: u64,
 }
 
@@ -69,10 +70,10 @@ fn as_text<S: serde::Serializer>(value: &impl fmt::Display, serializer: S) -> Re
 }
 
 impl<'a> PublishReport<'a> {
-    /// A report of publishing `wanted` to `target`.
+    /// A report of publishing `wanted` to `target`, with what the user was warned of already.
     #[must_use]
-    pub fn new(wanted: &'a Wanted, target: String) -> Self {
-        Self { wanted, target }
+    pub fn new(wanted: &'a Wanted, target: String, warning: Option<String>) -> Self {
+        Self { wanted, target, warning }
     }
 
     /// What a dry run has found.
@@ -159,7 +160,7 @@ impl<'a> PublishReport<'a> {
             },
             signature: signed.signature.to_string(),
             objects,
-            warnings: plan.warnings(),
+            warnings: self.warning.into_iter().chain(plan.warnings().iter().cloned()).collect(),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -187,6 +188,8 @@ pub struct ServeReport {
     url: String,
     terraformrc: String,
     required_providers: String,
+    #[serde(skip)]
+    providers: usize,
 }
 
 /// The host name that the printed configuration gives the registry; any will do, the configuration maps it.
@@ -204,6 +207,7 @@ impl ServeReport {
         let blocks: String = blocks.collect();
         Self {
             directory: directory.display().to_string(),
+            providers: providers.len(),
             url: format!("http://{address}/"),
             terraformrc: format!(
                 "host \"{PREVIEW_HOST}\" {{\n  services = {{\n    \"providers.v1\" = \"http://{address}/registry/\"\n  }}\n}}\n"
@@ -225,7 +229,15 @@ impl fmt::Display for ServeReport {
             "CLI configuration, to be saved as preview.tfrc and named by TF_CLI_CONFIG_FILE=preview.tfrc:\n"
         )?;
         writeln!(f, "{}\nConfiguration that installs from it with terraform init:\n", self.terraformrc)?;
-        writeln!(f, "{}", self.required_providers)
+        writeln!(f, "{}", self.required_providers)?;
+        if self.providers == 0 {
+            writeln!(
+                f,
+                "Nothing is published in {} yet; publish into it, and start this again.",
+                self.directory
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -248,9 +248,9 @@ fn printable(text: &str) -> String {
     };
     text.chars().fold(String::with_capacity(text.len()), |mut printable, c| {
         if acts(c) {
-            printable.extend(c.escape_unicode())
+            printable.extend(c.escape_unicode());
         } else {
-            printable.push(c)
+            printable.push(c);
         }
         printable
     })

@@ -7,10 +7,11 @@
 //! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. What a killed
 //! process left there is removed by the next one that holds the lock.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,9 @@ use crate::package::sealed::CHUNK;
 use crate::registry::Key;
 
 const STAGING: &str = ".tfreg-staging";
+/// Others hold the lock for one file at a time, so this is long.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// A directory as a store.
 #[derive(Debug, Clone)]
@@ -33,16 +37,12 @@ impl Directory {
     /// The store in `root`, which is made by the first write if it is not there.
     ///
     /// # Errors
-    /// `root` is there and is not a directory, or what a killed process left in it cannot be removed.
+    /// `root` is there and is not a directory.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self { root: Arc::new(root.to_owned()) };
         match fs::metadata(root) {
             Ok(metadata) if !metadata.is_dir() => {
                 Err(failed("cannot use", root, &io::Error::from(io::ErrorKind::NotADirectory)))
-            }
-            Ok(_) if root.join(STAGING).exists() => {
-                store.lock().map(drop).map_err(|error| failed("cannot clean up", root, &error))?;
-                Ok(store)
             }
             Ok(_) => Ok(store),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(store),
@@ -50,24 +50,44 @@ impl Directory {
         }
     }
 
+    /// Removes what a killed process left behind, if it did and nobody is writing.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn clean_up(&self) -> Result<(), StoreError> {
+        if !self.root.join(STAGING).exists() {
+            return Ok(());
+        }
+        self.lock().map(drop).map_err(|error| failed("cannot clean up", &self.root, &error))
+    }
+
     fn path(&self, key: &Key) -> PathBuf {
         self.root.join(key.to_string())
     }
 
-    /// Waits for the exclusive lock, and removes what a killed process left behind.
-    fn lock(&self) -> io::Result<Locked> {
+    /// Takes the exclusive lock, waiting a moment for it, and removes what a killed process left behind. `None` when
+    /// another process keeps it: waiting longer is for the run to decide, which has a budget for it.
+    fn lock(&self) -> io::Result<Option<Locked>> {
         make_folders(&self.root)?;
         let root = File::open(&*self.root)?;
-        root.lock()?;
+        let started = Instant::now();
+        loop {
+            match root.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_PATIENCE => return Ok(None),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),
+            }
+        }
         let staging = self.root.join(STAGING);
         match fs::remove_dir_all(&staging) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Locked { _root: root, staging })
+        Ok(Some(Locked { _root: root, staging }))
     }
 
-    /// Writes under the lock. `Ok(None)` when the condition does not hold, with what was found instead.
+    /// Writes under the lock; the inner error is why the condition does not hold.
     fn write(
         &self,
         key: &Key,
@@ -76,7 +96,9 @@ impl Directory {
         on_sent: &OnSent,
     ) -> io::Result<Result<(), String>> {
         let path = self.path(key);
-        let locked = self.lock()?;
+        let Some(locked) = self.lock()? else {
+            return Ok(Err("another process holds the lock on the directory".to_owned()));
+        };
         let now = revision_of(&path)?;
         match (condition, now) {
             (Condition::Absent, None) => {}
@@ -216,7 +238,11 @@ impl Store for Directory {
             blocking(move || {
                 let Some(file) = open(&path)? else { return Ok(None) };
                 let mut bytes = Vec::new();
-                file.take(super::MAX_DOCUMENT).read_to_end(&mut bytes)?;
+                file.take(super::MAX_DOCUMENT + 1).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 > super::MAX_DOCUMENT {
+                    let text = format!("a file of more than {} bytes is no document", super::MAX_DOCUMENT);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
                 Ok(Some(Document { revision: revision(Digest::of(&bytes)), bytes: bytes.into() }))
             })
         };

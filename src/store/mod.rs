@@ -2,6 +2,7 @@
 //!
 //! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
 
+pub mod ca_bundle;
 pub mod directory;
 pub mod readback;
 pub mod s3;
@@ -114,4 +115,4 @@ impl fmt::Display for StoreError {
 }
 
 /// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).
-pub const MAX_DOCUMENT: u64 = 256 << 20;
+pub const MAX_DOCUMENT: u64 = 32 << 20;

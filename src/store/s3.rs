@@ -32,6 +32,7 @@ use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::ca_bundle::CaBundle;
 use super::{
     Answer, Condition, Conditions, Document, MAX_DOCUMENT, OnSent, Revision, Store, StoreError, Summary,
     readback,
@@ -100,8 +101,8 @@ impl std::fmt::Display for Location {
 /// What the AWS SDK does not take from the environment by itself, or cannot know.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// PEM certificates to trust beside the system's (`AWS_CA_BUNDLE`).
-    pub ca_bundle: Option<Vec<u8>>,
+    /// Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<CaBundle>,
     /// Cache time of the documents.
     pub max_age: DocumentMaxAge,
 }
@@ -129,7 +130,7 @@ impl S3 {
         let trust = settings
             .ca_bundle
             .iter()
-            .fold(TrustStore::default(), |trust, pem| trust.with_pem_certificate(pem.as_slice()));
+            .fold(TrustStore::default(), |trust, bundle| trust.with_pem_certificate(bundle.pem()));
         let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
         // The SDK's own client ignores proxies, so the connector is built here.
         let http = Builder::new().build_with_connector_fn(move |connection, components| {

@@ -434,6 +434,27 @@ fn a_read_only_disk_is_explained() {
 }
 
 #[test]
+fn a_lock_that_is_kept_uses_up_the_budget() {
+    let root = folder();
+    let site = root.path().join("site");
+    std::fs::create_dir(&site).unwrap();
+    let lock = std::fs::File::open(&site).unwrap();
+    lock.lock().unwrap();
+    run(publish(&site, &[tarball("release-1.2.0", "linux-amd64")]).args(["--contention-timeout", "0"]))
+        .fails(4, &["holds the lock", "waiting", "Nothing was written", "again is safe"]);
+}
+
+#[test]
+fn a_dry_run_does_not_even_clean_up() {
+    let root = folder();
+    let site = root.path().join("site");
+    std::fs::create_dir_all(site.join(".tfreg-staging")).unwrap();
+    run(publish(&site, &tarballs("release-1.2.0")).arg("--dry-run").arg(root.path().join("preview")))
+        .succeeds();
+    assert!(site.join(".tfreg-staging").exists());
+}
+
+#[test]
 fn who_holds_the_lock_is_waited_for() {
     let root = folder();
     let site = root.path().join("site");

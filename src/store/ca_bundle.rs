@@ -1,0 +1,66 @@
+//! Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+/// A PEM file of certificates, every one of which can be read. The SDK's connector ends the program over one that cannot.
+#[derive(Debug, Clone)]
+pub struct CaBundle(Vec<u8>);
+
+impl CaBundle {
+    /// Takes a PEM file.
+    ///
+    /// # Errors
+    /// It has no certificate, or one that is damaged.
+    pub fn parse(pem: Vec<u8>) -> Result<Self, String> {
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            count += 1;
+            let certificate =
+                certificate.map_err(|error| format!("certificate {count} cannot be read: {error}"))?;
+            webpki::anchor_from_trusted_cert(&certificate)
+                .map_err(|error| format!("certificate {count} is not one that can be trusted: {error}"))?;
+        }
+        if count == 0 { Err("it has no certificate".to_owned()) } else { Ok(Self(pem)) }
+    }
+
+    /// The PEM file.
+    #[must_use]
+    pub fn pem(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=test -days 36500`.
+    const GOOD: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdjCCARugAwIBAgIUIgMo2DNh5fPA1IP7eXerv707WjkwCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjEwMTUxMjhaGA8yMTI2MTAyODAxNTEy\n\
+OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNNk\n\
+V1UFoiRu1M6oOet9G/3iGWl52cYzAGP6bZhP7sfqi5RV7nlB7qKVhgDnX2NXgvYQ\n\
+yWuF6zuldpIrbkmjTBujUzBRMB0GA1UdDgQWBBRe3EK+6jOmgx8vgYgLYk6opgq7\n\
+/jAfBgNVHSMEGDAWgBRe3EK+6jOmgx8vgYgLYk6opgq7/jAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDvkrAR1nzHIUlT5L852qDWiItXwopc5o9F\n\
+wMo1TfAlPgIhALCbwC3vm9mM7WmFCVtYbD05DIQZk/HAIBTEjxDvpzoo\n\
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn only_certificates_are_taken() {
+        assert!(CaBundle::parse(GOOD.into()).is_ok());
+        assert!(CaBundle::parse(format!("a comment\n{GOOD}\n{GOOD}").into()).is_ok());
+        for bad in [
+            "",
+            "hello",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            &GOOD[..GOOD.len() / 2],
+            &GOOD.replace("MII", "MI!"),
+            &format!("{GOOD}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ] {
+            assert!(CaBundle::parse(bad.into()).is_err(), "{bad}");
+        }
+    }
+}
