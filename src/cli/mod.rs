@@ -76,6 +76,8 @@ struct Environment {
     signing_key: Option<Secret>,
     signing_passphrase: Option<Secret>,
     ca_bundle: Option<PathBuf>,
+    /// Variables of the SDK that are set to nothing, which it takes for addresses.
+    empty_endpoints: Vec<&'static str>,
 }
 
 impl Environment {
@@ -87,6 +89,10 @@ impl Environment {
             signing_key: set("TFREG_SIGNING_KEY").map(secret),
             signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
             ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
+            empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+                .into_iter()
+                .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+                .collect(),
         }
     }
 }

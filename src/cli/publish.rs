@@ -282,6 +282,11 @@ async fn open_store(request: &Request, environment: &Environment) -> Result<Box<
             Ok(Box::new(directory))
         }
         Target::S3(location) => {
+            if let Some(name) = environment.empty_endpoints.first() {
+                return Err(Error::Usage(format!(
+                    "{name} is set to nothing; unset it, or name the S3 server's address"
+                )));
+            }
             let settings = Settings { ca_bundle: environment.ca_bundle()?, max_age: request.max_age };
             Ok(Box::new(S3::open(location.clone(), settings).await))
         }

@@ -13,7 +13,7 @@ use crate::support::in_process::{bucket, publish_with, wanted};
 use crate::support::reader::Objects;
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watch, watched};
-use crate::support::{publish, run, tarball, tarballs};
+use crate::support::{publish, ran, run, tarball, tarballs};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -213,4 +213,21 @@ async fn an_answer_that_does_not_come_is_given_up() {
             server.verify();
         }
     }
+}
+
+#[test]
+fn who_interrupts_is_told_that_running_again_is_safe() {
+    let server = watched();
+    let gate = Gate::manual();
+    server.gate(Matcher::put().suffix("versions").nth(1), Point::Before, &gate);
+    let mut command = publish("s3://bucket", &tarballs("release-1.2.0"));
+    let child = command.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    gate.wait_until_arrived(1, Duration::from_mins(1));
+    run(std::process::Command::new("kill").args(["-INT", &child.id().to_string()])).succeeds();
+    ran(&child.wait_with_output().unwrap()).fails(1, &["interrupted", "whole", "again is safe"]);
+    assert!(listed(&server).is_empty());
+    gate.release();
+    run(publish("s3://bucket", &tarballs("release-1.2.0")).envs(server.envs())).succeeds();
+    assert_eq!(listed(&server).len(), 4);
+    server.verify();
 }

@@ -157,6 +157,8 @@ fn broken_access_is_explained() {
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY"))
     .fails(1, &["remedy:", "AWS_PROFILE"]);
+    run(publish_to(&server, "s3://bucket", &tarballs).env("AWS_ENDPOINT_URL", ""))
+        .fails(2, &["AWS_ENDPOINT_URL is set to nothing"]);
     let root = folder();
     let bad = root.path().join("bundle.pem");
     for text in [
