@@ -10,6 +10,7 @@
 mod clients;
 mod directory;
 mod faults;
+mod foreign_stores;
 mod keys;
 mod memory;
 mod model;
