@@ -459,14 +459,19 @@ fn a_panic_of_an_observer_or_a_hook_fails_the_test() {
 fn requests_are_recorded() {
     let (server, client) = start();
     client.put("k y", "12345").unwrap();
+    client.get("k y").unwrap();
     client.get("absent").unwrap_err();
     client.run(client.sdk.list_objects_v2().bucket("one").prefix("k ").send()).unwrap();
     let requests = server.requests();
-    let [put, get, list] = &requests[..] else { panic!("{requests:?}") };
+    let [put, got, get, list] = &requests[..] else { panic!("{requests:?}") };
     assert_eq!((put.method.as_str(), put.bucket.as_str(), put.key.as_str()), ("PUT", "one", "k y"));
     assert_eq!((put.ordinal, put.body_len, put.status, put.executed), (1, 5, Some(200), Some(200)));
     assert_eq!(put.headers["content-length"], "5");
     assert!(!put.headers.contains_key("authorization"));
+    assert_eq!((put.answer_len, got.answer_len), (0, 5));
+    // One after the other.
+    assert!(requests.iter().is_sorted_by_key(|request| (request.began, request.ended)));
+    assert!(requests.windows(2).all(|pair| pair[0].ended <= pair[1].began));
     assert_eq!((get.method.as_str(), get.status), ("GET", Some(404)));
     assert_eq!((list.key.as_str(), list.query["prefix"].as_str()), ("", "k "));
     server.clear_requests();

@@ -6,10 +6,11 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
@@ -48,6 +49,12 @@ pub(crate) struct RecordedRequest {
     pub(crate) executed: Option<u16>,
     /// The status of the answer; `None` if the connection was closed without or within it.
     pub(crate) status: Option<u16>,
+    /// The length of the answer's body on the wire.
+    pub(crate) answer_len: usize,
+    /// When the head of the request was there.
+    pub(crate) began: Instant,
+    /// When the answer was ready to be sent.
+    pub(crate) ended: Instant,
 }
 
 impl RecordedRequest {
@@ -55,6 +62,7 @@ impl RecordedRequest {
         let path = percent_decode(parts.uri.path());
         let path = path.strip_prefix('/').unwrap_or(&path);
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let now = Instant::now();
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         Self {
             ordinal: 0,
@@ -66,6 +74,9 @@ impl RecordedRequest {
             body_len: 0,
             executed: None,
             status: None,
+            answer_len: 0,
+            began: now,
+            ended: now,
         }
     }
 }
@@ -78,6 +89,7 @@ pub(super) struct Log {
     pub(super) rules: Vec<Rule>,
     pub(super) puts: usize,
     pub(super) max_puts: usize,
+    pub(super) latency: Duration,
 }
 
 /// What the connection does with a request in the end.
@@ -137,14 +149,22 @@ impl Front {
         let mut record = RecordedRequest::new(&parts);
         let running = (record.method == "PUT").then(|| RunningPut::new(&self));
         let mut outcome = match body.collect().await {
-            Ok(body) => self.play(&mut record, parts, body.to_bytes()).await,
+            Ok(body) => {
+                let way = self.lock().latency / 2;
+                travel(way).await;
+                let outcome = self.play(&mut record, parts, body.to_bytes()).await;
+                travel(way).await;
+                outcome
+            }
             Err(_) => Outcome::Close(Vec::new()),
         };
         if let Outcome::Answer(answer) = &mut outcome {
+            record.answer_len = body_len(answer, &record.method);
             answer.headers_mut().insert("x-amz-request-id", record.ordinal.into());
             record.status = Some(answer.status().as_u16());
         }
         drop(running);
+        record.ended = Instant::now();
         self.lock().requests.push(record);
         outcome
     }
@@ -242,6 +262,19 @@ impl S3Auth for Credentials {
         let known = access_key == self.access_key;
         known.then(|| self.secret_key.into()).ok_or_else(|| s3_error!(InvalidAccessKeyId))
     }
+}
+
+/// Takes the time of one way through a network, if that is asked for.
+async fn travel(way: Duration) {
+    if !way.is_zero() {
+        tokio::time::sleep(way).await;
+    }
+}
+
+/// The length of the body that is sent with an answer.
+fn body_len(answer: &HttpResponse, method: &str) -> usize {
+    let sent = answer.body().size_hint().exact().filter(|_| method != "HEAD");
+    sent.and_then(|len| usize::try_from(len).ok()).unwrap_or_default()
 }
 
 fn answer_error(status: u16, code: &str) -> Outcome {

@@ -1,7 +1,7 @@
 //! An S3 server inside the test process, for tests that start the real binary.
 //!
 //! The wire is real (HTTP/1.1, Signature V4 and XML by `s3s`), the storage is a map, and faults
-//! are scripted: nothing is random and nothing sleeps.
+//! are scripted: nothing is random and nothing sleeps, unless a benchmark asks for a latency.
 //!
 //! * [`store`]: the objects, S3's rules for them, and the observers of every write.
 //! * [`script`]: which requests are to meet which fault, gate or hook.
@@ -135,6 +135,13 @@ impl S3Server {
     /// How conditions on a PUT are treated from now on.
     pub(crate) fn set_conditions(&self, conditions: Conditions) {
         self.store.lock().conditions = conditions;
+    }
+
+    /// Lets every request from now on take this much longer: half of it before it is executed, half after. For
+    /// benchmarks; a test holds requests at a [`Gate`].
+    #[allow(dead_code, reason = "only benches/ uses it")]
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.front.lock().latency = latency;
     }
 
     /// Caps the keys on one page of a listing, whatever `max-keys` asks for.
