@@ -39,10 +39,9 @@ use support::{folder, tarball, tarballs};
 
 /// What a request takes more in the tables that say so.
 const LATENCY: Duration = Duration::from_millis(50);
-/// As many requests at once as `tfreg publish` makes by default.
+/// As many writes and reads at once as `tfreg publish` makes by default.
 const JOBS: usize = 8;
-/// More than any publish here has to make.
-const UNLIMITED: usize = 64;
+const READS: usize = 64;
 /// As long as `tfreg publish` goes on by default.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -76,10 +75,10 @@ impl Observer for Pauses {
 }
 
 /// Publishes as `tfreg publish` does once the tarballs are read; gives the time, and how often it lost a race.
-async fn timed(server: &S3Server, wanted: &Wanted, jobs: usize) -> (Duration, usize) {
+async fn timed(server: &S3Server, wanted: &Wanted) -> (Duration, usize) {
     // A client, and so connections, of its own, as a process has.
     let store = bucket(server, "s3://bucket");
-    let options = Options { jobs, contention_timeout: PATIENCE };
+    let options = Options { jobs: JOBS, reads: READS, contention_timeout: PATIENCE };
     let (budget, pauses) = (Budget::new(PATIENCE, Box::new(RealPace::default())), Pauses::default());
     let began = Instant::now();
     publish(&store, wanted, &options, budget, &pauses).await.unwrap();
@@ -93,7 +92,7 @@ fn release(name: &str) -> Wanted {
 /// A registry with one version that no benchmark publishes.
 async fn registry() -> S3Server {
     let server = S3Server::start(&["bucket"]);
-    timed(&server, &release("release-1.10.0"), JOBS).await;
+    timed(&server, &release("release-1.10.0")).await;
     server.clear_requests();
     server
 }
@@ -139,7 +138,7 @@ fn publishers_on_one_index(runtime: &Runtime) {
                 // A thread each, as they would be processes.
                 let pauses: usize = std::thread::scope(|scope| {
                     let server = &server;
-                    let start = |one| scope.spawn(move || runtime.block_on(timed(server, one, JOBS)).1);
+                    let start = |one| scope.spawn(move || runtime.block_on(timed(server, one)).1);
                     let running: Vec<_> = versions[..publishers].iter().map(start).collect();
                     running.into_iter().map(|one| one.join().unwrap()).sum()
                 });
@@ -207,7 +206,7 @@ async fn large_indexes() {
                 "{\n  \"providers.v1\": \"/registry/\"\n}\n",
             );
             server.put_directly("bucket", "registry/acme/sample/versions", index.clone());
-            let (took, _) = timed(&server, &new, JOBS).await;
+            let (took, _) = timed(&server, &new).await;
             let requests = server.requests();
             let sent: usize = requests.iter().map(|request| request.body_len).sum();
             let received: usize = requests.iter().map(|request| request.answer_len).sum();
@@ -228,42 +227,37 @@ async fn large_indexes() {
 
 async fn round_trips() {
     println!("\n## Round trips one after the other, {} ms each\n", LATENCY.as_millis());
-    println!("| publish | requests at once | ms | ms / {} | in sequence | requests |", LATENCY.as_millis());
-    println!("| :-- | --: | --: | --: | --: | --: |");
+    println!("| publish | ms | ms / {} | in sequence | requests |", LATENCY.as_millis());
+    println!("| :-- | --: | --: | --: | --: |");
     let (first, next) = (release("release-1.2.0"), release("release-1.10.0"));
     let further = [tarball("release-1.2.0-more", "darwin-amd64")];
     let further = wanted(&further, Published::Immutable);
     let mut explained = String::new();
-    for jobs in [JOBS, UNLIMITED] {
-        let server = S3Server::start(&["bucket"]);
-        server.set_latency(LATENCY);
-        for (name, what) in [
-            ("first, 4 platforms", &first),
-            ("new version, 4 platforms", &next),
-            ("fifth platform of a version", &further),
-            ("unchanged, 4 platforms", &next),
-        ] {
-            server.clear_requests();
-            let (took, _) = timed(&server, what, jobs).await;
-            let requests = server.requests();
-            let trips = sequence(&requests);
-            println!(
-                "| {name} | {jobs} | {:.0} | {:.1} | {} | {} |",
-                milliseconds(took),
-                took.as_secs_f64() / LATENCY.as_secs_f64(),
-                trips.len(),
-                requests.len()
-            );
-            if jobs == JOBS {
-                continue;
-            }
-            writeln!(explained, "\n{name}:\n").unwrap();
-            for (number, trip) in trips.iter().enumerate() {
-                writeln!(explained, "{}. {}", number + 1, describe(trip)).unwrap();
-            }
+    let server = S3Server::start(&["bucket"]);
+    server.set_latency(LATENCY);
+    for (name, what) in [
+        ("first, 4 platforms", &first),
+        ("new version, 4 platforms", &next),
+        ("fifth platform of a version", &further),
+        ("unchanged, 4 platforms", &next),
+    ] {
+        server.clear_requests();
+        let (took, _) = timed(&server, what).await;
+        let requests = server.requests();
+        let trips = sequence(&requests);
+        println!(
+            "| {name} | {:.0} | {:.1} | {} | {} |",
+            milliseconds(took),
+            took.as_secs_f64() / LATENCY.as_secs_f64(),
+            trips.len(),
+            requests.len()
+        );
+        writeln!(explained, "\n{name}:\n").unwrap();
+        for (number, trip) in trips.iter().enumerate() {
+            writeln!(explained, "{}. {}", number + 1, describe(trip)).unwrap();
         }
     }
-    println!("\nIn sequence, with {UNLIMITED} at once:\n{explained}");
+    println!("\nIn sequence:\n{explained}");
 }
 
 /// The requests by their place in the longest chain of such as began after the one before had ended.

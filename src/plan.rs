@@ -15,10 +15,10 @@ use std::fmt;
 
 pub use planner::next;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
 use crate::package::signing_key::SigningKey;
-use crate::package::{PackageSet, Sealed};
+use crate::package::{Checksums, PackageSet, Sealed};
 use crate::provider::{Platform, Provider};
 use crate::registry::{Key, Links};
 use crate::store::{Document, Revision, Summary};
@@ -70,9 +70,13 @@ pub enum Seen {
 /// What was seen of the registry in one round.
 pub type Observation = BTreeMap<Key, Seen>;
 
-/// What a run remembers from round to round. Only facts that cannot become false.
+/// What a run remembers from round to round. Only facts that cannot become false, and a hint where to look.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// What the SHA256SUMS of a digest hold.
+    pub sums: BTreeMap<ShortDigest, Checksums>,
+    /// Other platforms of the version that were listed, whose documents are looked at soon again.
+    pub listed: BTreeSet<Platform>,
     /// Objects of `store/` that are there; they never change or go.
     pub stored: BTreeSet<Key>,
     /// Platforms whose document was seen or written with this run's contents.

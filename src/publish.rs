@@ -38,8 +38,10 @@ pub trait Observer: Send + Sync {
 
 /// How a publish goes about its work.
 pub struct Options {
-    /// Requests at once.
+    /// Writes at once.
     pub jobs: usize,
+    /// Reads at once; they are small, so more of them.
+    pub reads: usize,
     /// How long to go on when others are first.
     pub contention_timeout: Duration,
 }
@@ -119,7 +121,7 @@ impl Unfinished {
 ///
 /// # Errors
 /// The store cannot be read, or the plan is refused.
-pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, jobs: usize) -> Result<Plan> {
+pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, reads: usize) -> Result<Plan> {
     let mut seen = Observation::new();
     loop {
         let missing = match plan::next(wanted, &seen, memory)? {
@@ -133,7 +135,7 @@ pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, jo
             let found = look_at(store, &key, look).await;
             (key, found)
         }))
-        .buffered(jobs);
+        .buffered(reads);
         while let Some((key, found)) = looks.next().await {
             let found = found?;
             tracing::debug!(%key, found = %describe(&found), "seen");
@@ -175,6 +177,7 @@ pub async fn publish(
         store,
         wanted,
         jobs: options.jobs,
+        reads: options.reads,
         budget,
         observer,
         memory: Memory::default(),
@@ -225,6 +228,7 @@ struct Run<'a> {
     store: &'a dyn Store,
     wanted: &'a Wanted,
     jobs: usize,
+    reads: usize,
     budget: Budget,
     observer: &'a dyn Observer,
     memory: Memory,
@@ -239,7 +243,7 @@ impl Run<'_> {
         // Rounds since the last wait that wrote all they had planned.
         let mut clean = 0_u32;
         loop {
-            let plan = observe(self.store, self.wanted, &mut self.memory, self.jobs).await?;
+            let plan = observe(self.store, self.wanted, &mut self.memory, self.reads).await?;
             self.pending = plan
                 .writes()
                 .iter()

@@ -66,7 +66,7 @@ struct GlobalArgs {
     verbose: bool,
 
     /// How many tarballs are repacked, and how many requests are under way, at once
-    /// [default: one tarball a core, and 8 requests]
+    /// [default: one tarball a core, 8 writes and 64 reads]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 }
@@ -116,14 +116,21 @@ impl Environment {
 #[derive(Debug, Clone, Copy)]
 struct Jobs {
     repack: usize,
-    requests: usize,
+    writes: usize,
+    reads: usize,
 }
 
 impl GlobalArgs {
     fn jobs(&self) -> Jobs {
         match self.jobs {
-            Some(jobs) => Jobs { repack: usize::from(jobs), requests: usize::from(jobs) },
-            None => Jobs { repack: std::thread::available_parallelism().map_or(1, usize::from), requests: 8 },
+            Some(jobs) => {
+                Jobs { repack: usize::from(jobs), writes: usize::from(jobs), reads: usize::from(jobs) }
+            }
+            None => Jobs {
+                repack: std::thread::available_parallelism().map_or(1, usize::from),
+                writes: 8,
+                reads: 64,
+            },
         }
     }
 

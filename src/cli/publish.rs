@@ -182,7 +182,11 @@ impl PublishArgs {
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
             dry_run: self.dry_run,
             max_age: DocumentMaxAge(self.document_max_age),
-            options: Options { jobs: jobs.requests, contention_timeout: self.contention_timeout },
+            options: Options {
+                jobs: jobs.writes,
+                reads: jobs.reads,
+                contention_timeout: self.contention_timeout,
+            },
         })
     }
 }
@@ -255,7 +259,7 @@ pub(super) fn run(
         let report = PublishReport::new(&wanted, store.describe(), expiry_warning);
         if let Some(folder) = &request.dry_run {
             let plan =
-                publish::observe(&*store, &wanted, &mut Memory::default(), request.options.jobs).await?;
+                publish::observe(&*store, &wanted, &mut Memory::default(), request.options.reads).await?;
             leave_tree(&plan, folder).await?;
             reporter.dry_run(&report.planned(&plan, folder, started.elapsed()), &plan);
             return Ok(());

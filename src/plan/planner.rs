@@ -50,6 +50,9 @@ impl Planner<'_> {
             self.need(&self.download_key(&package.platform), Look::Read);
             self.need_stored(memory, &self.zip_key(package), Look::Summary);
         }
+        for platform in &memory.listed {
+            self.need(&self.download_key(platform), Look::Read);
+        }
         let mut own = Checksums::default();
         self.add_packages(&mut own);
         self.need_signed(memory, own.seal().digest().short());
@@ -64,6 +67,7 @@ impl Planner<'_> {
         };
         for platform in listed.iter().flat_map(|listed| &listed.platforms) {
             self.need(&self.download_key(platform), Look::Read);
+            memory.listed.insert(platform.clone());
         }
         if let Some(look) = self.look() {
             return Ok(look);
@@ -73,6 +77,7 @@ impl Planner<'_> {
 
         let Some(sums) = self.sums(&documents, memory)? else { return Ok(Step::Look(self.missing)) };
         let sealed_sums = sums.seal();
+        memory.sums.insert(sealed_sums.digest().short(), sums);
         let signed = self.signed(sealed_sums.digest());
         let downloads = self.downloads(&documents, &signed);
         if downloads.iter().any(|write| write.action != Action::Keep) {

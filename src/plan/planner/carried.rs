@@ -51,8 +51,10 @@ impl Planner<'_> {
             return Ok(Some(own));
         }
         for digest in &in_use {
-            self.need(&self.sums_key(*digest), Look::Read);
-            self.need(&self.signature_key(*digest), Look::Read);
+            if !self.is_known(*digest, memory) {
+                self.need(&self.sums_key(*digest), Look::Read);
+                self.need(&self.signature_key(*digest), Look::Read);
+            }
         }
         if !self.missing.is_empty() {
             // Most likely they hold nothing new; then this saves a round.
@@ -62,7 +64,10 @@ impl Planner<'_> {
         let mut all = Checksums::default();
         let mut proven = BTreeMap::new();
         for digest in in_use {
-            let read = self.proven_sums(digest)?;
+            let read = match memory.sums.get(&digest) {
+                Some(sums) if self.is_known(digest, memory) => Some(sums.clone()),
+                _ => self.proven_sums(digest)?,
+            };
             for (name, digest) in read.iter().flat_map(Checksums::iter) {
                 all.set(name.to_owned(), digest);
             }
@@ -87,6 +92,13 @@ impl Planner<'_> {
         }
         self.add_packages(&mut all);
         Ok(Some(all))
+    }
+
+    /// Whether this run has itself put a SHA256SUMS and its signature there, or verified them.
+    fn is_known(&self, digest: ShortDigest, memory: &Memory) -> bool {
+        memory.sums.contains_key(&digest)
+            && memory.stored.contains(&self.sums_key(digest))
+            && memory.stored.contains(&self.signature_key(digest))
     }
 
     /// A SHA256SUMS in use, if its signature by this run's key verifies; `None` where it or the signature is not there.

@@ -76,7 +76,7 @@ pub(crate) async fn publish_with(
     jobs: usize,
     patience: Duration,
 ) -> Result<Outcome, Error> {
-    let options = Options { jobs, contention_timeout: patience };
+    let options = Options { jobs, reads: jobs, contention_timeout: patience };
     publish(store, wanted, &options, Budget::new(patience, Box::new(NoWaiting::default())), &Deaf).await
 }
 
