@@ -1,71 +1,122 @@
-//! A real S3 server that ignores conditions without a word: rclone's. It is refused before anything is indexed.
+//! A real S3 server that takes conditional writes and ignores their conditions is refused before anything is indexed.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
-use crate::support::clients::require_program;
-use crate::support::{folder, publish, run, tarballs, tree};
+use crate::support::clients::{require, require_program};
+use crate::support::{folder, publish, reader, run, tarballs, tree};
 
-/// A program that ends with the test.
-struct Server(Child);
+const ACCESS_KEY: &str = "accesskey";
+const SECRET_KEY: &str = "secretkey";
 
-impl Drop for Server {
+/// A running `rclone serve s3`, with the folders in a folder as buckets; ended when dropped.
+struct Rclone {
+    child: Child,
+    /// Kept open for what it still says.
+    _stderr: BufReader<ChildStderr>,
+    endpoint: String,
+}
+
+impl Rclone {
+    fn serve(root: &Path) -> Self {
+        let mut command = rclone();
+        command.args(["serve", "s3", "--addr", "127.0.0.1:0", "--auth-key"]);
+        command.arg(format!("{ACCESS_KEY},{SECRET_KEY}")).arg(root);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        // It says its address when it listens: "… Starting s3 server on [http://127.0.0.1:PORT/]".
+        let endpoint = loop {
+            let start = said.len();
+            if stderr.read_line(&mut said).unwrap() == 0 {
+                let _ = child.wait();
+                panic!("rclone ended early: {said}");
+            }
+            let line = &said[start..];
+            if let Some((_, address)) = line.split_once("server on [") {
+                break address.split(['/', ']']).take(3).collect::<Vec<_>>().join("/");
+            }
+        };
+        Self { child, _stderr: stderr, endpoint }
+    }
+
+    fn publish(&self, target: &str, release: &str) -> Command {
+        let mut command = publish(target, &tarballs(release));
+        command.envs([
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+            ("NO_PROXY", "127.0.0.1"),
+            ("no_proxy", "127.0.0.1"),
+        ]);
+        command
+    }
+}
+
+impl Drop for Rclone {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// rclone without anything of the user's own.
+fn rclone() -> Command {
+    let mut command = Command::new("rclone");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RCLONE_")) {
+        command.env_remove(name);
+    }
+    command.args(["--config", "/dev/null"]);
+    command
+}
+
+/// Whether rclone is there, and is new enough to serve S3.
+#[track_caller]
+fn rclone_serves_s3() -> bool {
+    require_program("rclone") && {
+        let help = run(rclone().args(["serve", "--help"])).stdout;
+        require("rclone 1.65 or later", help.lines().any(|line| line.trim_start().starts_with("s3 ")))
     }
 }
 
 #[test]
-fn rclone_is_refused_before_anything_is_indexed() {
-    let serves_s3 =
-        || Command::new("rclone").args(["serve", "s3", "--help"]).output().is_ok_and(|o| o.status.success());
-    if !require_program("rclone") {
+fn rclones_server_is_refused_by_name() {
+    if !rclone_serves_s3() {
         return;
     }
-    assert!(serves_s3(), "this rclone has no `rclone serve s3`; 1.65 and later have");
     let root = folder();
-    let bucket = root.path().join("data/bucket");
-    std::fs::create_dir_all(&bucket).unwrap();
-    let mut child = Command::new("rclone")
-        .args([
-            "serve",
-            "s3",
-            "--addr",
-            "127.0.0.1:0",
-            "--auth-key",
-            "access,secret",
-            "--config",
-            "/dev/null",
-        ])
-        .arg(root.path().join("data"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap());
-    let _server = Server(child);
-    let mut lines = log.lines().map_while(Result::ok);
-    let endpoint = lines
-        .find_map(|line| {
-            let start = line.find("http://127.0.0.1:")?;
-            Some(line[start..].trim_end_matches(['/', ']']).to_owned())
-        })
-        .expect("rclone says where it listens");
-    let mut command = publish("s3://bucket/p", &tarballs("release-1.2.0"));
-    command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_REGION", "us-east-1").env("NO_PROXY", "127.0.0.1");
-    command.env("AWS_ACCESS_KEY_ID", "access").env("AWS_SECRET_ACCESS_KEY", "secret");
-    run(&mut command).fails(
-        3,
-        &[
-            "s3://bucket/p/",
-            "does not honour conditional writes",
-            "If-None-Match",
-            "was carried out",
-            "remedy:",
-        ],
-    );
-    let left: Vec<String> = tree(&bucket).into_keys().collect();
-    assert!(left.iter().all(|key| key.starts_with("p/store/")), "{left:?}");
+    // rclone has to find its buckets when it starts. One is empty, and one has a registry.
+    let (empty, full) = (root.path().join("empty"), root.path().join("full"));
+    std::fs::create_dir(&empty).unwrap();
+    run(&mut publish(&full, &tarballs("release-1.10.0"))).succeeds();
+    let before = tree(&full);
+    let listed = reader::read(&before).unwrap();
+    let server = Rclone::serve(root.path());
+    for (target, name) in [("s3://empty/some/prefix", "s3://empty/some/prefix/"), ("s3://full", "s3://full/")]
+    {
+        // The second time it finds the objects in store/ that the first one left.
+        for _ in 0..2 {
+            run(&mut server.publish(target, "release-1.2.0")).fails(
+                3,
+                &[
+                    &format!("error: {name}: the store does not honour conditional writes"),
+                    "was carried out",
+                    "\n  expected: HTTP status 412",
+                    "\n  remedy:   ",
+                    "Nothing was indexed",
+                ],
+            );
+        }
+    }
+    let left = tree(&empty);
+    assert!(left.keys().all(|key| key.starts_with("some/prefix/store/")), "{:?}", left.keys());
+    let mut after = tree(&full);
+    assert_eq!(reader::read(&after).unwrap(), listed);
+    after.retain(|key, _| before.contains_key(key) || !key.starts_with("store/"));
+    assert!(after == before, "{:?}", after.keys());
 }

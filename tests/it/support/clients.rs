@@ -9,19 +9,27 @@ use tempfile::TempDir;
 
 use super::{Ran, folder, run, tfreg};
 
-/// Whether a program that a test needs is there. In CI (`CI=true`) a missing one is a failure; on a user's machine the
-/// test says loudly that it is skipped.
+/// Whether a program that a test needs is there; see [`require`].
 #[track_caller]
 pub(crate) fn require_program(name: &str) -> bool {
-    if Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
+    let mut command = Command::new(name);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    require(name, command.status().is_ok())
+}
+
+/// Gives whether something that a test needs is there. In CI (`CI=true`) a missing one is a failure; on a user's machine
+/// the test says loudly that it is skipped.
+#[track_caller]
+pub(crate) fn require(what: &str, there: bool) -> bool {
+    if there {
         return true;
     }
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{name} is not installed, and CI may skip no test"
+        "{what} is not installed, and CI may skip no test"
     );
     let test = std::panic::Location::caller();
-    eprintln!("\n*** SKIPPED, because {name} is not installed: {test}\n");
+    eprintln!("\n*** SKIPPED, because {what} is not installed: {test}\n");
     false
 }
 
