@@ -123,13 +123,13 @@ fn versions(count: usize) -> Vec<Wanted> {
 fn publishers_on_one_index(runtime: &Runtime) {
     println!("\n## Publishers on one index\n");
     println!(
-        "| delay a request | publishers | all done, ms | against one | requests a success | lost races a success |"
+        "| delay a request | publishers | all done, ms | from – to | against one | requests a success | lost races a success |"
     );
-    println!("| --: | --: | --: | --: | --: | --: |");
+    println!("| --: | --: | --: | --: | --: | --: | --: |");
     let versions = versions(64);
     for latency in [Duration::ZERO, LATENCY] {
         let mut alone = None;
-        for (publishers, runs) in [(1, 5), (4, 3), (16, 3), (64, 1)] {
+        for (publishers, runs) in [(1, 5), (4, 5), (16, 3), (64, 3)] {
             let mut results = Vec::new();
             for _ in 0..runs {
                 let server = runtime.block_on(registry());
@@ -147,11 +147,13 @@ fn publishers_on_one_index(runtime: &Runtime) {
                 assert_eq!(listed(&server).len(), 4 + publishers);
                 results.push((took, server.requests().len(), pauses));
             }
+            let least = results.iter().map(|run| run.0).fold(f64::INFINITY, f64::min);
+            let most = results.iter().map(|run| run.0).fold(0.0, f64::max);
             let (took, requests, pauses) = median(results);
             let alone = *alone.get_or_insert(took);
             let each = |count| count as f64 / publishers as f64;
             println!(
-                "| {} ms | {publishers} | {took:.0} | {:.1} | {:.1} | {:.2} |",
+                "| {} ms | {publishers} | {took:.0} | {least:.0} – {most:.0} | {:.1} | {:.1} | {:.2} |",
                 latency.as_millis(),
                 took / alone,
                 each(requests),
