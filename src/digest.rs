@@ -1,10 +1,13 @@
 //! SHA-256 digests.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
+
+use crate::package::sealed::CHUNK;
 
 /// A SHA-256 digest; displayed as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +18,27 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest and the length of all that `reader` gives, read in pieces.
+    ///
+    /// # Errors
+    /// The reader fails.
+    pub fn of_reader(reader: &mut dyn Read) -> io::Result<(Self, u64)> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; CHUNK];
+        let mut len = 0;
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok((Self::from_hasher(hash), len)),
+                Ok(count) => {
+                    hash.update(&buffer[..count]);
+                    len += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// What `hasher` has come to.

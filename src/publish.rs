@@ -344,7 +344,7 @@ impl Run<'_> {
                     self.written.entry(write.key.clone()).or_insert(effect);
                     self.pending.remove(&write.key);
                     match &write.key {
-                        Key::Download(_, _, platform) if self.wanted_here(platform) => {
+                        Key::Download(_, _, platform) if self.wanted.packages.get(platform).is_some() => {
                             self.memory.held.insert(platform.clone());
                         }
                         key if Stage::of(key) == Stage::Store => {
@@ -369,10 +369,6 @@ impl Run<'_> {
             }
         }
         outcome
-    }
-
-    fn wanted_here(&self, platform: &crate::provider::Platform) -> bool {
-        self.wanted.packages.packages().iter().any(|package| package.platform == *platform)
     }
 
     async fn wait(&mut self, interruption: Interruption) -> Result<()> {

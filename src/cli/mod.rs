@@ -95,9 +95,7 @@ impl Environment {
                 .collect(),
         }
     }
-}
 
-impl Environment {
     /// The certificates that `AWS_CA_BUNDLE` names, which the SDK does not look at.
     fn ca_bundle(&self) -> Result<Option<CaBundle>> {
         let Some(path) = &self.ca_bundle else { return Ok(None) };

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
+use std::mem::ManuallyDrop;
 
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
@@ -67,8 +68,9 @@ pub enum ZipError {
 /// folder entries (they break Terraform's `h1:` hash), and contents fed to the compressor in pieces of a fixed size, on
 /// which its output depends.
 pub struct ZipWriter {
-    /// `None` once it is finished.
-    zip: Option<zip::ZipWriter<BufWriter<File>>>,
+    /// Not dropped unless it is finished: the library would end a zip that was given up, write on into a full disk, and
+    /// print that it cannot. Its temporary file has no name, and is gone with the process, which a refusal ends.
+    zip: ManuallyDrop<zip::ZipWriter<BufWriter<File>>>,
     written: Vec<Written>,
     buffer: Vec<u8>,
 }
@@ -80,7 +82,11 @@ impl ZipWriter {
     /// No temporary file can be made.
     pub fn new() -> Result<Self, ZipError> {
         let file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
-        Ok(Self { zip: Some(zip::ZipWriter::new(file)), written: Vec::new(), buffer: vec![0; CHUNK] })
+        Ok(Self {
+            zip: ManuallyDrop::new(zip::ZipWriter::new(file)),
+            written: Vec::new(),
+            buffer: vec![0; CHUNK],
+        })
     }
 
     /// Adds a file of `size` bytes.
@@ -95,10 +101,7 @@ impl ZipWriter {
             .unix_permissions(kind.mode())
             .system(System::Unix)
             .large_file(size >= LARGE);
-        let Some(zip) = self.zip.as_mut() else {
-            return Err(ZipError::SelfCheck("it is finished".to_owned()));
-        };
-        zip.start_file(name, options)?;
+        self.zip.start_file(name, options)?;
         let mut hash = Sha256::new();
         let mut total = 0;
         loop {
@@ -108,7 +111,7 @@ impl ZipWriter {
             }
             let chunk = &self.buffer[..filled];
             hash.update(chunk);
-            zip.write_all(chunk)?;
+            self.zip.write_all(chunk)?;
             total += filled as u64;
         }
         let digest = Digest::from_hasher(hash);
@@ -125,9 +128,11 @@ impl ZipWriter {
     ///
     /// # Errors
     /// The zip cannot be written, or is not what was put in.
-    pub fn finish(mut self) -> Result<Sealed, ZipError> {
-        let Some(zip) = self.zip.take() else { return Err(ZipError::SelfCheck("it is finished".to_owned())) };
-        let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    pub fn finish(self) -> Result<Sealed, ZipError> {
+        let file = ManuallyDrop::into_inner(self.zip)
+            .finish()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         let sealed = Sealed::from_file(file)?;
         let found = read_back(&sealed)?;
         if found != self.written {
@@ -138,14 +143,6 @@ impl ZipWriter {
             }));
         }
         Ok(sealed)
-    }
-}
-
-impl Drop for ZipWriter {
-    /// A zip that was given up is not ended: the library would write on into a full disk, and print that it cannot. Its
-    /// temporary file has no name, and is gone with the process, which a refusal ends.
-    fn drop(&mut self) {
-        std::mem::forget(self.zip.take());
     }
 }
 
@@ -172,31 +169,13 @@ fn read_back(sealed: &Sealed) -> Result<Vec<Written>, ZipError> {
             return Err(ZipError::SelfCheck(format!("entry {index} is not deflated by a unix system")));
         }
         let (name, mode, size) = (entry.name()?.into_owned(), entry.unix_mode().unwrap_or(0), entry.size());
-        let mut hash = Hashing { hash: Sha256::new(), len: 0 };
-        io::copy(&mut entry, &mut hash)?;
-        if hash.len != size {
-            return Err(ZipError::SelfCheck(format!("{name} has {} bytes, {size} are recorded", hash.len)));
+        let (digest, len) = Digest::of_reader(&mut entry)?;
+        if len != size {
+            return Err(ZipError::SelfCheck(format!("{name} has {len} bytes, {size} are recorded")));
         }
-        found.push(Written { name, mode, size, digest: Digest::from_hasher(hash.hash) });
+        found.push(Written { name, mode, size, digest });
     }
     Ok(found)
-}
-
-struct Hashing {
-    hash: Sha256,
-    len: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hash.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,12 @@ impl PackageSet {
     pub fn packages(&self) -> &[Package] {
         &self.packages
     }
+
+    /// The package of a platform.
+    #[must_use]
+    pub fn get(&self, platform: &Platform) -> Option<&Package> {
+        self.packages.iter().find(|package| package.platform == *platform)
+    }
 }
 
 type Repacked = Result<(Package, BTreeMap<String, Protocols>)>;

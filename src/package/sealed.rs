@@ -5,10 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
-
 use crate::digest::Digest;
+use bytes::Bytes;
 
 /// The unit in which files are read: large enough for the disk, small enough for many at once.
 pub const CHUNK: usize = 128 * 1024;
@@ -42,21 +40,8 @@ impl Sealed {
     /// The file cannot be read.
     pub fn from_file(mut file: File) -> io::Result<Self> {
         file.seek(SeekFrom::Start(0))?;
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; CHUNK];
-        let mut len = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    hash.update(&buffer[..count]);
-                    len += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self { body: Body::File(Arc::new(file)), digest: Digest::from_hasher(hash), len })
+        let (digest, len) = Digest::of_reader(&mut file)?;
+        Ok(Self { body: Body::File(Arc::new(file)), digest, len })
     }
 
     /// The SHA-256 of the contents.

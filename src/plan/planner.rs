@@ -162,7 +162,7 @@ impl Planner<'_> {
     }
 
     fn package(&self, platform: &Platform) -> Option<&Package> {
-        self.wanted.packages.packages().iter().find(|package| package.platform == *platform)
+        self.wanted.packages.get(platform)
     }
 
     fn add_packages(&self, sums: &mut Checksums) {

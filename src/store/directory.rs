@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 
 use super::{Answer, Condition, Conditions, Document, OnSent, Revision, Store, StoreError, Summary};
 use crate::digest::Digest;
@@ -175,17 +174,8 @@ fn open(path: &Path) -> io::Result<Option<File>> {
 
 fn summary_of(path: &Path) -> io::Result<Option<Summary>> {
     let Some(mut file) = open(path)? else { return Ok(None) };
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let mut len = 0;
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }));
-        }
-        hash.update(&buffer[..count]);
-        len += count as u64;
-    }
+    let (digest, len) = Digest::of_reader(&mut file)?;
+    Ok(Some(Summary { len, digest }))
 }
 
 /// A file's revision is the digest of its bytes: equal contents are the same state.
