@@ -288,7 +288,8 @@ fn describe(trip: &[&RecordedRequest]) -> String {
             Key::Download(..) => "document",
             Key::Zip(..) => "zip",
             Key::Sums(..) => "SHA256SUMS",
-            Key::Signature(..) => "signature",
+            Key::Signature(..) | Key::ProvenanceSignature(..) => "signature",
+            Key::Provenance(..) => "provenance",
         };
         let refused = if request.status == Some(412) { " (proof: answered 412)" } else { "" };
         *kinds.entry((format!("{}{refused}", request.method), kind)).or_default() += 1;

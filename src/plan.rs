@@ -13,6 +13,8 @@ mod planner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bytes::Bytes;
+
 pub use planner::next;
 
 use crate::digest::{Digest, ShortDigest};
@@ -20,6 +22,7 @@ use crate::error::Refusal;
 use crate::package::signing_key::SigningKey;
 use crate::package::{Checksums, PackageSet, Sealed};
 use crate::provider::{Platform, Provider};
+use crate::registry::provenance::Record;
 use crate::registry::{Key, Links};
 use crate::store::{Document, Revision, Summary};
 
@@ -45,6 +48,8 @@ pub struct Wanted {
     pub links: Links,
     /// Whether published contents may change.
     pub published: Published,
+    /// What the run tells of itself in the record of the publish.
+    pub record: Record,
 }
 
 /// How an object is looked at.
@@ -81,8 +86,10 @@ pub struct Memory {
     pub stored: BTreeSet<Key>,
     /// Platforms whose document was seen or written with this run's contents.
     pub held: BTreeSet<Platform>,
-    /// Signatures made or verified by this run, by the digest of the SHA256SUMS.
+    /// Signatures made or verified by this run, by the digest of what is signed.
     pub signatures: BTreeMap<Digest, Sealed>,
+    /// Records of publishes that were there already, by the digest of their SHA256SUMS.
+    pub records: BTreeMap<ShortDigest, Bytes>,
 }
 
 /// What comes next.
@@ -127,7 +134,8 @@ pub struct Write {
 pub enum Stage {
     /// Objects of `store/`, that nothing points to yet.
     Store,
-    /// Download documents, that no index lists yet.
+    /// Download documents, that no index lists yet. And the signature of this run's record: only now it is certain that
+    /// the record that is there is this run's.
     Downloads,
     /// The index.
     Index,
@@ -143,8 +151,8 @@ impl Stage {
     #[must_use]
     pub fn of(key: &Key) -> Self {
         match key {
-            Key::Zip(..) | Key::Sums(..) | Key::Signature(..) => Self::Store,
-            Key::Download(..) => Self::Downloads,
+            Key::Zip(..) | Key::Sums(..) | Key::Signature(..) | Key::Provenance(..) => Self::Store,
+            Key::Download(..) | Key::ProvenanceSignature(..) => Self::Downloads,
             Key::Versions(_) => Self::Index,
             Key::Discovery => Self::Discovery,
         }

@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt as _};
 
 use crate::error::{Error, Result};
 use crate::plan::{self, Action, Look, Memory, Observation, Plan, Seen, Stage, Step, Wanted, Write};
-use crate::registry::Key;
+use crate::registry::{Area, Key};
 use crate::store::readback::{self, Meant, Verdict};
 use crate::store::{Condition, Conditions, OnSent, Store, StoreError};
 use budget::Budget;
@@ -347,7 +347,7 @@ impl Run<'_> {
                         Key::Download(_, _, platform) if self.wanted.packages.get(platform).is_some() => {
                             self.memory.held.insert(platform.clone());
                         }
-                        key if Stage::of(key) == Stage::Store => {
+                        key if key.area() == Area::Store => {
                             self.memory.stored.insert(key.clone());
                         }
                         _ => {}

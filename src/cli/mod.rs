@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::Secret;
+use crate::registry::provenance::Build;
 use crate::report::{Format, Reporter, Volume};
 use crate::store::ca_bundle::CaBundle;
 
@@ -78,12 +79,15 @@ struct Environment {
     ca_bundle: Option<PathBuf>,
     /// Variables of the SDK that are set to nothing, which it takes for addresses.
     empty_endpoints: Vec<&'static str>,
+    /// What the build server says of the build.
+    build: Build,
 }
 
 impl Environment {
     fn read() -> Self {
         // Pipelines set variables of missing secrets to nothing.
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
         let secret = |value: OsString| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value));
         Self {
             signing_key: set("TFREG_SIGNING_KEY").map(secret),
@@ -93,6 +97,16 @@ impl Environment {
                 .into_iter()
                 .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
                 .collect(),
+            build: Build {
+                repository: text("DRONE_REPO"),
+                clone_url: text("DRONE_GIT_HTTP_URL"),
+                commit: text("DRONE_COMMIT_SHA"),
+                tag: text("DRONE_TAG"),
+                event: text("DRONE_BUILD_EVENT"),
+                target: text("DRONE_DEPLOY_TO"),
+                number: text("DRONE_BUILD_NUMBER"),
+                link: text("DRONE_BUILD_LINK"),
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use crate::plan::{Action, Memory, Plan, Published, Wanted};
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, Version};
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Options};
+use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
 use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
@@ -252,8 +253,14 @@ pub(super) fn run(
 
     let provider =
         Provider { namespace: request.namespace.clone(), provider_type: packages.provider_type().clone() };
-    let wanted =
-        Wanted { provider, packages, key, links: request.links.clone(), published: request.published };
+    let wanted = Wanted {
+        provider,
+        packages,
+        key,
+        links: request.links.clone(),
+        published: request.published,
+        record: Record { started: jiff::Timestamp::now(), build: environment.build.clone() },
+    };
     runtime()?.block_on(async {
         let store = open_store(&request, &environment).await?;
         let report = PublishReport::new(&wanted, store.describe(), expiry_warning);

@@ -1,6 +1,7 @@
 //! How a plan is computed from what was seen: a pure function, run again in every round.
 
 mod carried;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,18 +81,22 @@ impl Planner<'_> {
         memory.sums.insert(sealed_sums.digest().short(), sums);
         let signed = self.signed(sealed_sums.digest());
         let downloads = self.downloads(&documents, &signed);
+        self.need_record(memory, sealed_sums.digest().short());
         if downloads.iter().any(|write| write.action != Action::Keep) {
             // The documents will point to these; when they already do, the objects were there before them.
             self.need_signed(memory, sealed_sums.digest().short());
-            if let Some(look) = self.look() {
-                return Ok(look);
-            }
+        }
+        if let Some(look) = self.look() {
+            return Ok(look);
         }
         let mut writes = self.zips(memory)?;
         writes.extend(self.signed_writes(&sealed_sums, &signed, memory)?);
+        let record = self.record(sealed_sums.digest().short(), memory)?;
+        writes.push(record.statement);
         writes.extend(downloads);
+        writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = record.warning.into_iter().collect();
         match self.document(&Key::Discovery) {
             None => writes.push(Write {
                 key: Key::Discovery,
@@ -126,6 +131,7 @@ impl Planner<'_> {
     fn need_signed(&mut self, memory: &Memory, digest: ShortDigest) {
         self.need_stored(memory, &self.sums_key(digest), Look::Read);
         self.need_stored(memory, &self.signature_key(digest), Look::Read);
+        self.need_record(memory, digest);
     }
 
     fn look(&mut self) -> Option<Step> {

@@ -9,6 +9,8 @@
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_OS_ARCH.zip
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS.KEYID.sig
+//! store/NS/TYPE/VERSION/D/provenance.json
+//! store/NS/TYPE/VERSION/D/provenance.json.KEYID.sig
 //! ```
 
 use std::fmt;
@@ -34,6 +36,10 @@ pub enum Key {
     Sums(Provider, Version, ShortDigest),
     /// A signature of a SHA256SUMS; the digest is that of the SHA256SUMS, the text the signing key's id.
     Signature(Provider, Version, ShortDigest, String),
+    /// The record of the publish that made a SHA256SUMS; the digest is that of the SHA256SUMS.
+    Provenance(Provider, Version, ShortDigest),
+    /// A signature of that record; the text is the signing key's id.
+    ProvenanceSignature(Provider, Version, ShortDigest, String),
 }
 
 /// How an object may be written.
@@ -59,7 +65,7 @@ impl Default for DocumentMaxAge {
 /// A part of a registry whose keys begin alike: what a rule of a server, such as an S3 policy, can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
-    /// Zips, SHA256SUMS and signatures.
+    /// Zips, SHA256SUMS, records of publishes, and signatures.
     Store,
     /// The index and the download documents.
     Registry,
@@ -93,6 +99,7 @@ impl Area {
 
 const DISCOVERY: &str = ".well-known/terraform.json";
 const JSON: &str = "application/json";
+const PROVENANCE: &str = "provenance.json";
 
 impl Key {
     /// The file name of a platform's zip, by which SHA256SUMS lists it.
@@ -105,32 +112,42 @@ impl Key {
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::Discovery | Self::Versions(_) | Self::Download(..) => JSON,
+            Self::Discovery | Self::Versions(_) | Self::Download(..) | Self::Provenance(..) => JSON,
             Self::Zip(..) => "application/zip",
             Self::Sums(..) => "text/plain; charset=utf-8",
-            Self::Signature(..) => "application/pgp-signature",
+            Self::Signature(..) | Self::ProvenanceSignature(..) => "application/pgp-signature",
         }
     }
 
     /// The `Cache-Control` that clients and CDNs get.
     #[must_use]
     pub fn cache_control(&self, max_age: DocumentMaxAge) -> String {
-        match self {
-            Self::Discovery | Self::Versions(_) | Self::Download(..) => {
-                format!("public, max-age={}, must-revalidate", max_age.0)
-            }
-            Self::Zip(..) | Self::Sums(..) | Self::Signature(..) => {
-                "public, max-age=31536000, immutable".to_owned()
-            }
+        match self.area() {
+            Area::Discovery | Area::Registry => format!("public, max-age={}, must-revalidate", max_age.0),
+            Area::Store => "public, max-age=31536000, immutable".to_owned(),
         }
     }
 
     /// How the object may be written.
     #[must_use]
     pub fn write_rule(&self) -> WriteRule {
+        match self.area() {
+            Area::Registry => WriteRule::CompareAndSwap,
+            Area::Discovery | Area::Store => WriteRule::CreateOnly,
+        }
+    }
+
+    /// The part of the registry that the object is in.
+    #[must_use]
+    pub fn area(&self) -> Area {
         match self {
-            Self::Versions(_) | Self::Download(..) => WriteRule::CompareAndSwap,
-            Self::Discovery | Self::Zip(..) | Self::Sums(..) | Self::Signature(..) => WriteRule::CreateOnly,
+            Self::Discovery => Area::Discovery,
+            Self::Versions(_) | Self::Download(..) => Area::Registry,
+            Self::Zip(..)
+            | Self::Sums(..)
+            | Self::Signature(..)
+            | Self::Provenance(..)
+            | Self::ProvenanceSignature(..) => Area::Store,
         }
     }
 }
@@ -159,6 +176,12 @@ impl fmt::Display for Key {
             Self::Signature(provider, version, digest, key_id) => {
                 let stem = stem(provider, version);
                 write!(f, "store/{provider}/{version}/{digest}/{stem}_SHA256SUMS.{key_id}.sig")
+            }
+            Self::Provenance(provider, version, digest) => {
+                write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}")
+            }
+            Self::ProvenanceSignature(provider, version, digest, key_id) => {
+                write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}.{key_id}.sig")
             }
         }
     }
@@ -192,17 +215,25 @@ impl FromStr for Key {
             ["store", ns, ty, version, digest, name] => {
                 let (provider, version): (_, Version) = (provider(ns, ty)?, version.parse()?);
                 let digest = digest.parse().map_err(|_| NotAKey)?;
+                // Whose signature a file name ends in, behind the name of what is signed.
+                let key_id = |rest: &str| {
+                    let id = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
+                    let id = id.filter(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+                    id.map(str::to_owned).ok_or(NotAKey)
+                };
+                match name.strip_prefix(PROVENANCE) {
+                    Some("") => return Ok(Self::Provenance(provider, version, digest)),
+                    Some(rest) => {
+                        return Ok(Self::ProvenanceSignature(provider, version, digest, key_id(rest)?));
+                    }
+                    None => {}
+                }
                 let rest =
                     name.strip_prefix(&stem(&provider, &version)).and_then(|rest| rest.strip_prefix('_'));
                 let rest = rest.ok_or(NotAKey)?;
                 match rest.strip_prefix("SHA256SUMS") {
                     Some("") => Self::Sums(provider, version, digest),
-                    Some(signature) => {
-                        let key_id = signature.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
-                        let key_id =
-                            key_id.filter(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()));
-                        Self::Signature(provider, version, digest, key_id.ok_or(NotAKey)?.to_owned())
-                    }
+                    Some(rest) => Self::Signature(provider, version, digest, key_id(rest)?),
                     None => {
                         let platform = rest.strip_suffix(".zip").ok_or(NotAKey)?;
                         Self::Zip(provider, version, platform.parse()?, digest)
@@ -301,14 +332,17 @@ mod tests {
             Key::Download(provider.clone(), version.clone(), platform.clone()),
             Key::Zip(provider.clone(), version.clone(), platform, digest),
             Key::Sums(provider.clone(), version.clone(), digest),
-            Key::Signature(provider, version, digest, "0123456789ABCDEF".to_owned()),
+            Key::Signature(provider.clone(), version.clone(), digest, "0123456789ABCDEF".to_owned()),
+            Key::Provenance(provider.clone(), version.clone(), digest),
+            Key::ProvenanceSignature(provider, version, digest, "0123456789ABCDEF".to_owned()),
         ]
     }
 
     #[test]
     fn keys_are_those_of_the_design() {
         let written: Vec<String> = keys().iter().map(ToString::to_string).collect();
-        let store = "store/acme/my-x/1.2.3-rc.1/ba7816bf8f01cfea/terraform-provider-my-x_1.2.3-rc.1";
+        let folder = "store/acme/my-x/1.2.3-rc.1/ba7816bf8f01cfea";
+        let store = format!("{folder}/terraform-provider-my-x_1.2.3-rc.1");
         assert_eq!(
             written,
             [
@@ -318,6 +352,8 @@ mod tests {
                 format!("{store}_linux_amd64.zip"),
                 format!("{store}_SHA256SUMS"),
                 format!("{store}_SHA256SUMS.0123456789ABCDEF.sig"),
+                format!("{folder}/provenance.json"),
+                format!("{folder}/provenance.json.0123456789ABCDEF.sig"),
             ]
         );
         for (key, text) in keys().into_iter().zip(written) {
@@ -336,6 +372,7 @@ mod tests {
             let areas: Vec<Area> = here.collect();
             assert_eq!(areas.len(), 1, "{text}");
             // What the program may do, the server lets pass.
+            assert_eq!(areas[0], key.area(), "{text}");
             assert!(areas[0].write_rule() == CompareAndSwap || key.write_rule() == CreateOnly, "{text}");
         }
     }
@@ -401,6 +438,8 @@ mod tests {
                 ("application/json", CompareAndSwap),
                 ("application/zip", CreateOnly),
                 ("text/plain; charset=utf-8", CreateOnly),
+                ("application/pgp-signature", CreateOnly),
+                ("application/json", CreateOnly),
                 ("application/pgp-signature", CreateOnly),
             ]
         );

@@ -4,6 +4,7 @@ pub mod discovery;
 pub mod download;
 pub mod json;
 pub mod layout;
+pub mod provenance;
 pub mod versions;
 
 pub use download::DownloadDocument;

@@ -35,7 +35,7 @@ pub enum Meant {
     Object(Digest),
     /// A signature: another one over the same file is as good, if it verifies.
     Signature(Digest),
-    /// A document, which may be merged anew.
+    /// A document, which may be merged anew; or the record of a publish, which is left as the first one has written it.
     Document,
 }
 
@@ -45,8 +45,8 @@ impl Meant {
     pub fn by(key: &Key, digest: Digest) -> Self {
         match key {
             Key::Zip(..) | Key::Sums(..) => Self::Object(digest),
-            Key::Signature(..) => Self::Signature(digest),
-            Key::Discovery | Key::Versions(_) | Key::Download(..) => Self::Document,
+            Key::Signature(..) | Key::ProvenanceSignature(..) => Self::Signature(digest),
+            Key::Discovery | Key::Versions(_) | Key::Download(..) | Key::Provenance(..) => Self::Document,
         }
     }
 }

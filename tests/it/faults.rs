@@ -199,7 +199,9 @@ fn a_process_killed_at_each_request_leaves_a_whole_registry() {
 async fn an_answer_that_does_not_come_is_given_up() {
     let wanted = wanted(&[tarball("release-1.2.0", "linux-amd64")], Published::Immutable);
     for point in [Point::Before, Point::After] {
-        for key in [".zip", "SHA256SUMS", ".sig", "linux/amd64", "versions", "terraform.json"] {
+        for key in
+            [".zip", "SHA256SUMS", "provenance.json", ".sig", "linux/amd64", "versions", "terraform.json"]
+        {
             let server = watched();
             let store = bucket(&server, "s3://bucket").with_write_timeout(Duration::from_millis(300));
             let gate = Gate::manual();

@@ -103,10 +103,17 @@ fn verify_with_gpg(case: &Case) -> String {
     assert!(!packets.contains("secret"), "a secret key is published: {packets}");
     run(gpg(&home).arg("--import").arg(public)).succeeds();
     let files = tree(&case.site);
-    let signature = files.keys().find(|name| Path::new(name).extension() == Some("sig".as_ref())).unwrap();
-    let (sums, _) = signature.rsplit_once("_SHA256SUMS.").unwrap();
-    let sums = case.site.join(format!("{sums}_SHA256SUMS"));
-    run(gpg(&home).arg("--verify").arg(case.site.join(signature)).arg(sums)).succeeds().stdout
+    let signatures = files.keys().filter(|name| Path::new(name).extension() == Some("sig".as_ref()));
+    let verified = signatures.map(|signature| {
+        // FILE.KEYID.sig is a signature of FILE.
+        let signed = Path::new(signature).with_extension("").with_extension("");
+        run(gpg(&home).arg("--verify").arg(case.site.join(signature)).arg(case.site.join(signed)))
+            .succeeds()
+            .stdout
+    });
+    let verified: Vec<String> = verified.collect();
+    assert_eq!(verified.len(), 2, "SHA256SUMS and the record");
+    verified.concat()
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! The record of the publish and its signature.
+//!
+//! The record is create-only, and two runs with the same zips would write different ones (their times and builds), so the
+//! first one stays. A run signs the record that is there only if it would have written the same, but for the time: so a run
+//! that was stopped between the two is completed by the next attempt of the same build, and nobody else's record is signed.
+
+use super::{Planner, keep};
+use crate::digest::{Digest, ShortDigest};
+use crate::error::Refusal;
+use crate::package::Sealed;
+use crate::plan::{Action, Look, Memory, Seen, Write};
+use crate::registry::Key;
+use crate::registry::provenance::{Material, agrees};
+
+/// What is to be done about the record.
+pub(super) struct RecordWrites {
+    pub(super) statement: Write,
+    /// Absent where another run's record has none, which is not this run's to sign.
+    pub(super) signature: Option<Write>,
+    pub(super) warning: Option<String>,
+}
+
+impl Planner<'_> {
+    fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
+        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
+        let statement = Key::Provenance(provider.clone(), version.clone(), digest);
+        let key_id = self.wanted.key.key_id().to_owned();
+        (statement, Key::ProvenanceSignature(provider, version, digest, key_id))
+    }
+
+    pub(super) fn need_record(&mut self, memory: &Memory, digest: ShortDigest) {
+        let (statement, signature) = self.record_keys(digest);
+        self.need_stored(memory, &statement, Look::Read);
+        self.need_stored(memory, &signature, Look::Read);
+    }
+
+    /// The record beside the SHA256SUMS with this digest: what is there, or this run's.
+    pub(super) fn record(&self, digest: ShortDigest, memory: &mut Memory) -> Result<RecordWrites, Refusal> {
+        let (statement_key, signature_key) = self.record_keys(digest);
+        let mine = self.statement();
+        if let Some(found) = self.document(&statement_key) {
+            memory.records.insert(digest, found.bytes.clone());
+            memory.stored.insert(statement_key.clone());
+        }
+        let action = match self.seen.get(&statement_key) {
+            Some(Seen::Absent) if !memory.stored.contains(&statement_key) => Action::Create,
+            _ => Action::Keep,
+        };
+        // What is there and was not read is what this run has created.
+        let statement = memory.records.get(&digest).map_or_else(|| mine.clone(), |found| found.to_vec());
+        let signed = Digest::of(&statement);
+        let mut warning = None;
+        let signature = if let Some(found) = self.document(&signature_key) {
+            if let Err(error) = self.wanted.key.verify(&statement, &found.bytes) {
+                warning =
+                    Some(format!("{signature_key}: the signature of the record does not verify: {error}"));
+            }
+            memory.signatures.insert(signed, Sealed::from_bytes(found.bytes.clone()));
+            memory.stored.insert(signature_key.clone());
+            Some(keep(signature_key, &found.bytes))
+        } else if memory.stored.contains(&signature_key) {
+            let body = memory.signatures.get(&signed).cloned();
+            body.map(|body| Write { key: signature_key, body, action: Action::Keep })
+        } else if agrees(&statement, &mine) {
+            let body = match memory.signatures.get(&signed) {
+                Some(signature) => signature.clone(),
+                None => self.wanted.key.sign(&statement)?,
+            };
+            memory.signatures.insert(signed, body.clone());
+            Some(Write { key: signature_key, body, action: Action::Create })
+        } else {
+            warning = Some(format!(
+                "{statement_key}: another publish has written this record, and it is not signed by key {}; it is left as \
+                 it is",
+                self.wanted.key.key_id()
+            ));
+            None
+        };
+        let statement = Write { key: statement_key, body: Sealed::from_bytes(statement), action };
+        Ok(RecordWrites { statement, signature, warning })
+    }
+
+    fn statement(&self) -> Vec<u8> {
+        let packages = &self.wanted.packages;
+        let zips = packages.packages().iter().map(|package| Material {
+            name: self.zip_file_name(&package.platform),
+            digest: package.zip.digest(),
+            uri: None,
+        });
+        let tarballs = packages.packages().iter().map(|package| Material {
+            name: package.tarball.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            digest: package.tarball_digest,
+            uri: None,
+        });
+        let (zips, tarballs): (Vec<_>, Vec<_>) = (zips.collect(), tarballs.collect());
+        let (provider, protocols) = (&self.wanted.provider, packages.protocols());
+        self.wanted.record.statement(provider, self.version, protocols, &zips, &tarballs)
+    }
+}

@@ -1,0 +1,284 @@
+//! The record of a publish: `provenance.json`, an in-toto statement (v1) with a SLSA provenance predicate (v1), beside the
+//! SHA256SUMS that it belongs to.
+//!
+//! It says which tarballs the zips of one run were made from, of which repository, commit and tag, by which build. Its
+//! subjects are the zips of that run only: what other runs made, their own records tell. It is signed as SHA256SUMS is, and
+//! is no line of SHA256SUMS: Terraform would put it into lock files.
+//!
+//! Sources: <https://in-toto.io/Statement/v1>, <https://slsa.dev/provenance/v1>.
+
+use jiff::{Timestamp, Unit};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::json;
+use crate::digest::Digest;
+use crate::provider::{Protocols, Provider, Version};
+
+/// What kind of build the predicate describes: it names the meaning of the parameters below.
+const BUILD_TYPE: &str = "urn:tfreg:publish:v1";
+/// Who publishes, where no build server says so.
+const LOCAL_BUILDER: &str = "urn:tfreg:local";
+
+/// The build that publishes, as the build server tells of it (`DRONE_*`); nothing of it for a publish by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Build {
+    /// The repository, such as `acme/sample`.
+    pub repository: Option<String>,
+    /// The address that the repository is cloned from.
+    pub clone_url: Option<String>,
+    /// The commit's full hash.
+    pub commit: Option<String>,
+    /// The tag that was built.
+    pub tag: Option<String>,
+    /// What started the build: `tag`, `promote`, …
+    pub event: Option<String>,
+    /// What it was promoted to.
+    pub target: Option<String>,
+    /// The build's number.
+    pub number: Option<String>,
+    /// The build's page.
+    pub link: Option<String>,
+}
+
+/// What a run tells of itself; the same for all its rounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When the run began.
+    pub started: Timestamp,
+    /// The build that it is a part of.
+    pub build: Build,
+}
+
+/// A file by its name and SHA-256, with the address that it was fetched from, if it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Material {
+    /// The file's name, without folders.
+    pub name: String,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// Where it came from.
+    pub uri: Option<String>,
+}
+
+impl Record {
+    /// The statement that `zips` of a version were made from `tarballs` by this run; ends in a line feed.
+    #[must_use]
+    pub fn statement(
+        &self,
+        provider: &Provider,
+        version: &Version,
+        protocols: &Protocols,
+        zips: &[Material],
+        tarballs: &[Material],
+    ) -> Vec<u8> {
+        let build = &self.build;
+        let external = without_null(json!({
+            "namespace": provider.namespace.to_string(),
+            "type": provider.provider_type.to_string(),
+            "version": version.to_string(),
+            "protocols": protocols.to_strings(),
+            "repository": build.repository,
+            "commit": build.commit,
+            "tag": build.tag,
+            "event": build.event,
+            "deployTarget": build.target,
+        }));
+        let link = build.link.as_deref().and_then(public_url);
+        let builder =
+            link.as_ref().map_or(LOCAL_BUILDER.to_owned(), |link| link.origin().ascii_serialization());
+        let mut dependencies: Vec<Value> = build.source().into_iter().collect();
+        dependencies.extend(tarballs.iter().map(Material::to_json));
+        let mut definition = json!({ "buildType": BUILD_TYPE, "externalParameters": external });
+        if let Some(number) = &build.number {
+            definition["internalParameters"] = json!({ "buildNumber": number });
+        }
+        definition["resolvedDependencies"] = Value::Array(dependencies);
+        let started = self.started.round(Unit::Second).unwrap_or(self.started);
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": zips.iter().map(Material::to_json).collect::<Vec<_>>(),
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": definition,
+                "runDetails": {
+                    "builder": { "id": builder, "version": { "tfreg": env!("CARGO_PKG_VERSION") } },
+                    "metadata": without_null(json!({
+                        "invocationId": link.map(String::from),
+                        "startedOn": started.to_string(),
+                    })),
+                },
+            },
+        });
+        match statement {
+            Value::Object(object) => json::to_bytes(&object),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Build {
+    /// The source code, where repository and commit are known.
+    fn source(&self) -> Option<Value> {
+        let commit = self.commit.as_deref().filter(|commit| {
+            matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_hexdigit())
+        })?;
+        let url = public_url(self.clone_url.as_deref()?)?;
+        let tag = self.tag.as_ref().map_or(String::new(), |tag| format!("@refs/tags/{tag}"));
+        Some(json!({ "uri": format!("git+{url}{tag}"), "digest": { "gitCommit": commit } }))
+    }
+}
+
+impl Material {
+    fn to_json(&self) -> Value {
+        without_null(json!({
+            "name": self.name, "uri": self.uri, "digest": { "sha256": self.digest.to_string() },
+        }))
+    }
+}
+
+/// Whether `found` is, byte for byte, what this run would have written but for the time: a record that it may sign.
+#[must_use]
+pub fn agrees(found: &[u8], mine: &[u8]) -> bool {
+    let started = |bytes: &[u8]| -> Option<String> {
+        let statement: Value = serde_json::from_slice(bytes).ok()?;
+        let started = statement.pointer("/predicate/runDetails/metadata/startedOn")?.as_str()?;
+        started.parse::<Timestamp>().ok()?;
+        Some(format!("\"{started}\""))
+    };
+    let (Ok(text), Some(theirs), Some(ours)) = (std::str::from_utf8(found), started(found), started(mine))
+    else {
+        return false;
+    };
+    text.replacen(&theirs, &ours, 1).as_bytes() == mine
+}
+
+/// An address that may be shown to everybody: http, and without a user's name or password in it.
+fn public_url(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url)
+}
+
+/// An object without its members that are null.
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            Value::Object(object.into_iter().filter(|(_, member)| !member.is_null()).collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(started: &str) -> Record {
+        let text = |text: &str| Some(text.to_owned());
+        let build = Build {
+            repository: text("acme/sample"),
+            clone_url: text("https://user:hunter2@git.example.com/acme/sample.git"),
+            commit: text(&"0123456789".repeat(4)),
+            tag: text("terraform-provider-sample-v1.2.0"),
+            event: text("promote"),
+            target: text("production"),
+            number: text("42"),
+            link: text("https://drone.example.com/acme/sample/42"),
+        };
+        Record { started: started.parse().unwrap(), build }
+    }
+
+    fn statement(record: &Record) -> Vec<u8> {
+        let provider =
+            Provider { namespace: "acme".parse().unwrap(), provider_type: "sample".parse().unwrap() };
+        let material = |name: &str, uri: Option<&str>| Material {
+            name: name.to_owned(),
+            digest: Digest::of(name.as_bytes()),
+            uri: uri.map(str::to_owned),
+        };
+        let protocols = Protocols::new(["6.0".parse().unwrap()]).unwrap();
+        record.statement(
+            &provider,
+            &"1.2.0".parse().unwrap(),
+            &protocols,
+            &[material("a.zip", None)],
+            &[material("a.tar.gz", Some("s3://artifacts/v1.2.0/a.tar.gz"))],
+        )
+    }
+
+    #[test]
+    fn a_statement_has_what_slsa_asks_for() {
+        let text = String::from_utf8(statement(&record("2026-01-02T03:04:05.6Z"))).unwrap();
+        let sha = |name: &str| Digest::of(name.as_bytes()).to_string();
+        let expected = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{ "name": "a.zip", "digest": { "sha256": sha("a.zip") } }],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": "urn:tfreg:publish:v1",
+                    "externalParameters": {
+                        "namespace": "acme", "type": "sample", "version": "1.2.0", "protocols": ["6.0"],
+                        "repository": "acme/sample", "commit": "0123456789".repeat(4),
+                        "tag": "terraform-provider-sample-v1.2.0", "event": "promote", "deployTarget": "production",
+                    },
+                    "internalParameters": { "buildNumber": "42" },
+                    "resolvedDependencies": [
+                        {
+                            "uri": "git+https://git.example.com/acme/sample.git@refs/tags/terraform-provider-sample-v1.2.0",
+                            "digest": { "gitCommit": "0123456789".repeat(4) },
+                        },
+                        {
+                            "name": "a.tar.gz", "uri": "s3://artifacts/v1.2.0/a.tar.gz",
+                            "digest": { "sha256": sha("a.tar.gz") },
+                        },
+                    ],
+                },
+                "runDetails": {
+                    "builder": {
+                        "id": "https://drone.example.com", "version": { "tfreg": env!("CARGO_PKG_VERSION") },
+                    },
+                    "metadata": {
+                        "invocationId": "https://drone.example.com/acme/sample/42",
+                        "startedOn": "2026-01-02T03:04:06Z",
+                    },
+                },
+            },
+        });
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+        assert!(!text.contains("hunter2") && text.ends_with("}\n"), "{text}");
+    }
+
+    #[test]
+    fn a_publish_by_hand_tells_what_it_knows() {
+        let by_hand = Record { build: Build::default(), ..record("2026-01-02T03:04:05Z") };
+        let value: Value = serde_json::from_slice(&statement(&by_hand)).unwrap();
+        let definition = &value["predicate"]["buildDefinition"];
+        assert_eq!(definition["resolvedDependencies"].as_array().unwrap().len(), 1);
+        assert_eq!(definition.get("internalParameters"), None);
+        assert_eq!(definition["externalParameters"].get("commit"), None);
+        assert_eq!(value["predicate"]["runDetails"]["builder"]["id"], LOCAL_BUILDER);
+    }
+
+    #[test]
+    fn only_the_time_may_differ() {
+        let mine = statement(&record("2026-01-02T03:04:05Z"));
+        let text = String::from_utf8(mine.clone()).unwrap();
+        assert!(agrees(&mine, &mine));
+        assert!(agrees(&statement(&record("2027-12-31T23:59:59Z")), &mine));
+        for (from, to) in [
+            ("\"42\"", "\"43\""),
+            (&*Digest::of(b"a.zip").to_string(), &*Digest::of(b"b").to_string()),
+            ("2026-01-02T03:04:05Z", "yesterday at noon!!!"),
+            ("{\n", "{\n "),
+            ("\"subject\"", "\"subject\": [], \"subject\""),
+        ] {
+            let found = text.replacen(from, to, 1);
+            assert_ne!(found, text, "{from}");
+            assert!(!agrees(found.as_bytes(), &mine), "{found}");
+        }
+        assert!(!agrees(b"", &mine) && !agrees(b"[]", &mine));
+    }
+}
