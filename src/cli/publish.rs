@@ -8,17 +8,21 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::values::{self, Target};
+use super::values::{self, Place, Target};
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
 use crate::plan::{Action, Memory, Plan, Published, Wanted};
+use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, Version};
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Options};
+use crate::reader::Reader;
+use crate::reader::web::Web;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
+use crate::release::file::TarballFile;
 use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
 use crate::report::{PublishReport, Reporter};
@@ -106,6 +110,11 @@ pub(super) struct PublishArgs {
     #[arg(long = "expect-platform", value_name = "OS_ARCH", value_delimiter = ',', help_heading = "Safety")]
     expect_platforms: Vec<Platform>,
 
+    /// Refuse unless the zips are exactly those that another registry lists for this version: a directory,
+    /// s3://BUCKET[/PREFIX], or https://HOST/ as clients see it (promotion from staging)
+    #[arg(long, value_name = "TARGET|URL", value_parser = values::place, help_heading = "Safety")]
+    expect_match: Option<Place>,
+
     /// Allow other contents for a platform that is published already (staging registries)
     #[arg(long, help_heading = "Safety")]
     replace: bool,
@@ -134,6 +143,7 @@ struct Request {
     namespace: Namespace,
     signing: Signing,
     expected: Expected,
+    expected_in: Option<Place>,
     build: BuildOptions,
     links: Links,
     published: Published,
@@ -174,6 +184,7 @@ impl PublishArgs {
                 version: self.expect_version,
                 platforms: self.expect_platforms.into_iter().collect::<BTreeSet<_>>(),
             },
+            expected_in: self.expect_match,
             build: BuildOptions {
                 limits: Limits { entries: self.max_entries, unpacked_bytes: self.max_unpacked_bytes },
                 jobs: jobs.repack,
@@ -240,7 +251,8 @@ pub(super) fn run(
     let started = Instant::now();
     let request = args.into_request(global.jobs())?;
     check_dry_run(&request)?;
-    let release = Release::open(&request.tarballs, &request.expected)?;
+    let tarballs = request.tarballs.iter().map(|path| TarballFile::at(path)).collect();
+    let release = Release::open(tarballs, &request.expected)?;
     let key = request.signing.read(&mut environment)?;
     let expiry_warning = key.expiry_warning();
     if let Some(warning) = &expiry_warning {
@@ -261,7 +273,13 @@ pub(super) fn run(
         published: request.published,
         record: Record { started: jiff::Timestamp::now(), build: environment.build.clone() },
     };
-    runtime()?.block_on(async {
+    let publishing = async {
+        if let Some(place) = &request.expected_in {
+            let reader = open_reader(place, &environment).await?;
+            let reads = request.options.reads;
+            promotion::expect_match(&wanted.packages, &request.namespace, &reader, reads).await?;
+            reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
+        }
         let store = open_store(&request, &environment).await?;
         let report = PublishReport::new(&wanted, store.describe(), expiry_warning);
         if let Some(folder) = &request.dry_run {
@@ -272,33 +290,50 @@ pub(super) fn run(
             return Ok(());
         }
         let budget = Budget::new(request.options.contention_timeout, Box::new(RealPace::default()));
-        let publishing = publish::publish(&*store, &wanted, &request.options, budget, reporter);
-        let outcome = tokio::select! {
-            outcome = publishing => outcome?,
-            () = stop_signal()? => return Err(Error::Interrupted),
-        };
+        let outcome = publish::publish(&*store, &wanted, &request.options, budget, reporter).await?;
         reporter.published(&report.done(&outcome, started.elapsed()), &outcome.plan);
         Ok(())
+    };
+    runtime()?.block_on(async {
+        tokio::select! {
+            outcome = publishing => outcome,
+            () = stop_signal()? => Err(Error::Interrupted),
+        }
+    })
+}
+
+/// Opens the registry that this run is compared with.
+async fn open_reader(place: &Place, environment: &Environment) -> Result<Reader> {
+    Ok(match place {
+        Place::Web(host) => Reader::Web(Web::open(host.clone(), environment.ca_bundle()?.as_ref()).await?),
+        Place::Target(target) => {
+            Reader::Store(open_target(target, DocumentMaxAge::default(), environment).await?)
+        }
     })
 }
 
 /// Opens the target. A dry run leaves even what a killed run left there.
 async fn open_store(request: &Request, environment: &Environment) -> Result<Box<dyn Store>> {
-    match &request.target {
-        Target::Directory(root) => {
-            let directory = Directory::open(root)?;
-            if request.dry_run.is_none() {
-                directory.clean_up()?;
-            }
-            Ok(Box::new(directory))
-        }
+    if let (Target::Directory(root), None) = (&request.target, &request.dry_run) {
+        Directory::open(root)?.clean_up()?;
+    }
+    open_target(&request.target, request.max_age, environment).await
+}
+
+async fn open_target(
+    target: &Target,
+    max_age: DocumentMaxAge,
+    environment: &Environment,
+) -> Result<Box<dyn Store>> {
+    match target {
+        Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
         Target::S3(location) => {
             if let Some(name) = environment.empty_endpoints.first() {
                 return Err(Error::Usage(format!(
                     "{name} is set to nothing; unset it, or name the S3 server's address"
                 )));
             }
-            let settings = Settings { ca_bundle: environment.ca_bundle()?, max_age: request.max_age };
+            let settings = Settings { ca_bundle: environment.ca_bundle()?, max_age };
             Ok(Box::new(S3::open(location.clone(), settings).await))
         }
     }

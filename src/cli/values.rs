@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
+use crate::reader::web;
 use crate::store::s3::Location;
 
 /// Where a registry is.
@@ -28,6 +31,22 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     }
 }
 
+/// Where a registry is read: where it is kept, or at its public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Target(Target),
+    Web(Url),
+}
+
+/// Reads a directory, `s3://BUCKET[/PREFIX]` or `https://HOST/`.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    if text.starts_with("https:") || text.starts_with("http:") {
+        web::address(text).map(Place::Web)
+    } else {
+        target(text).map(Place::Target)
+    }
+}
+
 /// Reads `90`, `90s`, `5m` or `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
@@ -48,6 +67,16 @@ mod tests {
         assert!(matches!(target("s3://bucket/p"), Ok(Target::S3(_))));
         for bad in ["", "s3:bucket", "s3://", "https://example.com/", "file:///x"] {
             assert!(target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn places() {
+        assert_eq!(place("site"), Ok(Place::Target(Target::Directory("site".into()))));
+        assert!(matches!(place("s3://bucket"), Ok(Place::Target(Target::S3(_)))));
+        assert!(matches!(place("https://registry.example.com"), Ok(Place::Web(_))));
+        for bad in ["", "http://registry.example.com", "ftp://x", "https://"] {
+            assert!(place(bad).is_err(), "{bad}");
         }
     }
 

@@ -13,7 +13,6 @@ pub use sealed::Sealed;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +21,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::contents::{Contents, Place};
 use crate::release::executable::HEADER_BYTES;
+use crate::release::file::TarballFile;
 use crate::release::tarball::{self, Limits};
 use crate::release::{Release, Tarball, manifest};
 use archive::{Kind, ZipError, ZipWriter};
@@ -34,7 +34,7 @@ pub struct Package {
     /// The zip.
     pub zip: Sealed,
     /// The tarball that it was made from.
-    pub tarball: PathBuf,
+    pub tarball: TarballFile,
     /// The SHA-256 of that tarball.
     pub tarball_digest: Digest,
 }
@@ -142,10 +142,10 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
 
 /// Turns one tarball into its zip; also gives the protocols that manifests inside declare.
 fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked {
-    let mut contents = Contents::new(&tarball.path, &tarball.name);
+    let mut contents = Contents::new(&tarball.file, &tarball.name);
     let mut zip = ZipWriter::new().map_err(|error| zip_error(tarball, error))?;
     let mut manifests = BTreeMap::new();
-    let digest = tarball::read(&tarball.path, limits, progress, &mut |entry| {
+    let digest = tarball::read(&tarball.file, limits, progress, &mut |entry| {
         let place = contents.place(entry.path)?;
         let (name, kind) = match &place {
             Place::Executable(name) => (Some(name), Kind::Executable),
@@ -160,7 +160,7 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
             Kind::Plain if is_manifest => manifest::MAX_BYTES,
             Kind::Plain => 0,
         };
-        let subject = format!("{} in {}", entry.path, tarball.path.display());
+        let subject = format!("{} in {}", entry.path, tarball.file.display());
         let mut head = Vec::new();
         entry
             .content
@@ -180,14 +180,14 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
         }
     })?;
     if let Some(sidecar) = &tarball.sidecar {
-        sidecar.check(&tarball.path, &digest)?;
+        sidecar.check(&tarball.file, &digest)?;
     }
     contents.finish()?;
     let zip = zip.finish().map_err(|error| zip_error(tarball, error))?;
     let package = Package {
         platform: tarball.name.platform.clone(),
         zip,
-        tarball: tarball.path.clone(),
+        tarball: tarball.file.clone(),
         tarball_digest: digest,
     };
     Ok((package, manifests))
@@ -196,7 +196,7 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
 fn check_executable(tarball: &Tarball, path: &str, head: &[u8]) -> Result<(), Refusal> {
     tarball.expectation.check(head).map_err(|(found, expected)| {
         Refusal::new(
-            tarball.path.display(),
+            tarball.file.display(),
             format!("{path} is not an executable for {}", tarball.name.platform),
         )
         .found(found)
@@ -206,7 +206,7 @@ fn check_executable(tarball: &Tarball, path: &str, head: &[u8]) -> Result<(), Re
 }
 
 fn zip_error(tarball: &Tarball, error: ZipError) -> Error {
-    let subject = tarball.path.display();
+    let subject = tarball.file.display();
     match error {
         ZipError::SelfCheck(found) => Refusal::new(subject, "the zip made from it fails its self-check")
             .found(found)

@@ -1,8 +1,8 @@
 //! Which file of a release tarball goes where in the zip, and which tarballs hold what clients would trip over.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
+use super::file::TarballFile;
 use crate::error::Refusal;
 use crate::provider::Version;
 use crate::release::manifest;
@@ -21,7 +21,7 @@ pub enum Place {
 
 /// The rules for one tarball, fed with its files in order.
 pub struct Contents {
-    tarball: PathBuf,
+    tarball: String,
     name: TarballName,
     /// `terraform-provider-TYPE`.
     stem: String,
@@ -38,9 +38,9 @@ struct Seen {
 impl Contents {
     /// Rules for `tarball`, whose name says `name`.
     #[must_use]
-    pub fn new(tarball: &Path, name: &TarballName) -> Self {
+    pub fn new(tarball: &TarballFile, name: &TarballName) -> Self {
         Self {
-            tarball: tarball.to_owned(),
+            tarball: tarball.display().to_owned(),
             name: name.clone(),
             stem: format!("terraform-provider-{}", name.provider_type),
             seen: BTreeMap::new(),
@@ -186,17 +186,18 @@ impl Contents {
     }
 
     fn refuse(&self, problem: &str) -> Refusal {
-        Refusal::new(self.tarball.display(), problem)
+        Refusal::new(&self.tarball, problem)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn contents(tarball: &str) -> Contents {
-        let path = Path::new(tarball);
-        Contents::new(path, &TarballName::parse(path).unwrap())
+        let file = TarballFile::at(Path::new(tarball));
+        Contents::new(&file, &TarballName::parse(&file).unwrap())
     }
 
     fn linux() -> Contents {

@@ -2,18 +2,18 @@
 
 pub mod contents;
 pub mod executable;
+pub mod file;
 pub mod manifest;
 pub mod name;
 pub mod sidecar;
 pub mod tarball;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use executable::Expectation;
+use file::{Companion, TarballFile};
 use name::TarballName;
 use sidecar::Sidecar;
 
@@ -28,8 +28,8 @@ pub struct Expected {
 
 /// One release tarball: its name is valid, its platform known, its sidecar read; its contents are not looked at yet.
 pub struct Tarball {
-    /// Where it is.
-    pub path: PathBuf,
+    /// The file.
+    pub file: TarballFile,
     /// What its name says.
     pub name: TarballName,
     /// What its executable must be.
@@ -51,24 +51,24 @@ pub struct Release {
 }
 
 impl Release {
-    /// Takes the tarballs at `paths` for one release.
+    /// Takes these tarballs for one release.
     ///
     /// # Errors
     /// No tarball, a name that follows no grammar, two providers or versions or two tarballs for one platform, an unknown
     /// platform, a bad sidecar or manifest, or not what `expected` says.
-    pub fn open(paths: &[PathBuf], expected: &Expected) -> Result<Self> {
+    pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
         let mut tarballs = Vec::new();
-        for path in paths {
-            let name = TarballName::parse(path)?;
+        for file in files {
+            let name = TarballName::parse(&file)?;
             let expectation = Expectation::of(&name.platform).map_err(|found| {
-                Refusal::new(path.display(), "the platform is not known")
+                Refusal::new(file.display(), "the platform is not known")
                     .found(found)
                     .expected(
                         "an operating system and an architecture in Go's words, such as linux and arm64",
                     )
                     .remedy("rename the tarball in the release build")
             })?;
-            tarballs.push(Tarball { path: path.clone(), name, expectation, sidecar: None });
+            tarballs.push(Tarball { file, name, expectation, sidecar: None });
         }
         tarballs.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
         let Some(first) = tarballs.first() else {
@@ -83,7 +83,7 @@ impl Release {
         check_expected(&tarballs, expected)?;
         let manifests = manifests_beside(&tarballs)?;
         for tarball in &mut tarballs {
-            tarball.sidecar = Sidecar::beside(&tarball.path)?;
+            tarball.sidecar = Sidecar::beside(&tarball.file)?;
         }
         Ok(Self { provider_type, version, tarballs, manifests })
     }
@@ -94,8 +94,8 @@ fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
     for pair in tarballs.windows(2) {
         let [a, b] = pair else { continue };
         let two = |what: &str, of_a: String, of_b: String| {
-            Refusal::new(b.path.display(), format!("two {what} in one run"))
-                .found(format!("{of_b}, and {of_a} in {}", a.path.display()))
+            Refusal::new(b.file.display(), format!("two {what} in one run"))
+                .found(format!("{of_b}, and {of_a} in {}", a.file.display()))
                 .expected("the tarballs of one version of one provider, one for each platform")
                 .remedy("give only the tarballs that belong together, one for each platform")
         };
@@ -117,7 +117,7 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
     for tarball in tarballs {
         if let Some(version) = expected.version.as_ref().filter(|version| **version != tarball.name.version) {
             return Err(Refusal::new(
-                tarball.path.display(),
+                tarball.file.display(),
                 "the tarball is of another version than expected",
             )
             .found(format!("version {}", tarball.name.version))
@@ -148,46 +148,17 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
         .remedy("wait for all builds of the release, or correct --expect-platform"))
 }
 
-/// Manifests in the folders of the tarballs, each folder looked at once.
+/// Manifests beside the tarballs; tarballs in one folder share theirs.
 fn manifests_beside(tarballs: &[Tarball]) -> Result<BTreeMap<String, Protocols>> {
     let mut manifests = BTreeMap::new();
-    let folders: BTreeSet<&Path> =
-        tarballs.iter().map(|tarball| tarball.path.parent().unwrap_or(Path::new(""))).collect();
-    let Some(TarballName { provider_type, version, .. }) = tarballs.first().map(|tarball| &tarball.name)
-    else {
-        return Ok(manifests);
-    };
-    for folder in folders {
+    for tarball in tarballs {
+        let TarballName { provider_type, version, .. } = &tarball.name;
         for name in [manifest::PLAIN_NAME.to_owned(), manifest::release_name(provider_type, version)] {
-            let path = folder.join(name);
-            let Some(bytes) = read_small(&path)? else { continue };
-            let subject = path.display().to_string();
-            let protocols = manifest::parse(&subject, &bytes)?;
-            manifests.insert(subject, protocols);
+            if let Some(Companion { shown, bytes }) = tarball.file.beside(&name)? {
+                let protocols = manifest::parse(&shown, &bytes)?;
+                manifests.insert(shown, protocols);
+            }
         }
     }
     Ok(manifests)
-}
-
-/// Reads a file that accompanies a tarball, and is small; `None` where there is none.
-fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
-    let failed = |error| Error::io("cannot read", path, error);
-    // Asked before it is opened: to open a named pipe is to wait for its other end.
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    if !metadata.is_file() || metadata.len() > manifest::MAX_BYTES {
-        return Err(Refusal::new(path.display(), "not a small file")
-            .found(if metadata.is_file() {
-                format!("{} bytes", metadata.len())
-            } else {
-                "no regular file".to_owned()
-            })
-            .expected(format!("a file of at most {} bytes", manifest::MAX_BYTES))
-            .remedy("look at what is there under this name")
-            .into());
-    }
-    std::fs::read(path).map(Some).map_err(failed)
 }

@@ -5,8 +5,7 @@
 //!
 //! `.tgz` stands for `.tar.gz` in both.
 
-use std::path::Path;
-
+use super::file::TarballFile;
 use crate::error::Refusal;
 use crate::provider::{InvalidName, Platform, ProviderType, Version};
 
@@ -26,21 +25,21 @@ const GRAMMARS: &str = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz or \
                         terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz)";
 
 impl TarballName {
-    /// Reads the file name of `path`; the folder does not matter.
+    /// Reads the file name of a tarball; the folder does not matter.
     ///
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
-    pub fn parse(path: &Path) -> Result<Self, Refusal> {
-        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+    pub fn parse(tarball: &TarballFile) -> Result<Self, Refusal> {
+        let is_pattern = tarball.display().contains(['*', '?', '[']);
         let remedy = if is_pattern {
             "the pattern matched no file; check the folder, and that the build has left its tarballs there"
         } else {
             "give the release tarballs under the names that the release build gave them"
         };
         let refuse = |problem: &str, found: String| {
-            Refusal::new(path.display(), problem).found(found).expected(GRAMMARS).remedy(remedy)
+            Refusal::new(tarball.display(), problem).found(found).expected(GRAMMARS).remedy(remedy)
         };
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let name = tarball.name();
         let Some((type_text, version, os, arch)) = split(name) else {
             return Err(refuse("not the name of a release tarball", format!("{name:?}")));
         };
@@ -75,9 +74,10 @@ fn split(name: &str) -> Option<(&str, &str, &str, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::path::Path;
 
     fn parse(name: &str) -> Result<(String, String, String), Refusal> {
-        let name = TarballName::parse(Path::new(name))?;
+        let name = TarballName::parse(&TarballFile::at(Path::new(name)))?;
         Ok((name.provider_type.to_string(), name.version.to_string(), name.platform.to_string()))
     }
 

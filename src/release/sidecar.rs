@@ -1,15 +1,14 @@
 //! `TARBALL.sha256`, the checksum that a release build leaves beside a tarball.
 
-use std::path::{Path, PathBuf};
-
+use super::file::{Companion, TarballFile};
 use crate::digest::Digest;
 use crate::error::{Refusal, Result};
 
 /// The checksum that a tarball must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sidecar {
-    /// The file that says so.
-    pub path: PathBuf,
+    /// The file that says so, as messages call it.
+    pub shown: String,
     /// What it says.
     pub digest: Digest,
 }
@@ -21,16 +20,14 @@ impl Sidecar {
     ///
     /// # Errors
     /// It cannot be read, or says something else than one checksum for this tarball.
-    pub fn beside(tarball: &Path) -> Result<Option<Self>> {
-        let mut path = tarball.as_os_str().to_owned();
-        path.push(".sha256");
-        let path = PathBuf::from(path);
-        let Some(bytes) = super::read_small(&path)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes);
-        let name = tarball.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match parse(&text, &name) {
-            Ok(digest) => Ok(Some(Self { path, digest })),
-            Err(found) => Err(Refusal::new(path.display(), "not the checksum of its tarball")
+    pub fn beside(tarball: &TarballFile) -> Result<Option<Self>> {
+        let name = tarball.name();
+        let Some(Companion { shown, bytes }) = tarball.beside(&format!("{name}.sha256"))? else {
+            return Ok(None);
+        };
+        match parse(&String::from_utf8_lossy(&bytes), name) {
+            Ok(digest) => Ok(Some(Self { shown, digest })),
+            Err(found) => Err(Refusal::new(shown, "not the checksum of its tarball")
                 .found(found)
                 .expected(format!("one line: 64 hex digits, two spaces, {name}"))
                 .remedy("write it again with sha256sum, or remove it if it is not meant for this tarball")
@@ -42,13 +39,13 @@ impl Sidecar {
     ///
     /// # Errors
     /// It is another one.
-    pub fn check(&self, tarball: &Path, found: &Digest) -> Result<(), Refusal> {
+    pub fn check(&self, tarball: &TarballFile, found: &Digest) -> Result<(), Refusal> {
         if *found == self.digest {
             return Ok(());
         }
         Err(Refusal::new(tarball.display(), "the tarball does not have the checksum in its .sha256 file")
             .found(format!("SHA-256 {found}"))
-            .expected(format!("SHA-256 {}, from {}", self.digest, self.path.display()))
+            .expected(format!("SHA-256 {}, from {}", self.digest, self.shown))
             .remedy("fetch the tarball again; if it was rebuilt, fetch its .sha256 file as well"))
     }
 }

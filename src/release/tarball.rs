@@ -7,13 +7,13 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, EntryType, PaxExtensions};
 
+use super::file::TarballFile;
 use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 
@@ -52,7 +52,7 @@ pub struct Entry<'a> {
     pub content: &'a mut dyn Read,
 }
 
-/// Reads the archive at `path` from beginning to end, calling `on_file` for each regular file in the archive's order.
+/// Reads the archive in `tarball` from beginning to end, calling `on_file` for each regular file in the archive's order.
 ///
 /// `progress` is told of compressed bytes as they are read. Gives the SHA-256 of the tarball itself, taken from the
 /// same single read as the contents, so that what was checked is what was used.
@@ -60,34 +60,26 @@ pub struct Entry<'a> {
 /// # Errors
 /// The file cannot be read, the archive breaks a rule, or `on_file` fails.
 pub fn read(
-    path: &Path,
+    tarball: &TarballFile,
     limits: Limits,
     progress: &dyn Fn(u64),
     on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
 ) -> Result<Digest> {
-    // Asked before it is opened: to open a named pipe is to wait for its other end.
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io("cannot open", path, e))?;
-    if !metadata.is_file() {
-        return Err(Refusal::new(path.display(), "not a regular file")
-            .found("a folder, a pipe or a device")
-            .expected("a release tarball")
-            .remedy("give the file itself")
-            .into());
-    }
-    let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
+    let file = tarball.open()?;
     let source = Source { state: Rc::new(RefCell::new(SourceState::default())), file, progress };
     let state = Rc::clone(&source.state);
     let mut archive =
         Archive::new(Tail::new(MultiGzDecoder::new(BufReader::with_capacity(128 * 1024, source))));
-    let outcome = Reading { path, limits, entries: 0, extensions: 0, unpacked: 0, read_error: Rc::default() }
-        .run(&mut archive, on_file);
+    let outcome =
+        Reading { tarball, limits, entries: 0, extensions: 0, unpacked: 0, read_error: Rc::default() }
+            .run(&mut archive, on_file);
 
     // An error of the disk shows as a damaged archive; the source knows better.
     if let Some(error) = state.borrow_mut().error.take() {
-        return Err(Error::io("cannot read", path, error));
+        return Err(Error::Io { context: format!("cannot read {}", tarball.display()), source: error });
     }
     outcome?;
-    check_end(path, archive.into_inner())?;
+    check_end(tarball, archive.into_inner())?;
     Ok(Digest::from_hasher(std::mem::take(&mut state.borrow_mut().hash)))
 }
 
@@ -146,7 +138,7 @@ impl<R: Read> Read for Tail<R> {
 }
 
 /// An archive ends with two zero blocks (POSIX.1-2017, pax, "ustar Interchange Format") and then only zeros.
-fn check_end(path: &Path, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>) -> Result<()> {
+fn check_end(tarball: &TarballFile, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>) -> Result<()> {
     let first_end_block = rest.trailing_zeros >= BLOCK;
     rest.trailing_zeros = 0;
     let mut seen = 0;
@@ -156,11 +148,11 @@ fn check_end(path: &Path, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>)
             Ok(0) => break,
             Ok(count) => count as u64,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(path, &error).into()),
+            Err(error) => return Err(damaged(tarball, &error).into()),
         };
         seen += count;
         if rest.trailing_zeros < seen || seen > MAX_PADDING {
-            return Err(Refusal::new(path.display(), "the archive goes on behind its end")
+            return Err(Refusal::new(tarball.display(), "the archive goes on behind its end")
                 .found("data after the end-of-archive blocks")
                 .expected("nothing but zero padding there")
                 .remedy("make the tarball again; a concatenation of tar files is not accepted")
@@ -168,7 +160,7 @@ fn check_end(path: &Path, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>)
         }
     }
     if !first_end_block || seen < BLOCK {
-        return Err(Refusal::new(path.display(), "the archive is cut short")
+        return Err(Refusal::new(tarball.display(), "the archive is cut short")
             .found("no end-of-archive blocks")
             .expected("two zero blocks at the end of the tar file")
             .remedy("fetch or build the tarball again")
@@ -177,8 +169,8 @@ fn check_end(path: &Path, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>)
     Ok(())
 }
 
-fn damaged(path: &Path, error: &io::Error) -> Refusal {
-    Refusal::new(path.display(), "the archive is damaged or cut short")
+fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
+    Refusal::new(tarball.display(), "the archive is damaged or cut short")
         .found(error)
         .expected("a complete gzip-compressed tar file")
         .remedy("fetch or build the tarball again")
@@ -186,7 +178,7 @@ fn damaged(path: &Path, error: &io::Error) -> Refusal {
 
 /// The state of one pass over an archive.
 struct Reading<'a> {
-    path: &'a Path,
+    tarball: &'a TarballFile,
     limits: Limits,
     entries: u64,
     extensions: u64,
@@ -201,8 +193,8 @@ impl Reading<'_> {
         archive: &mut Archive<impl Read>,
         on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<()> {
-        let path = self.path;
-        let broken = |error: io::Error| damaged(path, &error);
+        let tarball = self.tarball;
+        let broken = |error: io::Error| damaged(tarball, &error);
         let mut long_name: Option<Vec<u8>> = None;
         for entry in archive.entries().map_err(broken)?.raw(true) {
             let mut entry = entry.map_err(broken)?;
@@ -230,7 +222,7 @@ impl Reading<'_> {
                         Content { inner: entry, left: size, error: Rc::clone(&self.read_error) };
                     let outcome = on_file(Entry { path: &entry_path, size, content: &mut content });
                     if let Some(error) = self.read_error.borrow_mut().take() {
-                        return Err(damaged(path, &error).into());
+                        return Err(damaged(tarball, &error).into());
                     }
                     outcome?;
                 }
@@ -252,9 +244,9 @@ impl Reading<'_> {
             return Err(self.refuse("an extension header is too large", &found).into());
         }
         let mut data = Vec::new();
-        content.read_to_end(&mut data).map_err(|e| damaged(self.path, &e))?;
+        content.read_to_end(&mut data).map_err(|e| damaged(self.tarball, &e))?;
         if data.len() as u64 != size {
-            return Err(damaged(self.path, &io::ErrorKind::UnexpectedEof.into()).into());
+            return Err(damaged(self.tarball, &io::ErrorKind::UnexpectedEof.into()).into());
         }
         if kind == EntryType::GNULongName {
             while data.last() == Some(&0) {
@@ -264,7 +256,7 @@ impl Reading<'_> {
         }
         let mut name = None;
         for record in PaxExtensions::new(&data) {
-            let record = record.map_err(|e| damaged(self.path, &e))?;
+            let record = record.map_err(|e| damaged(self.tarball, &e))?;
             let key = String::from_utf8_lossy(record.key_bytes()).into_owned();
             match key.as_str() {
                 "path" if kind == EntryType::XHeader => name = Some(record.value_bytes().to_vec()),
@@ -281,7 +273,7 @@ impl Reading<'_> {
     fn entry_path(&self, raw: &[u8], kind: EntryType) -> Result<String> {
         let shown = String::from_utf8_lossy(raw).into_owned();
         let refuse_with = |why: &str, remedy: &str| {
-            Refusal::new(self.path.display(), format!("an entry's path is refused: {why}"))
+            Refusal::new(self.tarball.display(), format!("an entry's path is refused: {why}"))
                 .found(format!("{:?}", shown.chars().take(300).collect::<String>()))
                 .expected("a relative path of plain names")
                 .remedy(remedy)
@@ -315,7 +307,7 @@ impl Reading<'_> {
     fn count_entry(&mut self, entry: &str) -> Result<()> {
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(Refusal::new(self.path.display(), "the archive has too many entries")
+            return Err(Refusal::new(self.tarball.display(), "the archive has too many entries")
                 .found(format!("more than {} entries, {entry:?} being the first over", self.limits.entries))
                 .expected(format!("at most {}", self.limits.entries))
                 .remedy("leave out what does not belong into a provider, or raise --max-entries")
@@ -336,7 +328,7 @@ impl Reading<'_> {
     fn count_bytes(&mut self, entry: &str, size: u64) -> Result<()> {
         self.unpacked = self.unpacked.saturating_add(size);
         if self.unpacked > self.limits.unpacked_bytes {
-            return Err(Refusal::new(self.path.display(), "the archive is too large unpacked")
+            return Err(Refusal::new(self.tarball.display(), "the archive is too large unpacked")
                 .found(format!("{} bytes up to and with {entry:?}", self.unpacked))
                 .expected(format!("at most {} bytes", self.limits.unpacked_bytes))
                 .remedy("leave out what does not belong into a provider, or raise --max-unpacked-bytes")
@@ -346,7 +338,7 @@ impl Reading<'_> {
     }
 
     fn refuse(&self, problem: &str, found: &str) -> Refusal {
-        Refusal::new(self.path.display(), problem)
+        Refusal::new(self.tarball.display(), problem)
             .found(found)
             .expected("a plain tar file of folders and regular files")
             .remedy("make the tarball again with tar --format=ustar")
@@ -369,7 +361,7 @@ impl Reading<'_> {
             EntryType::GNUSparse => "make the tarball without --sparse",
             _ => "leave it out",
         };
-        Refusal::new(self.path.display(), "the archive holds something that is no regular file")
+        Refusal::new(self.tarball.display(), "the archive holds something that is no regular file")
             .found(format!("{entry:?}, {words}"))
             .expected("folders and regular files only")
             .remedy(remedy)
@@ -414,6 +406,7 @@ mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
     use std::io::Write as _;
+    use std::path::Path;
 
     fn header(kind: EntryType, size: u64) -> tar::Header {
         let mut header = tar::Header::new_gnu();
@@ -446,7 +439,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let mut files = Vec::new();
-        let digest = read(file.path(), limits, &|_| {}, &mut |entry| {
+        let digest = read(&TarballFile::at(file.path()), limits, &|_| {}, &mut |entry| {
             let mut content = Vec::new();
             entry.content.read_to_end(&mut content).map_err(|e| Error::io("x", Path::new("x"), e))?;
             files.push((entry.path.to_owned(), content));
@@ -561,7 +554,10 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_no_refusal() {
-        let outcome = read(Path::new("/nonexistent.tar.gz"), Limits::default(), &|_| {}, &mut |_| Ok(()));
+        let outcome =
+            read(&TarballFile::at(Path::new("/nonexistent.tar.gz")), Limits::default(), &|_| {}, &mut |_| {
+                Ok(())
+            });
         assert!(matches!(outcome, Err(Error::Io { .. })));
     }
 

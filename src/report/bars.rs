@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
 use crate::package::PackageSet;
-use crate::release::Release;
+use crate::release::{Release, Tarball};
 
 /// All bars of a command; none is drawn where standard error is no terminal.
 pub(super) struct Bars {
@@ -78,16 +78,14 @@ pub struct Repacking<'a> {
 
 impl<'a> Repacking<'a> {
     pub(super) fn new(reporter: &'a Reporter, release: &Release) -> Self {
-        let bar = |path: &std::path::Path, platform: String| {
-            let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-            let bar = reporter.bars.all.add(ProgressBar::new(len));
+        let bar = |tarball: &Tarball| {
+            let bar = reporter.bars.all.add(ProgressBar::new(tarball.file.len_hint().unwrap_or(0)));
             bar.set_style(style());
-            bar.set_prefix(platform);
+            bar.set_prefix(tarball.name.platform.to_string());
             bar
         };
         let tarballs = if reporter.bars.drawn { release.tarballs.as_slice() } else { &[] };
-        let bars =
-            tarballs.iter().map(|tarball| bar(&tarball.path, tarball.name.platform.to_string())).collect();
+        let bars = tarballs.iter().map(bar).collect();
         Self { reporter, bars }
     }
 

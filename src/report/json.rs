@@ -129,7 +129,7 @@ impl<'a> PublishReport<'a> {
                 platform: package.platform.to_string(),
                 os: package.platform.os().to_owned(),
                 arch: package.platform.arch().to_owned(),
-                tarball: package.tarball.display().to_string(),
+                tarball: package.tarball.display().to_owned(),
                 tarball_sha256: package.tarball_digest.to_string(),
                 zip: Key::Zip(provider, version, package.platform.clone(), package.zip.digest().short())
                     .to_string(),

@@ -88,9 +88,9 @@ impl Planner<'_> {
             uri: None,
         });
         let tarballs = packages.packages().iter().map(|package| Material {
-            name: package.tarball.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: package.tarball.name().to_owned(),
             digest: package.tarball_digest,
-            uri: None,
+            uri: package.tarball.address().map(str::to_owned),
         });
         let (zips, tarballs): (Vec<_>, Vec<_>) = (zips.collect(), tarballs.collect());
         let (provider, protocols) = (&self.wanted.provider, packages.protocols());

@@ -17,6 +17,7 @@ use tfreg::publish::budget::{Budget, Pace};
 use tfreg::publish::{Observer, Options, Outcome, publish};
 use tfreg::registry::provenance::{Build, Record};
 use tfreg::registry::{DocumentMaxAge, Key, Links};
+use tfreg::release::file::TarballFile;
 use tfreg::release::tarball::Limits;
 use tfreg::release::{Expected, Release};
 use tfreg::store::s3::{Location, S3};
@@ -27,7 +28,8 @@ use super::s3_server::S3Server;
 
 /// What `tfreg publish` would want with these tarballs.
 pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> Wanted {
-    let release = Release::open(tarballs, &Expected::default()).unwrap();
+    let files = tarballs.iter().map(|path| TarballFile::at(path));
+    let release = Release::open(files.collect(), &Expected::default()).unwrap();
     let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols: None };
     let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();
     let secret = Secret::new(std::fs::read(key("ed25519.asc")).unwrap());

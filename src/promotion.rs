@@ -1,0 +1,73 @@
+//! `--expect-match`: what is published here must be, bit for bit, what another registry lists.
+//!
+//! A zip is a function of its tarball, so the tarballs of a release that was tested in staging give the very zips that
+//! staging offers. Anything else is refused before a byte is written.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Refusal, Result};
+use crate::package::PackageSet;
+use crate::provider::{Namespace, Platform, Provider};
+use crate::reader::{ListedZips, Reader};
+
+/// Refuses unless `packages` are exactly the zips that the registry at `reader` lists for the same provider and version.
+///
+/// # Errors
+/// They differ, a platform is missing or too many, the version is not listed there, or the registry cannot be read.
+pub async fn expect_match(
+    packages: &PackageSet,
+    namespace: &Namespace,
+    reader: &Reader,
+    reads: usize,
+) -> Result<()> {
+    let provider = Provider { namespace: namespace.clone(), provider_type: packages.provider_type().clone() };
+    let version = packages.version();
+    let place = reader.describe();
+    let Some(listed) = reader.zips(&provider, version, reads).await? else {
+        return Err(Refusal::new(
+            place,
+            format!("{provider} {version} is not published there (--expect-match)"),
+        )
+        .found("no such version in its index")
+        .expected(format!("{version}, with the zips of this run"))
+        .remedy("publish the release there first, and test it there")
+        .into());
+    };
+    compare(packages, &listed).map_err(|(found, expected)| {
+        Refusal::new(place, format!("{provider} {version} has other contents there (--expect-match)"))
+            .found(found)
+            .expected(expected)
+            .remedy(
+                "these are not the bits that were tested there: find out which build was, and give its tarballs; or \
+                 publish these there, and test them",
+            )
+            .into()
+    })
+}
+
+/// Compares platform by platform; a difference is told as what this run has, and what is listed.
+fn compare(packages: &PackageSet, listed: &ListedZips) -> Result<(), (String, String)> {
+    let own = packages.packages().iter().map(|package| &package.platform);
+    let platforms: BTreeSet<&Platform> = own.chain(listed.keys()).collect();
+    let (mut found, mut expected) = (Vec::new(), Vec::new());
+    for platform in platforms {
+        let ours = packages.get(platform);
+        let theirs = listed.get(platform);
+        if ours.map(|package| package.zip.digest()) == theirs.copied() {
+            continue;
+        }
+        found.push(match ours {
+            Some(package) => format!(
+                "{platform}: SHA-256 {}, of the zip made from {}",
+                package.zip.digest(),
+                package.tarball.display()
+            ),
+            None => format!("{platform}: no tarball in this run"),
+        });
+        expected.push(match theirs {
+            Some(digest) => format!("{platform}: SHA-256 {digest}"),
+            None => format!("{platform}: not published there"),
+        });
+    }
+    if found.is_empty() { Ok(()) } else { Err((found.join("\n"), expected.join("\n"))) }
+}

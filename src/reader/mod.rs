@@ -1,0 +1,79 @@
+//! A registry as its readers see it: through its public address, or in the directory or bucket itself.
+
+pub mod web;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::digest::Digest;
+use crate::error::{Error, Refusal, Result};
+use crate::provider::{Platform, Provider, Version};
+use crate::registry::{DownloadDocument, Key, VersionsDocument};
+use crate::store::Store;
+use web::Web;
+
+/// Where a registry is read.
+pub enum Reader {
+    /// At its public address, as clients do.
+    Web(Web),
+    /// In a directory or a bucket.
+    Store(Box<dyn Store>),
+}
+
+/// The zips that a registry lists for a version: the SHA-256 of each platform's.
+pub type ListedZips = BTreeMap<Platform, Digest>;
+
+impl Reader {
+    /// The registry in the user's words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Web(web) => web.describe(),
+            Self::Store(store) => store.describe(),
+        }
+    }
+
+    /// A document of the registry; `None` only where it is said not to exist.
+    async fn document(&self, key: &Key) -> Result<Option<Bytes>> {
+        Ok(match self {
+            Self::Web(web) => web.document(key).await?,
+            Self::Store(store) => store.get(key).await?.map(|document| document.bytes),
+        })
+    }
+
+    /// The zips of a version, as its index and its download documents name them, `reads` documents at a time; `None` when
+    /// the version is not listed.
+    ///
+    /// # Errors
+    /// The registry cannot be read or understood, or a listed platform has no document.
+    pub async fn zips(
+        &self,
+        provider: &Provider,
+        version: &Version,
+        reads: usize,
+    ) -> Result<Option<ListedZips>> {
+        let index = Key::Versions(provider.clone());
+        let Some(bytes) = self.document(&index).await? else { return Ok(None) };
+        let Some(listed) = VersionsDocument::parse(&index, &bytes)?.listed(&index, version)? else {
+            return Ok(None);
+        };
+        let zips = stream::iter(listed.platforms.into_iter().map(|platform| async move {
+            let key = Key::Download(provider.clone(), version.clone(), platform.clone());
+            let Some(bytes) = self.document(&key).await? else {
+                return Err(Refusal::new(
+                    &key,
+                    "the index lists a platform whose download document is missing",
+                )
+                .found(format!("no document for {platform} of {version} in {}", self.describe()))
+                .expected("a document for every platform that the index lists")
+                .remedy("publish that version there again")
+                .into());
+            };
+            let shasum = DownloadDocument::parse(&key, &platform, &bytes)?.shasum();
+            Ok::<_, Error>((platform, shasum))
+        }));
+        Ok(Some(zips.buffered(reads).try_collect().await?))
+    }
+}
