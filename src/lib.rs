@@ -20,8 +20,8 @@
 //! become a [`plan::Plan`], and only a plan is written. There is no server and no lock service: readers always see a
 //! consistent registry because of the order of the writes and because every write is conditional.
 //!
-//! Pure and synchronous: [`provider`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous: [`store`],
-//! [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`] prints.
+//! Pure and synchronous: [`provider`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous: [`probe`],
+//! [`store`], [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`] prints.
 
 pub mod cli;
 pub mod digest;
@@ -29,6 +29,7 @@ pub mod error;
 pub mod package;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 pub mod promotion;
 pub mod provider;
 pub mod publish;

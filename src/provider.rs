@@ -262,6 +262,12 @@ impl Protocols {
         if set.is_empty() { None } else { Some(Self(set)) }
     }
 
+    /// The major versions, in order.
+    #[must_use]
+    pub fn majors(&self) -> BTreeSet<u32> {
+        self.0.iter().map(|protocol| u32::from(protocol.major)).collect()
+    }
+
     /// The protocols as the documents write them, in order.
     #[must_use]
     pub fn to_strings(&self) -> Vec<String> {
@@ -342,7 +348,9 @@ mod tests {
             assert!(bad.parse::<Protocol>().is_err(), "{bad}");
         }
         let twice = ["6.0", "5.0", "6"].map(|p| p.parse().unwrap());
-        assert_eq!(Protocols::new(twice).unwrap().to_string(), "5.0, 6.0");
+        let protocols = Protocols::new(twice).unwrap();
+        assert_eq!(protocols.to_string(), "5.0, 6.0");
+        assert_eq!(protocols.majors(), BTreeSet::from([5, 6]));
         assert!(Protocols::new([]).is_none());
     }
 

@@ -178,6 +178,16 @@ fn read_back(sealed: &Sealed) -> Result<Vec<Written>, ZipError> {
     Ok(found)
 }
 
+/// Writes one file of a finished zip to `to`.
+///
+/// # Errors
+/// The zip has no such file or cannot be read, or `to` fails.
+pub fn extract(zip: &Sealed, name: &str, to: &mut dyn Write) -> Result<(), ZipError> {
+    let mut archive = ZipArchive::new(io::BufReader::with_capacity(CHUNK, zip.reader()))?;
+    io::copy(&mut archive.by_name(name)?, to)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +256,15 @@ mod tests {
         let expected =
             [("terraform-provider-x_v1.0.0", 0o100_755), ("doc/README.md", 0o100_644), ("empty", 0o100_644)];
         assert_eq!(entries, expected.map(|(name, mode)| (name.to_owned(), mode, false)));
+    }
+
+    #[test]
+    fn a_file_is_extracted_by_its_name() {
+        let zip = zip_of(&sample(300_000), false);
+        let mut content = Vec::new();
+        extract(&zip, "terraform-provider-x_v1.0.0", &mut content).unwrap();
+        assert_eq!(content, sample(300_000));
+        assert!(matches!(extract(&zip, "README.md", &mut content), Err(ZipError::Zip(_))));
     }
 
     #[test]

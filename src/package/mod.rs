@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
-use crate::release::contents::{Contents, Place};
+use crate::release::contents::{self, Contents, Place};
 use crate::release::executable::HEADER_BYTES;
 use crate::release::file::TarballFile;
 use crate::release::tarball::{self, Limits};
@@ -45,6 +45,7 @@ pub struct PackageSet {
     provider_type: ProviderType,
     version: Version,
     protocols: Protocols,
+    declared_by: Vec<String>,
     packages: Vec<Package>,
 }
 
@@ -79,7 +80,14 @@ impl PackageSet {
             sources.extend(manifests);
         }
         let protocols = manifest::settle(&sources)?;
-        Ok(Self { provider_type: release.provider_type, version: release.version, protocols, packages })
+        let declared_by = sources.into_keys().collect();
+        Ok(Self {
+            provider_type: release.provider_type,
+            version: release.version,
+            protocols,
+            declared_by,
+            packages,
+        })
     }
 
     /// The provider's type.
@@ -98,6 +106,18 @@ impl PackageSet {
     #[must_use]
     pub fn protocols(&self) -> &Protocols {
         &self.protocols
+    }
+
+    /// What declares the protocols: the command line's option and manifests, at least one of them.
+    #[must_use]
+    pub fn declared_by(&self) -> &[String] {
+        &self.declared_by
+    }
+
+    /// The name of a platform's executable in its zip.
+    #[must_use]
+    pub fn executable_name(&self, platform: &Platform) -> String {
+        contents::executable_name(&self.provider_type, &self.version, platform)
     }
 
     /// The packages, one a platform, in the order of the platforms.

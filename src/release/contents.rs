@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::file::TarballFile;
 use crate::error::Refusal;
-use crate::provider::Version;
+use crate::provider::{Platform, ProviderType, Version};
 use crate::release::manifest;
 use crate::release::name::TarballName;
 
@@ -17,6 +17,12 @@ pub enum Place {
     Beside(String),
     /// It is read for what it says, and not packed: a client would take it for the executable.
     LeftOut,
+}
+
+/// The executable's name in the zip: `terraform-provider-TYPE_vVERSION`, and `.exe` on windows.
+#[must_use]
+pub fn executable_name(provider_type: &ProviderType, version: &Version, platform: &Platform) -> String {
+    format!("terraform-provider-{provider_type}_v{version}{}", platform.executable_suffix())
 }
 
 /// The rules for one tarball, fed with its files in order.
@@ -48,10 +54,10 @@ impl Contents {
         }
     }
 
-    /// The executable's name in the zip: `terraform-provider-TYPE_vVERSION`, and `.exe` on windows.
+    /// The executable's name in the zip; see [`executable_name`].
     #[must_use]
     pub fn executable_name(&self) -> String {
-        format!("{}_v{}{}", self.stem, self.name.version, self.name.platform.executable_suffix())
+        executable_name(&self.name.provider_type, &self.name.version, &self.name.platform)
     }
 
     /// Says where the next file, at `path` in the tarball, goes.

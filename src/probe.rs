@@ -1,0 +1,297 @@
+//! Asks the executable of a release which plugin protocol it speaks, by starting it as Terraform does.
+//!
+//! The registry's documents say which protocols a provider speaks, and clients choose a version by them: a provider that is
+//! labelled wrongly installs, and fails on every user's machine. What is declared can only be held against an executable
+//! by running it (the usual SDKs link both protocols, so its bytes do not tell), so only one for the machine that runs tfreg
+//! can be asked.
+//!
+//! It is started from the finished zip, in a private folder, with nothing of tfreg's environment, heard until its first line
+//! or a time limit, and killed with its process group. That keeps secrets out of its environment and leaves nothing
+//! behind; it is no sandbox: the executable runs with the rights of the user.
+
+mod handshake;
+mod process;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use crate::error::{Error, Refusal, Result};
+use crate::package::archive::{self, ZipError};
+use crate::package::{Package, PackageSet};
+use handshake::{COOKIE, FORM, OFFERED};
+use process::{End, Heard};
+
+/// How an executable is probed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long its answer is waited for.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Large providers take a second or two to start on a slow runner; go-plugin itself waits for a minute.
+        Self { patience: Duration::from_secs(10) }
+    }
+}
+
+/// What a probe has found. That an executable and its declaration do not agree is no finding, but a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The platform that runs tfreg, in Go's words.
+    pub platform: String,
+    /// What is known of its executable.
+    pub outcome: Outcome,
+}
+
+impl Probe {
+    /// What the user is warned of: a declaration that could not be checked.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        match &self.outcome {
+            Outcome::Speaks(_) => None,
+            Outcome::NotRunnable(reason) => Some(format!("the plugin protocol is not checked: {reason}")),
+        }
+    }
+}
+
+/// What is known of the executable for the platform that runs tfreg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It speaks this major version of the protocol, which is declared, when it is offered all, as clients do. Where
+    /// other major versions are declared too, it speaks each of them when it is offered only that one.
+    Speaks(u32),
+    /// There is none, or this machine cannot run it, for this reason: nothing is known.
+    NotRunnable(String),
+}
+
+/// Asks the release's executable for this machine which protocol it speaks.
+///
+/// Every declared major version is a promise to clients that speak no other, so each is asked for: first all that clients
+/// offer today, of which a plugin picks the highest that it has; the answer must be declared. Then each other declared
+/// one alone: a plugin that does not have it answers with one that it has (go-plugin's `protocolVersion`).
+///
+/// Nothing that it has started is left when this returns or is dropped.
+///
+/// # Errors
+/// The executable speaks another protocol than is declared, or answers nothing that clients understand, or the temporary
+/// folder cannot be used.
+pub async fn probe(packages: &PackageSet, options: &Options) -> Result<Probe> {
+    let (os, arch) = machine();
+    let platform = format!("{os}_{arch}");
+    let not_runnable =
+        |reason: String| Probe { platform: platform.clone(), outcome: Outcome::NotRunnable(reason) };
+    let host = packages.packages().iter().find(|package| package.platform.to_string() == platform);
+    let Some(package) = host else {
+        return Ok(not_runnable(format!(
+            "the release has no executable for {platform}, which this machine is"
+        )));
+    };
+    let executable = Executable::unpack(packages, package).await?;
+    let asked = Asked { packages, package, executable, options };
+    let declared = packages.protocols().majors();
+    let spoken = match asked.offer(OFFERED).await? {
+        Answer::Major(major) => major,
+        Answer::NotRunnable(reason) => return Ok(not_runnable(reason)),
+    };
+    if !declared.contains(&spoken) {
+        return Err(asked.mislabelled(&format!("the executable speaks protocol {spoken}")).into());
+    }
+    for major in declared.into_iter().filter(|major| *major != spoken) {
+        match asked.offer(&[major]).await? {
+            Answer::Major(other) if other == major => {}
+            Answer::Major(other) => {
+                let found = format!("offered protocol {major} alone, the executable speaks protocol {other}");
+                return Err(asked.mislabelled(&found).into());
+            }
+            Answer::NotRunnable(reason) => return Ok(not_runnable(reason)),
+        }
+    }
+    Ok(Probe { platform, outcome: Outcome::Speaks(spoken) })
+}
+
+/// Operating system and architecture that tfreg is built for, in Go's words.
+fn machine() -> (&'static str, &'static str) {
+    let little = cfg!(target_endian = "little");
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        os => os,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "loongarch64" => "loong64",
+        "powerpc64" if little => "ppc64le",
+        "powerpc64" => "ppc64",
+        "mips" if little => "mipsle",
+        "mips64" if little => "mips64le",
+        arch => arch,
+    };
+    (os, arch)
+}
+
+/// The executable of the finished zip, in a folder that nobody else can enter.
+struct Executable {
+    path: PathBuf,
+    folder: TempDir,
+}
+
+impl Executable {
+    async fn unpack(packages: &PackageSet, package: &Package) -> Result<Self> {
+        let (zip, name) = (package.zip.clone(), packages.executable_name(&package.platform));
+        let unpack = move || -> Result<Self, ZipError> {
+            let private = std::fs::Permissions::from_mode(0o700);
+            let folder = tempfile::Builder::new().prefix("tfreg-").permissions(private).tempdir()?;
+            // It is started in that folder, so that a path from here would lead elsewhere.
+            let path = std::path::absolute(folder.path())?.join(&name);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?;
+            archive::extract(&zip, &name, &mut file)?;
+            Ok(Self { path, folder })
+        };
+        let failed = |source| Error::Io {
+            context: format!(
+                "cannot unpack the executable of {} in the temporary folder {} (another one: TMPDIR)",
+                package.tarball.display(),
+                std::env::temp_dir().display()
+            ),
+            source,
+        };
+        match tokio::task::spawn_blocking(unpack).await {
+            Ok(Ok(executable)) => Ok(executable),
+            Ok(Err(ZipError::Io(error) | ZipError::Zip(zip::result::ZipError::Io(error)))) => {
+                Err(failed(error))
+            }
+            Ok(Err(error)) => Err(failed(std::io::Error::other(error))),
+            Err(error) => Err(failed(std::io::Error::other(error))),
+        }
+    }
+}
+
+/// What came of one question.
+enum Answer {
+    Major(u32),
+    NotRunnable(String),
+}
+
+/// The executable that is asked, and what a refusal says of it.
+struct Asked<'a> {
+    packages: &'a PackageSet,
+    package: &'a Package,
+    executable: Executable,
+    options: &'a Options,
+}
+
+impl Asked<'_> {
+    /// Starts it once and offers it these major versions.
+    async fn offer(&self, majors: &[u32]) -> Result<Answer> {
+        let offered = majors.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let folder = self.executable.folder.path();
+        tracing::debug!(executable = %self.executable.path.display(), offered, "starting the provider");
+        let heard = process::hear(&self.executable.path, folder, &offered, self.options.patience).await;
+        let Heard { end, stderr } = match heard {
+            Ok(heard) => heard,
+            Err(error) => return self.not_started(error),
+        };
+        let found = match end {
+            End::Line(line) => match handshake::parse(&line) {
+                Ok(major) => return Ok(Answer::Major(major)),
+                Err(wrong) => format!("the answer {}: {wrong}", excerpt(&line)),
+            },
+            End::Endless(text) => format!("an answer without a line end: {}", excerpt(&text)),
+            // What loaders and shells end with when a program or its libraries are not there.
+            End::Ended(status, _) if matches!(status.code(), Some(126 | 127)) => {
+                let said = last_lines(&stderr).map(|lines| format!(": {}", lines.replace('\n', " ")));
+                return Ok(Answer::NotRunnable(format!(
+                    "the executable for {} ends with {status}, as without its loader or libraries{}",
+                    self.package.platform,
+                    said.unwrap_or_default()
+                )));
+            }
+            End::Ended(status, text) if text.is_empty() => format!("no answer; it ended with {status}"),
+            End::Ended(status, text) => {
+                format!("an answer without a line end: {}; it ended with {status}", excerpt(&text))
+            }
+            End::Silent => format!("no answer in {}", self.patience()),
+        };
+        let found = match last_lines(&stderr) {
+            Some(lines) => format!("{found}\non its standard error:\n{lines}"),
+            None => found,
+        };
+        let (patience, (cookie, value)) = (self.patience(), COOKIE);
+        Err(self
+            .refuse("the executable does not answer as a plugin")
+            .found(found)
+            .expected(format!("{FORM} as the first line of its standard output, within {patience}"))
+            .remedy(format!(
+                "start it by hand, with {cookie}={value} and PLUGIN_PROTOCOL_VERSIONS={offered}; if it cannot run on \
+                 this machine, publish without --probe-protocol"
+            ))
+            .into())
+    }
+
+    fn patience(&self) -> String {
+        format!("{} s", self.options.patience.as_secs_f64())
+    }
+
+    /// Tells a machine that cannot run it from one that cannot start anything.
+    fn not_started(&self, error: std::io::Error) -> Result<Answer> {
+        let platform = &self.package.platform;
+        let reason = match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => format!(
+                "the executable for {platform} cannot be started: its loader is not on this machine ({error})"
+            ),
+            Some(Errno::ACCESS | Errno::PERM) => format!(
+                "programs in the temporary folder {} cannot be started; it may be mounted noexec (another one: \
+                 TMPDIR) ({error})",
+                std::env::temp_dir().display()
+            ),
+            Some(Errno::NOEXEC | Errno::INVAL | Errno::TXTBSY) => {
+                format!("the executable for {platform} cannot be started ({error})")
+            }
+            _ => {
+                return Err(Error::Io {
+                    context: format!("cannot start the executable of {}", self.package.tarball.display()),
+                    source: error,
+                });
+            }
+        };
+        Ok(Answer::NotRunnable(reason))
+    }
+
+    fn refuse(&self, problem: &str) -> Refusal {
+        Refusal::new(self.package.tarball.display(), problem)
+    }
+
+    fn mislabelled(&self, found: &str) -> Refusal {
+        let declared_by = match self.packages.declared_by() {
+            [] => String::new(),
+            [one] => format!(" (declared by {one})"),
+            [first, more @ ..] => format!(" (declared by {first} and {} more)", more.len()),
+        };
+        self.refuse("the plugin protocol is mislabelled")
+            .found(found)
+            .expected(format!("{}{declared_by}", self.packages.protocols()))
+            .remedy("correct the declaration, or build the provider for the protocol that is declared")
+    }
+}
+
+/// The beginning of what should have been an answer.
+fn excerpt(text: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let shown = String::from_utf8_lossy(text.get(..SHOWN).unwrap_or(text)).into_owned();
+    if text.len() > SHOWN { format!("{shown:?}…") } else { format!("{shown:?}") }
+}
+
+/// The last lines that say anything.
+fn last_lines(text: &[u8]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { None } else { Some(lines[lines.len().saturating_sub(SHOWN)..].join("\n")) }
+}

@@ -1,0 +1,275 @@
+//! The executable as a process: started with nothing of this one's, heard for a limited time, and killed with all that it
+//! has started.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use super::handshake::COOKIE;
+
+/// The longest first line; go-plugin's own is some hundred bytes, and a thousand more with a certificate.
+const MAX_LINE: usize = 4 * 1024;
+/// How much of standard error is kept: its end, where a program says why it ends.
+const MAX_STDERR: usize = 4 * 1024;
+/// How often it is looked after.
+const TICK: Duration = Duration::from_millis(10);
+/// How much is read of one pipe at a time: what a pipe holds.
+const PIPE: usize = 64 * 1024;
+/// Attempts to start an executable that is still open for writing somewhere.
+const STARTS: u32 = 20;
+/// How long what has been killed is waited for; the kernel needs no time that a person would see.
+const KILLED: Duration = Duration::from_millis(500);
+/// The longest folder in which a plugin can make its socket: the path of one has 103 bytes on macOS and 107 on Linux, and
+/// go-plugin adds `/plugin` and a number of up to ten digits.
+const MAX_SOCKET_FOLDER: usize = 103 - 17;
+
+/// What a process has said, and how that ended.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) end: End,
+    /// The last of what it wrote to standard error.
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Why no more was listened to.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It has written a line to standard output.
+    Line(Vec<u8>),
+    /// It has written more than a first line may have.
+    Endless(Vec<u8>),
+    /// It has ended; what it wrote to standard output had no line end.
+    Ended(ExitStatus, Vec<u8>),
+    /// It has neither answered nor ended.
+    Silent,
+}
+
+/// Starts `executable` with `folder` as all that it has, and hears its first line. It is gone, with all processes of its
+/// group, when this returns or is dropped.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) async fn hear(
+    executable: &Path,
+    folder: &Path,
+    offered: &str,
+    patience: Duration,
+) -> io::Result<Heard> {
+    let deadline = Instant::now() + patience;
+    let mut running = start(executable, folder, offered).await?;
+    let mut stdout = Pipe::new(running.child.stdout.take())?;
+    let mut stderr = Pipe::new(running.child.stderr.take())?;
+    let (mut line, mut tail) = (Vec::new(), Tail::default());
+    loop {
+        // Asked before the pipes are read: what a process wrote before its end is in them then.
+        let ended = running.has_ended();
+        let late = Instant::now() >= deadline;
+        stdout.read(|bytes| first_line(&mut line, bytes));
+        stderr.read(|bytes| tail.add(bytes));
+        let is_line = line.last() == Some(&b'\n');
+        if is_line || line.len() > MAX_LINE || ended || late {
+            let status = running.stop();
+            stderr.read(|bytes| tail.add(bytes));
+            let end = match status {
+                _ if is_line => {
+                    line.pop();
+                    End::Line(line)
+                }
+                _ if line.len() > MAX_LINE => End::Endless(line),
+                Some(status) if ended => End::Ended(status, line),
+                _ => End::Silent,
+            };
+            return Ok(Heard { end, stderr: tail.0.into() });
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn start(executable: &Path, folder: &Path, offered: &str) -> io::Result<Running> {
+    let mut command = command(executable, folder, offered);
+    let mut attempt = 0;
+    loop {
+        match command.spawn() {
+            Ok(child) => return Ok(Running { child, stopped: false }),
+            // Another thread has started a process at the moment when this executable was written: until that process
+            // has executed its own program, it holds the file open too.
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempt < STARTS => {
+                attempt += 1;
+                tokio::time::sleep(2 * TICK).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// As go-plugin starts it (`client.go`), but without what this process has in its environment. Terraform sends the
+/// certificate for TLS too; without one a plugin listens without TLS, and nobody connects here.
+fn command(executable: &Path, folder: &Path, offered: &str) -> Command {
+    let temporary = if folder.as_os_str().len() > MAX_SOCKET_FOLDER { Path::new(".") } else { folder };
+    let mut command = Command::new(executable);
+    command
+        .env_clear()
+        .env(COOKIE.0, COOKIE.1)
+        .envs([
+            ("PLUGIN_PROTOCOL_VERSIONS", offered),
+            ("PLUGIN_MIN_PORT", "10000"),
+            ("PLUGIN_MAX_PORT", "25000"),
+        ])
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", folder)
+        .env("TMPDIR", temporary)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    command
+}
+
+/// A child that leads a process group of its own. Killed with the group when dropped.
+struct Running {
+    child: Child,
+    stopped: bool,
+}
+
+impl Running {
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Whether it has ended. It is not reaped here: until it is, no other process can get its number.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // An error means that there is no such child to wait for.
+        !matches!(rustix::process::waitid(WaitId::Pid(self.group()), options), Ok(None))
+    }
+
+    /// Kills the group and reaps its leader; gives how that one has ended.
+    fn stop(&mut self) -> Option<ExitStatus> {
+        let group = self.group();
+        if !self.stopped {
+            self.stopped = true;
+            // First the kill, then the wait: a number that is reaped may be another process's. It fails where nobody is
+            // left to kill.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let deadline = Instant::now() + KILLED;
+            let wait_while = |condition: &mut dyn FnMut() -> bool| {
+                while condition() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            wait_while(&mut || matches!(self.child.try_wait(), Ok(None)));
+            // What it has started is not this process's to reap, but is given the time to go: it writes into the folder
+            // that is removed next.
+            wait_while(&mut || rustix::process::test_kill_process_group(group).is_ok());
+        }
+        self.child.try_wait().ok().flatten()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The reading end of a pipe, which is never waited for.
+struct Pipe<R>(Option<R>);
+
+impl<R: Read + AsFd> Pipe<R> {
+    fn new(pipe: Option<R>) -> io::Result<Self> {
+        if let Some(pipe) = &pipe {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
+        Ok(Self(pipe))
+    }
+
+    /// Hands over what is there now, but no more than a process can write while it is read.
+    fn read(&mut self, mut to: impl FnMut(&[u8])) {
+        let Some(pipe) = &mut self.0 else { return };
+        let mut buffer = [0; 4096];
+        for _ in 0..2 * PIPE / buffer.len() {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => to(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Nothing is there, or nothing will be.
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Adds `bytes` up to the end of the first line, and not much more than such a line may have.
+fn first_line(line: &mut Vec<u8>, bytes: &[u8]) {
+    if line.last() != Some(&b'\n') && line.len() <= MAX_LINE {
+        let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        line.extend(bytes.iter().take(end.min(MAX_LINE + 1)));
+    }
+}
+
+/// The last bytes of many.
+#[derive(Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        self.0.drain(..self.0.len().saturating_sub(MAX_STDERR));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_taken_however_it_comes() {
+        for size in 1..8 {
+            let mut line = Vec::new();
+            b"1|6|x\nmore\n".chunks(size).for_each(|bytes| first_line(&mut line, bytes));
+            assert_eq!(line, b"1|6|x\n", "{size}");
+        }
+        let mut line = Vec::new();
+        for _ in 0..100 {
+            first_line(&mut line, &[b'x'; 1000]);
+        }
+        assert!(line.len() > MAX_LINE && line.len() < 2 * MAX_LINE + 2, "{}", line.len());
+    }
+
+    /// Linux starts no file that is open for writing.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn an_executable_that_is_being_written_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let executable = folder.path().join("true");
+        std::fs::copy("/bin/true", &executable).unwrap();
+        let writer = std::fs::OpenOptions::new().append(true).open(&executable).unwrap();
+        let patience = Duration::from_secs(10);
+        let busy = hear(&executable, folder.path(), "5,6", patience).await.unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ExecutableFileBusy);
+        let (heard, ()) = tokio::join!(hear(&executable, folder.path(), "5,6", patience), async {
+            tokio::time::sleep(5 * TICK).await;
+            drop(writer);
+        });
+        assert!(
+            matches!(heard.unwrap().end, End::Ended(status, said) if status.success() && said.is_empty())
+        );
+    }
+
+    #[test]
+    fn the_tail_is_the_end() {
+        let mut tail = Tail::default();
+        for number in 0..5000_u32 {
+            tail.add(format!("{number}\n").as_bytes());
+        }
+        let tail = Vec::from(tail.0);
+        assert!(tail.len() == MAX_STDERR && tail.ends_with(b"\n4998\n4999\n"));
+    }
+}
