@@ -14,6 +14,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
 use crate::plan::{Action, Memory, Plan, Published, Wanted};
+use crate::probe;
 use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, Version};
 use crate::publish::budget::{Budget, RealPace};
@@ -115,6 +116,11 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "TARGET|URL", value_parser = values::place, help_heading = "Safety")]
     expect_match: Option<Place>,
 
+    /// Start the executable for this machine as Terraform does, and refuse a release that declares another plugin protocol
+    /// than it speaks; warn when it cannot be started here
+    #[arg(long, help_heading = "Safety")]
+    probe_protocol: bool,
+
     /// Allow other contents for a platform that is published already (staging registries)
     #[arg(long, help_heading = "Safety")]
     replace: bool,
@@ -145,6 +151,7 @@ struct Request {
     expected: Expected,
     expected_in: Option<Place>,
     build: BuildOptions,
+    probe: Option<probe::Options>,
     links: Links,
     published: Published,
     dry_run: Option<PathBuf>,
@@ -190,6 +197,7 @@ impl PublishArgs {
                 jobs: jobs.repack,
                 protocols: Protocols::new(protocols),
             },
+            probe: self.probe_protocol.then(probe::Options::default),
             links,
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
             dry_run: self.dry_run,
@@ -274,6 +282,13 @@ pub(super) fn run(
         record: Record { started: jiff::Timestamp::now(), build: environment.build.clone() },
     };
     let publishing = async {
+        let probe = match &request.probe {
+            Some(options) => Some(probe::probe(&wanted.packages, options).await?),
+            None => None,
+        };
+        if let Some(probe) = &probe {
+            reporter.probed(probe);
+        }
         if let Some(place) = &request.expected_in {
             let reader = open_reader(place, &environment).await?;
             let reads = request.options.reads;
@@ -281,7 +296,7 @@ pub(super) fn run(
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
         let store = open_store(&request, &environment).await?;
-        let report = PublishReport::new(&wanted, store.describe(), expiry_warning);
+        let report = PublishReport::new(&wanted, store.describe(), expiry_warning).with_probe(probe.as_ref());
         if let Some(folder) = &request.dry_run {
             let plan =
                 publish::observe(&*store, &wanted, &mut Memory::default(), request.options.reads).await?;
@@ -295,6 +310,7 @@ pub(super) fn run(
         Ok(())
     };
     runtime()?.block_on(async {
+        // From here on a signal is only heard by who listens for it. What is dropped stops what it has started.
         tokio::select! {
             outcome = publishing => outcome,
             () = stop_signal()? => Err(Error::Interrupted),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::plan::{Action, Plan, Wanted};
+use crate::probe::{self, Probe};
 use crate::provider::Provider;
 use crate::publish::{Effect, Outcome};
 use crate::registry::Key;
@@ -18,6 +19,7 @@ pub struct PublishReport<'a> {
     wanted: &'a Wanted,
     target: String,
     warning: Option<String>,
+    probe: Option<&'a Probe>,
 }
 
 /// What a publish or a dry run has come to.
@@ -35,6 +37,8 @@ pub struct Report<'a> {
     provider_type: &'a crate::provider::ProviderType,
     pub(super) version: String,
     pub(super) protocols: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) probe: Option<ProbeReport<'a>>,
     pub(super) key_id: &'a str,
     key_fingerprint: &'a str,
     pub(super) platforms: Vec<PlatformReport>,
@@ -43,6 +47,25 @@ pub struct Report<'a> {
     objects: Vec<ObjectReport>,
     warnings: Vec<String>,
     duration_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ProbeReport<'a> {
+    pub(super) platform: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchecked: Option<&'a str>,
+}
+
+impl<'a> ProbeReport<'a> {
+    fn new(probe: &'a Probe) -> Self {
+        let (protocol, unchecked) = match &probe.outcome {
+            probe::Outcome::Speaks(major) => (Some(*major), None),
+            probe::Outcome::NotRunnable(reason) => (None, Some(reason.as_str())),
+        };
+        Self { platform: &probe.platform, protocol, unchecked }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -73,7 +96,13 @@ impl<'a> PublishReport<'a> {
     /// A report of publishing `wanted` to `target`, with what the user was warned of already.
     #[must_use]
     pub fn new(wanted: &'a Wanted, target: String, warning: Option<String>) -> Self {
-        Self { wanted, target, warning }
+        Self { wanted, target, warning, probe: None }
+    }
+
+    /// With what the executable for this machine has answered.
+    #[must_use]
+    pub fn with_probe(self, probe: Option<&'a Probe>) -> Self {
+        Self { probe, ..self }
     }
 
     /// What a dry run has found.
@@ -149,6 +178,7 @@ impl<'a> PublishReport<'a> {
             provider_type: &provider.provider_type,
             version: packages.version().to_string(),
             protocols: packages.protocols().to_strings(),
+            probe: self.probe.map(ProbeReport::new),
             key_id: wanted.key.key_id(),
             key_fingerprint: wanted.key.fingerprint(),
             platforms: platforms.collect(),
@@ -160,7 +190,12 @@ impl<'a> PublishReport<'a> {
             },
             signature: signed.signature.to_string(),
             objects,
-            warnings: self.warning.into_iter().chain(plan.warnings().iter().cloned()).collect(),
+            warnings: self
+                .warning
+                .into_iter()
+                .chain(self.probe.and_then(Probe::warning))
+                .chain(plan.warnings().iter().cloned())
+                .collect(),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::error::Error;
 use crate::plan::{Action, Plan, Write};
 use crate::policy::{Document, Policies};
+use crate::probe::Probe;
 use crate::publish::Observer;
 use crate::registry::Key;
 use crate::release::Release;
@@ -121,6 +122,13 @@ impl Reporter {
         Repacking::new(self, release)
     }
 
+    /// Warns of a declared protocol that could not be checked. What was checked is a part of the result.
+    pub fn probed(&self, probe: &Probe) {
+        if let Some(warning) = probe.warning() {
+            self.warn(&warning);
+        }
+    }
+
     /// Announces a preview and how to use it.
     pub fn serving(&self, report: &ServeReport) {
         match self.format {
@@ -164,6 +172,9 @@ impl Reporter {
             return;
         }
         Self::plan(plan);
+        if let Some(line) = probe_line(report) {
+            to_stdout(&line);
+        }
         if plan.is_empty() {
             to_stdout(&format!(
                 "{BOLD}Already published, nothing to do.{BOLD:#} Nothing was written to {}.",
@@ -256,6 +267,12 @@ fn printable(text: &str) -> String {
     })
 }
 
+/// What the probe has found, for people; nothing where they were warned that it found nothing.
+fn probe_line(report: &Report<'_>) -> Option<String> {
+    let probe = report.probe.as_ref()?;
+    Some(format!("{} speaks plugin protocol {}, as declared", probe.platform, probe.protocol?))
+}
+
 struct HumanResult<'a>(&'a Report<'a>);
 
 impl std::fmt::Display for HumanResult<'_> {
@@ -263,15 +280,15 @@ impl std::fmt::Display for HumanResult<'_> {
         let report = self.0;
         let name = format!("{} {}", report.provider, report.version);
         if report.is_unchanged() {
-            return write!(
-                f,
-                "{BOLD}Already published, nothing to do:{BOLD:#} {name} is in {}",
-                report.target
-            );
+            write!(f, "{BOLD}Already published, nothing to do:{BOLD:#} {name} is in {}", report.target)?;
+            return probe_line(report).map_or(Ok(()), |line| write!(f, "\n{line}"));
         }
         writeln!(f, "{GREEN}{BOLD}Published{BOLD:#}{GREEN:#} {BOLD}{name}{BOLD:#} to {}", report.target)?;
         for platform in &report.platforms {
             writeln!(f, "  {:<16} sha256:{}", platform.platform, platform.zip_sha256)?;
+        }
+        if let Some(line) = probe_line(report) {
+            writeln!(f, "{line}")?;
         }
         write!(
             f,

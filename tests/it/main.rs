@@ -15,6 +15,7 @@ mod keys;
 mod memory;
 mod model;
 mod policy;
+mod probe;
 mod promotion;
 mod provenance;
 mod races;
