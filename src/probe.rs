@@ -6,8 +6,8 @@
 //! can be asked.
 //!
 //! It is started from the finished zip, in a private folder, with nothing of tfreg's environment, heard until its first line
-//! or a time limit, and killed with its process group. That keeps secrets out of its environment and leaves nothing
-//! behind; it is no sandbox: the executable runs with the rights of the user.
+//! or a time limit, and killed with its process group. That keeps secrets out of its environment and leaves no
+//! process of the group behind; it is no sandbox: the executable runs with the rights of the user.
 
 mod handshake;
 mod process;
@@ -76,7 +76,8 @@ pub enum Outcome {
 /// offer today, of which a plugin picks the highest that it has; the answer must be declared. Then each other declared
 /// one alone: a plugin that does not have it answers with one that it has (go-plugin's `protocolVersion`).
 ///
-/// Nothing that it has started is left when this returns or is dropped.
+/// Nothing of its process group is left when this returns or is dropped. A process that has left the group on purpose is
+/// not found.
 ///
 /// # Errors
 /// The executable speaks another protocol than is declared, or answers nothing that clients understand, or the temporary
