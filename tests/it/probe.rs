@@ -112,8 +112,8 @@ fn can_build() -> bool {
 }
 
 /// Asks by the library, with little patience.
-fn ask(tarball: PathBuf, protocol: &str, patience: Duration) -> Result<Probe, Error> {
-    let release = Release::open(vec![TarballFile::at(&tarball)], &Expected::default()).unwrap();
+fn ask(tarball: &Path, protocol: &str, patience: Duration) -> Result<Probe, Error> {
+    let release = Release::open(vec![TarballFile::at(tarball)], &Expected::default()).unwrap();
     let protocols = tfreg::provider::Protocols::new(protocol.split(',').map(|p| p.parse().unwrap()));
     let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols };
     let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();
@@ -210,7 +210,7 @@ fn every_declared_protocol_is_asked_for() {
         ("only_five", "5.0,6.0", Err("offered protocol 6 alone, the executable speaks protocol 5")),
     ] {
         let case = Case::new();
-        let found = ask(case.plugin(mode), protocols, Duration::from_secs(10));
+        let found = ask(&case.plugin(mode), protocols, Duration::from_secs(10));
         match (found, expected) {
             (Ok(found), Ok(major)) => assert_eq!(found.outcome, Outcome::Speaks(major), "{mode} {protocols}"),
             (Err(Error::Refused(refusal)), Err(text)) => {
@@ -254,7 +254,7 @@ fn what_is_silent_is_stopped() {
     }
     let case = Case::new();
     let before = Instant::now();
-    let refused = ask(case.plugin("silent"), "6.0", Duration::from_millis(700)).unwrap_err();
+    let refused = ask(&case.plugin("silent"), "6.0", Duration::from_millis(700)).unwrap_err();
     assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
     let text = refused.to_string();
     assert!(text.contains(NO_PLUGIN) && text.contains("no answer in 0.7 s"), "{text}");
@@ -268,7 +268,7 @@ fn what_logs_much_is_heard() {
         return;
     }
     let case = Case::new();
-    let found = ask(case.plugin("noisy"), "6.0", Duration::from_secs(10)).unwrap();
+    let found = ask(&case.plugin("noisy"), "6.0", Duration::from_secs(10)).unwrap();
     assert_eq!(found.outcome, Outcome::Speaks(6));
 }
 
