@@ -328,7 +328,7 @@ fn publisher(subject: &Subject) -> Vec<Statement> {
             "AllowNotFound",
             LIST,
             vec![subject.bucket_arn()],
-            "The publisher gets 404 for a missing object, not 403. tfreg itself lists nothing.",
+            "The publisher gets 404 for a missing object, not 403, and may list the registry's folders.",
         )
         .when(subject.listing_condition()),
     ]

@@ -9,13 +9,16 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::mpsc;
 
-use super::{Answer, Condition, Conditions, Document, OnSent, Revision, Store, StoreError, Summary};
+use super::{Answer, Condition, Conditions, Document, Listed, OnSent, Revision, Store, StoreError, Summary};
 use crate::digest::Digest;
 use crate::package::Sealed;
 use crate::package::sealed::CHUNK;
@@ -172,6 +175,65 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Gives every file below `folder` to `found`, which says whether to go on. `base` is the folder's key, ending in a slash or
+/// empty; `above` are the folders that it is in, by device and inode, so that a link to one of them ends.
+fn walk(
+    folder: &Path,
+    base: &str,
+    above: &mut Vec<(u64, u64)>,
+    found: &mut dyn FnMut(Listed) -> bool,
+) -> io::Result<bool> {
+    let entries = match fs::metadata(folder).and_then(|metadata| Ok((metadata, fs::read_dir(folder)?))) {
+        Ok((metadata, entries)) => {
+            let here = (metadata.dev(), metadata.ino());
+            if above.contains(&here) {
+                return Err(io::Error::other(format!(
+                    "{} leads back to a folder that it is in",
+                    folder.display()
+                )));
+            }
+            above.push(here);
+            entries
+        }
+        // A file has nothing below it, as on S3.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().into_string().map_err(|name| {
+            io::Error::other(format!("the name {} is not UTF-8", folder.join(name).display()))
+        })?;
+        if base.is_empty() && name == STAGING {
+            continue;
+        }
+        let path = folder.join(&name);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => names.push((format!("{name}/"), None)),
+            Ok(metadata) => names.push((name, Some(metadata.len()))),
+            // Gone meanwhile, or a link to nothing: neither can be read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // As S3 orders keys: a folder counts with its slash.
+    names.sort();
+    for (name, len) in names {
+        let key = format!("{base}{name}");
+        let go_on = match len {
+            Some(len) => found(Listed { key, len }),
+            None => walk(&folder.join(&name), &key, above, found)?,
+        };
+        if !go_on {
+            return Ok(false);
+        }
+    }
+    above.pop();
+    Ok(true)
+}
+
 fn summary_of(path: &Path) -> io::Result<Option<Summary>> {
     let Some(mut file) = open(path)? else { return Ok(None) };
     let (digest, len) = Digest::of_reader(&mut file)?;
@@ -243,6 +305,20 @@ impl Store for Directory {
         let path = self.path(key);
         let read = path.clone();
         blocking(move || summary_of(&read)).await.map_err(|error| failed("cannot read", &path, &error))
+    }
+
+    fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
+        let base = super::with_slash(folder);
+        let path = self.root.join(&base);
+        let (sender, found) = mpsc::channel(256);
+        tokio::task::spawn_blocking(move || {
+            // The receiver is gone when the listing was given up.
+            let mut send = |listed| sender.blocking_send(Ok(listed)).is_ok();
+            if let Err(error) = walk(&path, &base, &mut Vec::new(), &mut send) {
+                drop(sender.blocking_send(Err(failed("cannot list", &path, &error))));
+            }
+        });
+        stream::unfold(found, |mut found| async { found.recv().await.map(|listed| (listed, found)) }).boxed()
     }
 
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {

@@ -11,6 +11,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 
 use crate::digest::Digest;
 use crate::package::Sealed;
@@ -36,6 +37,15 @@ pub struct Summary {
     pub len: u64,
     /// Its SHA-256.
     pub digest: Digest,
+}
+
+/// An object that a listing has found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its key within the target; not always one that a registry has.
+    pub key: String,
+    /// Its length in bytes.
+    pub len: u64,
 }
 
 /// What must be true of an object for a write to happen.
@@ -87,8 +97,21 @@ pub trait Store: Send + Sync {
     /// Length and digest of an object; `None` only where the store says that it does not exist.
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError>;
 
+    /// Every object below `folder`, in the order of the keys' bytes; none where nothing is there. The folder is named with or
+    /// without the slash at its end, which counts either way: `1.2.0` does not hold `1.2.0-rc.1/…`. Only a few keys are in
+    /// memory at a time.
+    ///
+    /// What is written or removed meanwhile may be missing or there; all else is there. The policies of `tfreg policy` allow
+    /// a listing within `store/` and `registry/`, and none of the whole bucket.
+    fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>>;
+
     /// Writes an object if `condition` holds, all at once or not at all. Never repeats the write by itself.
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer;
+}
+
+/// A folder as keys below it begin: empty, or ending in a slash.
+fn with_slash(folder: &str) -> String {
+    if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") }
 }
 
 /// A store could not be read or written.

@@ -19,6 +19,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Region, RuntimeComponents};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -28,14 +29,15 @@ use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::ca_bundle::CaBundle;
 use super::{
-    Answer, Condition, Conditions, Document, MAX_DOCUMENT, OnSent, Revision, Store, StoreError, Summary,
-    readback,
+    Answer, Condition, Conditions, Document, Listed, MAX_DOCUMENT, OnSent, Revision, Store, StoreError,
+    Summary, readback,
 };
 use crate::digest::Digest;
 use crate::package::Sealed;
@@ -177,8 +179,8 @@ impl S3 {
         self.location.within(key)
     }
 
-    fn name(&self, key: &Key) -> String {
-        format!("s3://{}/{}", self.location.bucket, self.key(key))
+    fn name(&self, key: impl std::fmt::Display) -> String {
+        format!("s3://{}/{}", self.location.bucket, self.location.within(key))
     }
 
     /// Reads an object to the end for its digest, for stores that keep no SHA-256.
@@ -226,7 +228,45 @@ impl S3 {
         StoreError { doing, answer: chain(error), status: None, remedy: None }
     }
 
-    fn explain<E>(&self, doing: &str, key: &Key, error: &SdkError<E, HttpResponse>) -> Explained
+    /// One page of a listing, and where the next one begins; `None` behind the last.
+    async fn page(
+        &self,
+        prefix: &str,
+        after: Option<String>,
+    ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
+        let request = self.client.list_objects_v2().bucket(&self.location.bucket);
+        let request = request.prefix(self.location.within(prefix)).set_continuation_token(after);
+        let page: ListObjectsV2Output =
+            request.send().await.map_err(|error| self.explain("cannot list", prefix, &error).error)?;
+        let unusable = |answer: &str| StoreError {
+            doing: format!("cannot list {}", self.name(prefix)),
+            answer: answer.to_owned(),
+            status: None,
+            remedy: None,
+        };
+        let next = match (page.is_truncated(), page.next_continuation_token()) {
+            (Some(true), None) => {
+                return Err(unusable("the answer is cut, and does not say where it goes on"));
+            }
+            (Some(true), Some(next)) => Some(next.to_owned()),
+            _ => None,
+        };
+        let listed = page.contents().iter().map(|object| {
+            let key = object.key().and_then(|key| key.strip_prefix(&self.location.prefix));
+            let key = key.filter(|key| key.starts_with(prefix));
+            let key = key.ok_or_else(|| unusable("the answer has a key that was not asked for"))?;
+            let len = object.size().and_then(|len| u64::try_from(len).ok());
+            Ok(Listed { key: key.to_owned(), len: len.unwrap_or_default() })
+        });
+        Ok((listed.collect::<Result<_, StoreError>>()?, next))
+    }
+
+    fn explain<E>(
+        &self,
+        doing: &str,
+        key: impl std::fmt::Display,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Explained
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
@@ -252,6 +292,9 @@ impl S3 {
                 "grant s3:GetObject on the registry's keys and s3:ListBucket on {bucket}: without the latter S3 answers 403 \
                  for what does not exist, and a missing index could not be told from an unreadable one"
             )),
+            (Some(403), _) if doing == "cannot list" => {
+                Some(format!("grant s3:ListBucket on {bucket}, for keys within the registry"))
+            }
             (Some(403), _) => Some("grant the publisher s3:PutObject on the registry's keys".to_owned()),
             (
                 Some(301 | 307) | None,
@@ -350,6 +393,20 @@ impl Store for S3 {
             }
             _ => self.digest_by_reading(key).await,
         }
+    }
+
+    fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
+        let prefix = super::with_slash(folder);
+        // The first page, then from where the last one ended.
+        let pages = futures::stream::try_unfold(Some(None), move |after: Option<Option<String>>| {
+            let prefix = prefix.clone();
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let (page, next) = self.page(&prefix, after).await?;
+                Ok::<_, StoreError>(Some((futures::stream::iter(page.into_iter().map(Ok)), next.map(Some))))
+            }
+        });
+        pages.try_flatten().boxed()
     }
 
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {

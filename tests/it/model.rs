@@ -23,13 +23,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use tfreg::digest::Digest;
 use tfreg::error::Error;
 use tfreg::package::Sealed;
 use tfreg::plan::{Published, Wanted};
 use tfreg::publish::Outcome;
 use tfreg::registry::Key;
-use tfreg::store::{Answer, Condition, Conditions, Document, OnSent, Revision, Store, StoreError, Summary};
+use tfreg::store::{
+    Answer, Condition, Conditions, Document, Listed as Found, OnSent, Revision, Store, StoreError, Summary,
+};
 
 use crate::support::in_process::{publish_with, wanted};
 use crate::support::reader::{self, Listed, Objects};
@@ -111,6 +114,14 @@ impl Store for Memory {
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
         let document = self.get(key).await?;
         Ok(document.map(|d| Summary { len: d.bytes.len() as u64, digest: Digest::of(&d.bytes) }))
+    }
+
+    fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Found, StoreError>> {
+        let objects = self.objects.lock().unwrap();
+        let below = objects.iter().filter(|(key, _)| key.starts_with(folder));
+        let found: Vec<_> =
+            below.map(|(key, bytes)| Ok(Found { key: key.clone(), len: bytes.len() as u64 })).collect();
+        stream::iter(found).boxed()
     }
 
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, _: OnSent) -> Answer {

@@ -247,6 +247,11 @@ fn rows() -> Vec<Row> {
     }
     for who in [Publisher, OwnPublisher, Guest, Cdn] {
         let list = |prefix: &str| with(to("s3:ListBucket", ""), &[("s3:prefix", prefix)]);
+        for folder in ["store/", "store/acme/sample/", "registry/acme/sample/", "registry/acme/sample/1.2.0/"]
+        {
+            add("list a folder", who, list(&format!("some/prefix/{folder}")), true);
+            add("list a folder outside of the prefix", who, list(folder), false);
+        }
         add("list elsewhere", who, list("other/"), false);
         add("list all by an empty prefix", who, list(""), false);
         add("list by http", who, with(list("some/prefix/store/"), &[HTTP]), false);

@@ -4,16 +4,17 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use futures::stream::TryStreamExt as _;
 use tfreg::digest::Digest;
 use tfreg::package::Sealed;
 use tfreg::registry::Key;
 use tfreg::store::directory::Directory;
 use tfreg::store::s3::{Location, S3, Settings};
-use tfreg::store::{Answer, Condition, OnSent, Revision, Store};
+use tfreg::store::{Answer, Condition, Listed, OnSent, Revision, Store};
 
 use crate::support::folder;
 use crate::support::in_process::bucket;
-use crate::support::s3_server::S3Server;
+use crate::support::s3_server::{Action, Matcher, S3Server};
 
 fn index(name: &str) -> Key {
     format!("registry/acme/{name}/versions").parse().unwrap()
@@ -35,6 +36,7 @@ async fn conforms(store: Arc<dyn Store>) {
     objects_are_created_once(&*store).await;
     documents_are_replaced_only_unchanged(&*store).await;
     files_are_streamed(&*store).await;
+    folders_are_listed_exactly(&*store).await;
     a_counter_loses_nothing(store).await;
 }
 
@@ -86,6 +88,39 @@ async fn files_are_streamed(store: &dyn Store) {
     assert_eq!(store.summary(&key).await.unwrap().unwrap().digest, body.digest());
 }
 
+async fn folders_are_listed_exactly(store: &dyn Store) {
+    let document =
+        |version: &str, platform: &str| format!("registry/acme/listed/{version}/download/{platform}");
+    // In the order of their bytes: a slash comes behind the dash of a pre-release.
+    let keys = [
+        document("1.2.0-rc.1", "linux/amd64"),
+        document("1.2.0", "darwin/arm64"),
+        document("1.2.0", "linux/amd64"),
+        document("1.2.0", "linux/arm64"),
+        document("1.20.0", "linux/amd64"),
+        "registry/acme/listed/versions".to_owned(),
+        document("1.2.0", "linux/amd64").replace("listed", "listed-too"),
+    ];
+    for (len, key) in keys.iter().enumerate().rev() {
+        let body = sealed(&"x".repeat(len));
+        let answer = put(store, &key.parse().unwrap(), &body, &Condition::Absent).await;
+        assert!(matches!(answer, Answer::Written), "{key}: {answer:?}");
+    }
+    for (folder, expected) in [
+        ("registry/acme/listed/1.2.0/", 1..4),
+        ("registry/acme/listed/1.2.0", 1..4),
+        ("registry/acme/listed/1.2.0/download/linux", 2..4),
+        ("registry/acme/listed/", 0..6),
+        ("registry/acme/listed/1.2", 0..0),
+        ("registry/acme/listed/versions", 0..0),
+        ("registry/nobody/", 0..0),
+    ] {
+        let found: Vec<Listed> = store.list(folder).try_collect().await.unwrap();
+        let listed = |at: usize| Listed { key: keys[at].clone(), len: at as u64 };
+        assert_eq!(found, expected.map(listed).collect::<Vec<_>>(), "{folder}");
+    }
+}
+
 /// N workers add one M times each, by compare-and-swap: the sum must be N × M.
 async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
     const WORKERS: usize = 4;
@@ -129,6 +164,8 @@ async fn a_directory_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_s3_server_in_process_conforms() {
     let server = S3Server::start(&["bucket"]);
+    // So that a listing has several pages, the last of them full or not.
+    server.set_page_size(2);
     conforms(Arc::new(bucket(&server, "s3://bucket/some/prefix"))).await;
     assert!(server.objects("bucket").keys().all(|key| key.starts_with("some/prefix/registry/")));
     server.verify();
@@ -143,4 +180,32 @@ async fn another_s3_endpoint_conforms() {
     let run = fastrand::u64(..);
     let location = Location::parse(&format!("{}/conformance-{run:x}", target.trim_end_matches('/'))).unwrap();
     conforms(Arc::new(S3::open(location, Settings::default()).await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_fails_says_so() {
+    let root = folder();
+    let site = root.path().join("site");
+    let listed = async |store: &dyn Store, folder: &str| store.list(folder).try_collect::<Vec<_>>().await;
+    let directory = Directory::open(&site).unwrap();
+    assert_eq!(listed(&directory, "registry/").await.unwrap(), []);
+    put(&directory, &index("x"), &sealed("x"), &Condition::Absent).await;
+    std::os::unix::fs::symlink("..", site.join("registry/acme/again")).unwrap();
+    let error = listed(&directory, "registry/").await.unwrap_err().to_string();
+    assert!(error.contains("cannot list") && error.contains("leads back"), "{error}");
+
+    let server = S3Server::start(&["bucket"]);
+    let store = bucket(&server, "s3://bucket");
+    server.put_directly("bucket", "registry/acme/x/versions", "{}");
+    server.fault(Matcher::list(), Action::AnswerBefore(403, "AccessDenied"));
+    let error = listed(&store, "registry/").await.unwrap_err().to_string();
+    assert!(
+        error.contains("cannot list s3://bucket/registry/") && error.contains("grant s3:ListBucket"),
+        "{error}"
+    );
+    server.clear_rules();
+    // A read is repeated, a missing bucket is not taken for an empty one.
+    server.fault(Matcher::list().nth(1), Action::AnswerBefore(500, "InternalError"));
+    assert_eq!(listed(&store, "registry/").await.unwrap().len(), 1);
+    assert!(listed(&bucket(&server, "s3://missing"), "registry/").await.is_err());
 }
