@@ -22,6 +22,9 @@ pub enum Error {
     /// Input, registry contents or a verification was refused.
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
+    /// Likewise, and the result that is printed already says so: with `--format json` nothing more is printed.
+    #[error(transparent)]
+    Reported(Box<Refusal>),
     /// A file could not be read or written.
     #[error("{context}")]
     Io {
@@ -70,7 +73,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Store(_) | Self::Interrupted => 1,
             Self::Usage(_) => 2,
-            Self::Refused(_) => 3,
+            Self::Refused(_) | Self::Reported(_) => 3,
             Self::Contended { .. } => 4,
             Self::Unfinished { cause, .. } => cause.exit_code(),
         }

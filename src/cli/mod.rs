@@ -1,6 +1,7 @@
 //! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
 //! module reads the environment.
 
+mod key;
 mod policy;
 mod publish;
 mod serve;
@@ -49,6 +50,7 @@ enum Command {
     Publish(Box<publish::PublishArgs>),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
+    Key(key::KeyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -195,6 +197,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(*args, &cli.global, Environment::read(), &reporter),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
+        Command::Key(args) => key::run(&args, Environment::read(), &reporter),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

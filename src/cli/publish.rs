@@ -238,9 +238,9 @@ impl Signing {
     }
 }
 
-const MAX_SECRET: u64 = 4 << 20;
+pub(super) const MAX_SECRET: u64 = 4 << 20;
 
-fn read_secret(file: &Path, name: &str) -> Result<Secret> {
+pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
     let mut bytes = Vec::new();
     // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.

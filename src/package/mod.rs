@@ -1,8 +1,10 @@
 //! The package set: a self-checked zip for every tarball of a release, and the release's protocols.
 
+pub mod acceptance;
 pub mod archive;
 pub mod checksums;
 
+pub mod inspection;
 pub mod sealed;
 pub mod signature;
 pub mod signing_key;

@@ -80,31 +80,18 @@ impl SigningKey {
     /// # Errors
     /// It is not one secret key, clients could not verify its signatures, or the passphrase is missing or wrong.
     pub fn read(source: &str, key: &Secret, passphrase: Option<&Secret>) -> Result<Self, Refusal> {
-        let judge = Judge { source, now: SystemTime::now() };
+        let judge = Judge { source, now: SystemTime::now(), half: Half::Secret };
         let cert = judge.single_certificate(key)?;
-        judge.check_kind(&cert)?;
-        let policy = StandardPolicy::new();
-        let valid = match cert.with_policy(&policy, judge.now) {
-            Ok(valid) => valid,
-            Err(error) => return Err(judge.no_valid_binding(&cert, &error)),
-        };
-        judge.check_certificate(&valid)?;
-        let signer = judge.choose(&valid)?;
-        let expires = [signer.key_expiration_time(), valid.primary_key().key_expiration_time()];
-        let user_id =
-            valid.primary_userid().map(|uid| String::from_utf8_lossy(uid.userid().value()).into_owned());
-        let user_id = user_id.map_err(|_| judge.no_user_id())?;
-        let certificate = minimal_certificate(&valid).map_err(|error| judge.broken(&error))?;
-        let armored = armor(&certificate).map_err(|error| judge.broken(&error))?;
+        let candidate = judge.candidate(&cert)?;
         Ok(Self {
-            pair: judge.unlock(&signer, passphrase)?,
+            pair: judge.unlock(&candidate.signer, passphrase)?,
             // The key id of the primary key is the one that clients print: `entity.PrimaryKey.KeyIdString()`.
             key_id: format!("{:X}", cert.keyid()),
             fingerprint: format!("{:X}", cert.fingerprint()),
-            user_id,
-            certificate,
-            armored,
-            expires: expires.into_iter().flatten().min(),
+            user_id: candidate.user_id,
+            certificate: candidate.certificate,
+            armored: candidate.armored,
+            expires: candidate.expires,
         })
     }
 
@@ -136,16 +123,7 @@ impl SigningKey {
     /// What to tell the user if the key expires soon.
     #[must_use]
     pub fn expiry_warning(&self) -> Option<String> {
-        let expires = self.expires?;
-        let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
-        (left < EXPIRY_WARNING).then(|| {
-            format!(
-                "the signing key {} expires on {} ({} days from now); extend it before clients refuse its signatures",
-                self.key_id,
-                date(expires),
-                left.as_secs() / 86_400
-            )
-        })
+        expiry_warning(&self.key_id, self.expires?)
     }
 
     pub(super) fn pair(&self) -> &KeyPair {
@@ -157,19 +135,74 @@ impl SigningKey {
     }
 }
 
+/// What to tell the user of a key that expires soon.
+pub(super) fn expiry_warning(key_id: &str, expires: SystemTime) -> Option<String> {
+    let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+    (left < EXPIRY_WARNING).then(|| {
+        format!(
+            "the signing key {key_id} expires on {} ({} days from now); extend it before clients refuse its signatures",
+            date(expires),
+            left.as_secs() / 86_400
+        )
+    })
+}
+
+/// What a key is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// To sign: the secret must be there.
+    Secret,
+    /// To be embedded: its public half is all that matters.
+    Public,
+}
+
+/// A key that has passed every check that needs no passphrase, and what of it is embedded.
+pub(super) struct Candidate<'c> {
+    pub(super) signer: ValidErasedKeyAmalgamation<'c, PublicParts>,
+    user_id: String,
+    pub(super) certificate: Cert,
+    pub(super) armored: String,
+    pub(super) expires: Option<SystemTime>,
+}
+
+const POLICY: &StandardPolicy<'_> = &StandardPolicy::new();
+
 /// Words for what is wrong with a key.
-struct Judge<'a> {
-    source: &'a str,
-    now: SystemTime,
+pub(super) struct Judge<'a> {
+    pub(super) source: &'a str,
+    pub(super) now: SystemTime,
+    pub(super) half: Half,
 }
 
 impl Judge<'_> {
+    /// Every check of a key but the passphrase.
+    pub(super) fn candidate<'c>(&self, cert: &'c Cert) -> Result<Candidate<'c>, Refusal> {
+        self.check_kind(cert)?;
+        let valid = match cert.with_policy(POLICY, self.now) {
+            Ok(valid) => valid,
+            Err(error) => return Err(self.no_valid_binding(cert, &error)),
+        };
+        self.check_certificate(&valid)?;
+        let signer = self.choose(&valid)?;
+        let expires = [signer.key_expiration_time(), valid.primary_key().key_expiration_time()];
+        let user_id =
+            valid.primary_userid().map(|uid| String::from_utf8_lossy(uid.userid().value()).into_owned());
+        let user_id = user_id.map_err(|_| self.no_user_id())?;
+        let certificate = minimal_certificate(&valid).map_err(|error| self.broken(&error))?;
+        let armored = armor(&certificate).map_err(|error| self.broken(&error))?;
+        Ok(Candidate { signer, user_id, certificate, armored, expires: expires.into_iter().flatten().min() })
+    }
+
     fn refuse(&self, problem: &str) -> Refusal {
         Refusal::new(self.source, problem)
     }
 
-    fn single_certificate(&self, key: &Secret) -> Result<Cert, Refusal> {
-        let expected = "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it";
+    /// The one certificate in the text of a key.
+    pub(super) fn single_certificate(&self, key: &Secret) -> Result<Cert, Refusal> {
+        let expected = match self.half {
+            Half::Secret => "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it",
+            Half::Public => "one key, as `gpg --armor --export KEYID` or `--export-secret-keys` writes it",
+        };
         let text = &key.0;
         let contains = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
         if contains(b"-----BEGIN PGP") && contains(b"\\n") && !contains(b"\n-----END") {
@@ -208,7 +241,7 @@ impl Judge<'_> {
 
     /// What makes a whole key unfit, whatever its signatures say.
     fn check_kind(&self, cert: &Cert) -> Result<(), Refusal> {
-        if !cert.is_tsk() {
+        if self.half == Half::Secret && !cert.is_tsk() {
             return Err(self
                 .refuse("only the public half of the signing key")
                 .found(format!("public key {:X}", cert.keyid()))
@@ -271,11 +304,8 @@ impl Judge<'_> {
 
     fn check_certificate(&self, valid: &ValidCert<'_>) -> Result<(), Refusal> {
         if let RevocationStatus::Revoked(signatures) = valid.revocation_status() {
-            let reason = signatures.iter().find_map(|signature| signature.reason_for_revocation());
-            let reason = reason.map_or(String::new(), |(code, text)| {
-                let text = String::from_utf8_lossy(text);
-                format!(" ({code}{}{text})", if text.is_empty() { "" } else { ": " })
-            });
+            let reason = revocation_reason(signatures.iter().copied());
+            let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
             return Err(self
                 .refuse("the signing key is revoked")
                 .found(format!("key {:X}, revoked{reason}", valid.keyid()))
@@ -345,13 +375,7 @@ impl Judge<'_> {
             return Err((2, self.expired(&format!("the signing {name}"), expired).into()));
         }
         check_strength(key.key()).map_err(|found| (3, self.unfit_algorithm(&found).into()))?;
-        let usable = match key.key().optional_secret() {
-            Some(SecretKeyMaterial::Unencrypted(_)) => true,
-            // A stub says only that the secret is elsewhere, on a card or offline (gnu-dummy).
-            Some(SecretKeyMaterial::Encrypted(secret)) => secret.s2k().is_supported(),
-            None => false,
-        };
-        if !usable {
+        if self.half == Half::Secret && !secret_part(key.key()).is_here() {
             let refusal = self
                 .refuse("the secret part of the signing key is not in the file")
                 .found(format!("{name}, whose secret is offline or on a card"))
@@ -396,6 +420,49 @@ impl Judge<'_> {
             .expected("a complete secret key")
             .remedy("export the key again from the GnuPG home where it was made")
     }
+}
+
+/// The secret part of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretPart {
+    /// It is there, and open.
+    Open,
+    /// It is there, locked by a passphrase.
+    Locked,
+    /// A stub says that it is elsewhere: offline, or on a card.
+    Elsewhere,
+    /// It is not there.
+    Absent,
+}
+
+impl SecretPart {
+    /// Whether it can be used, with a passphrase if need be.
+    #[must_use]
+    pub fn is_here(self) -> bool {
+        matches!(self, Self::Open | Self::Locked)
+    }
+}
+
+/// Where the secret part of a key is.
+pub(super) fn secret_part<R: openpgp::packet::key::KeyRole>(
+    key: &openpgp::packet::Key<PublicParts, R>,
+) -> SecretPart {
+    match key.optional_secret() {
+        Some(SecretKeyMaterial::Unencrypted(_)) => SecretPart::Open,
+        // A stub says only that the secret is elsewhere, on a card or offline (gnu-dummy).
+        Some(SecretKeyMaterial::Encrypted(secret)) if secret.s2k().is_supported() => SecretPart::Locked,
+        Some(SecretKeyMaterial::Encrypted(_)) => SecretPart::Elsewhere,
+        None => SecretPart::Absent,
+    }
+}
+
+/// Why a key was revoked, if its revocation says so.
+pub(super) fn revocation_reason<'s>(
+    mut revocations: impl Iterator<Item = &'s openpgp::packet::Signature>,
+) -> Option<String> {
+    let (code, text) = revocations.find_map(|signature| signature.reason_for_revocation())?;
+    let text = String::from_utf8_lossy(text);
+    Some(format!("{code}{}{text}", if text.is_empty() { "" } else { ": " }))
 }
 
 /// Whether clients can verify, and users should trust, signatures of a key; if not, what it is.
@@ -452,7 +519,7 @@ fn armor(cert: &Cert) -> openpgp::Result<String> {
     Ok(String::from_utf8(writer.finalize()?)?)
 }
 
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
         .map_or_else(|_| "an unknown date".to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::plan::{Action, Plan, Wanted};
 use crate::probe::{self, Probe};
 use crate::provider::Provider;
@@ -276,6 +276,28 @@ impl fmt::Display for ServeReport {
     }
 }
 
+/// A refusal as JSON.
+#[derive(Serialize)]
+pub(super) struct RefusalReport<'a> {
+    subject: &'a str,
+    problem: &'a str,
+    found: &'a str,
+    expected: &'a str,
+    remedy: &'a str,
+}
+
+impl<'a> RefusalReport<'a> {
+    pub(super) fn new(refusal: &'a Refusal) -> Self {
+        Self {
+            subject: &refusal.subject,
+            problem: &refusal.problem,
+            found: &refusal.found,
+            expected: &refusal.expected,
+            remedy: &refusal.remedy,
+        }
+    }
+}
+
 /// A failure as JSON: what kind, the exit code, and the message that people see.
 pub(super) fn failure(error: &Error, message: &str) -> String {
     #[derive(Serialize)]
@@ -290,26 +312,12 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         not_written: Option<Vec<String>>,
     }
-    #[derive(Serialize)]
-    struct RefusalReport<'a> {
-        subject: &'a str,
-        problem: &'a str,
-        found: &'a str,
-        expected: &'a str,
-        remedy: &'a str,
-    }
     let (cause, state) = match error {
         Error::Unfinished { cause, state } => (&**cause, Some(state)),
         other => (other, None),
     };
     let refusal = match cause {
-        Error::Refused(refusal) => Some(RefusalReport {
-            subject: &refusal.subject,
-            problem: &refusal.problem,
-            found: &refusal.found,
-            expected: &refusal.expected,
-            remedy: &refusal.remedy,
-        }),
+        Error::Refused(refusal) => Some(RefusalReport::new(refusal)),
         _ => None,
     };
     let keys = |keys: &[Key]| keys.iter().map(ToString::to_string).collect();

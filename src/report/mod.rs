@@ -2,6 +2,7 @@
 
 mod bars;
 mod json;
+mod key;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl Reporter {
         if let Error::Unfinished { state, .. } = error {
             self.bars.around(|| to_stderr(&printable(&state.to_string())));
         }
-        if self.format == Format::Json {
+        if self.format == Format::Json && !matches!(error, Error::Reported(_)) {
             to_stdout(&json::failure(error, &text));
         }
     }

@@ -74,7 +74,7 @@ fn gpg(home: &Path) -> Command {
 }
 
 /// The rows of the keys' README: name, whether it is taken, primary key id, fingerprint.
-fn rows() -> Vec<(String, bool, String, String)> {
+pub(crate) fn rows() -> Vec<(String, bool, String, String)> {
     let text = fs::read_to_string(testdata("keys/README.md")).unwrap();
     let cell = |text: &str| text.trim().trim_matches('`').to_owned();
     let mut rows = Vec::new();

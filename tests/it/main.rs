@@ -7,10 +7,12 @@
 )]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "keys are what they are")]
 
+mod acceptance;
 mod clients;
 mod directory;
 mod faults;
 mod foreign_stores;
+mod key_command;
 mod keys;
 mod memory;
 mod model;

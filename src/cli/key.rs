@@ -1,0 +1,83 @@
+//! `tfreg key`
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Environment;
+use super::publish::{MAX_SECRET, read_secret};
+use crate::error::{Error, Result};
+use crate::package::inspection::{self, Inspection};
+use crate::package::signing_key::Secret;
+use crate::report::Reporter;
+
+/// Look at a signing key: what it is, and which clients take signatures by it
+///
+/// Reads one OpenPGP key, secret or public, armored or binary, and prints its fingerprint, user ids, algorithm, expiry and
+/// revocation, the key or subkey that signs, whether tfreg would sign with it, and what each family of Terraform and
+/// OpenTofu makes of a signature by it. It needs no passphrase, changes nothing, and prints nothing secret. Exit code 3: not
+/// fit to sign with; of a public key, taken by no client.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A key before it signs its first release:
+    tfreg key key.asc
+
+  The key that a pipeline has in TFREG_SIGNING_KEY:
+    tfreg key
+
+  The public key as the registry's documents will embed it:
+    tfreg key --public key.asc > public.asc
+
+  The key in a document of a registry:
+    jq -r '.signing_keys.gpg_public_keys[0].ascii_armor' \\
+      site/registry/acme/sample/1.2.0/download/linux/amd64 | tfreg key -
+
+  The clients that refuse it, for another program:
+    tfreg key --format json key.asc | jq '.clients[] | select(.verdict == \"refuses\")'")]
+pub(super) struct KeyArgs {
+    /// The file with the key; - is standard input [default: the text in TFREG_SIGNING_KEY]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Print the public key exactly as the registry's documents embed it, and nothing else
+    #[arg(long)]
+    public: bool,
+}
+
+impl KeyArgs {
+    /// The key's text, and what to call it.
+    fn read(&self, environment: Environment) -> Result<(String, Secret)> {
+        match (&self.file, environment.signing_key) {
+            (Some(file), _) if file.as_os_str() == "-" => {
+                let mut bytes = Vec::new();
+                std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes).map_err(|source| {
+                    Error::Io { context: "cannot read standard input".to_owned(), source }
+                })?;
+                Ok(("standard input".to_owned(), Secret::new(bytes)))
+            }
+            (Some(file), _) => {
+                let name = file.display().to_string();
+                let key = read_secret(file, &name)?;
+                Ok((name, key))
+            }
+            (None, Some(text)) => Ok(("TFREG_SIGNING_KEY".to_owned(), text)),
+            (None, None) => Err(Error::Usage(
+                "no key: name its FILE, - for standard input, or put its text into TFREG_SIGNING_KEY"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+pub(super) fn run(args: &KeyArgs, environment: Environment, reporter: &Reporter) -> Result<()> {
+    let (source, key) = args.read(environment)?;
+    if args.public {
+        reporter.public_key(&inspection::embedded_certificate(&source, &key)?);
+        return Ok(());
+    }
+    let inspection = Inspection::read(&source, &key)?;
+    reporter.key(&inspection);
+    inspection.fit().map_err(|refusal| Error::Reported(Box::new(refusal)))
+}
