@@ -1,7 +1,9 @@
 //! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
 //! module reads the environment.
 
+mod completions;
 mod key;
+mod man;
 mod policy;
 mod publish;
 mod serve;
@@ -31,6 +33,13 @@ use crate::store::ca_bundle::CaBundle;
     version,
     max_term_width = 110,
     after_long_help = "\
+Examples:
+  From the tarballs of a release to a registry in the directory `site`:
+    tfreg publish --to site --namespace acme --signing-key-file key.asc build/*.tar.gz
+
+  What a command does, its options, and examples of it:
+    tfreg help publish
+
 Exit codes:
   0  done, or nothing to do
   1  failed: a file, the store or the network
@@ -51,6 +60,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
     Key(key::KeyArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -198,6 +209,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
         Command::Key(args) => key::run(&args, Environment::read(), &reporter),
+        Command::Completions(args) => completions::run(&args, &reporter),
+        Command::Man(args) => man::run(&args, &reporter),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

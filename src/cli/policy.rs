@@ -21,7 +21,8 @@ Examples:
       --cdn arn:aws:cloudfront::123456789012:distribution/EDFDVBD6EXAMPLE
 
   A registry under a prefix, published from another account:
-    tfreg policy --bucket registry-bucket --prefix tf --publisher arn:aws:iam::123456789012:role/publisher
+    tfreg policy --bucket registry-bucket --prefix tf \\
+      --publisher arn:aws:iam::123456789012:role/publisher
 
   Put the bucket policy on a bucket that has none yet:
     tfreg policy --bucket registry-bucket --format json | jq .bucket_policy > policy.json

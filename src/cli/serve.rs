@@ -15,10 +15,13 @@ use crate::serve::{self, Preview};
 /// Serves DIR over plain http on a loopback address, as S3 and a CDN would (content types, 404 for what is absent), and
 /// prints the CLI configuration and the required_providers block that make `terraform init` use it. Ctrl-C stops it.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
-  tfreg serve site
-  tfreg serve site --listen 127.0.0.1:0     any free port")]
+  What `tfreg publish --to site` has written:
+    tfreg serve site
+
+  At any free port:
+    tfreg serve site --listen 127.0.0.1:0")]
 pub(super) struct ServeArgs {
     /// The directory that `tfreg publish --to DIR` or `--dry-run DIR` has written
     #[arg(value_name = "DIR")]

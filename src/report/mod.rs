@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::plan::{Action, Plan, Write};
 use crate::policy::{Document, Policies};
 use crate::probe::Probe;
@@ -108,6 +108,20 @@ impl Reporter {
         }
         if self.format == Format::Json && !matches!(error, Error::Reported(_)) {
             to_stdout(&json::failure(error, &text));
+        }
+    }
+
+    /// Prints a result that is one text in every format, such as a script.
+    ///
+    /// # Errors
+    /// Standard output cannot be written, for another reason than that its reader has seen enough.
+    pub fn raw(&self, bytes: &[u8]) -> Result<()> {
+        let written = std::io::stdout().lock().write_all(bytes);
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::Io { context: "cannot write to standard output".to_owned(), source: error })
+            }
+            _ => Ok(()),
         }
     }
 

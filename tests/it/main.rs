@@ -12,6 +12,7 @@ mod clients;
 mod directory;
 mod faults;
 mod foreign_stores;
+mod help;
 mod key_command;
 mod keys;
 mod memory;
