@@ -26,6 +26,7 @@
 pub mod cli;
 pub mod digest;
 pub mod error;
+pub mod fetch;
 pub mod package;
 pub mod plan;
 pub mod policy;

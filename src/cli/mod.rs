@@ -7,6 +7,7 @@ mod man;
 mod policy;
 mod publish;
 mod serve;
+mod source;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -120,6 +121,16 @@ impl Environment {
                 number: text("DRONE_BUILD_NUMBER"),
                 link: text("DRONE_BUILD_LINK"),
             },
+        }
+    }
+
+    /// Refuses an S3 server's address that is set to nothing.
+    fn check_endpoints(&self) -> Result<()> {
+        match self.empty_endpoints.first() {
+            Some(name) => Err(Error::Usage(format!(
+                "{name} is set to nothing; unset it, or name the S3 server's address"
+            ))),
+            None => Ok(()),
         }
     }
 

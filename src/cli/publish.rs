@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::values::{self, Place, Target};
+use super::source::{SourceArgs, Sources};
+use super::values::{self, Place, Tarballs, Target};
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::{Secret, SigningKey};
@@ -23,12 +24,12 @@ use crate::reader::Reader;
 use crate::reader::web::Web;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
-use crate::release::file::TarballFile;
 use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
 use crate::report::{PublishReport, Reporter};
+use crate::store::access::Access;
 use crate::store::directory::Directory;
-use crate::store::s3::{S3, Settings};
+use crate::store::s3::S3;
 use crate::store::{Answer, Condition, Store};
 
 /// Publish a release: tarballs in, a registry that `terraform init` installs from out
@@ -47,6 +48,11 @@ Examples:
       --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64,darwin_arm64 \\
       build/*.tar.gz
 
+  From the bucket that the build left its tarballs in, the same bits that staging
+  has, into production:
+    tfreg publish --to s3://production --namespace acme \\
+      --expect-match s3://staging s3://artifacts/sample/v1.2.0/
+
   What would be done, without writing to the target:
     tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview \\
       build/*.tar.gz
@@ -58,9 +64,10 @@ Names of tarballs (.tgz stands for .tar.gz):
 The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, roles,
 AWS_ENDPOINT_URL (path style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
 pub(super) struct PublishArgs {
-    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 beside it
-    #[arg(value_name = "TARBALL")]
-    tarballs: Vec<PathBuf>,
+    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 beside it.
+    /// s3://BUCKET/PREFIX/ stands for all tarballs below the prefix
+    #[arg(value_name = "TARBALL", value_parser = values::tarballs)]
+    tarballs: Vec<Tarballs>,
 
     /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
     #[arg(long, value_name = "TARGET", env = "TFREG_TO", hide_env_values = true, value_parser = values::target)]
@@ -129,6 +136,13 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DIR", help_heading = "Safety")]
     dry_run: Option<PathBuf>,
 
+    /// The role that is assumed to publish
+    #[arg(long, value_name = "ARN", env = "TFREG_ROLE_ARN", hide_env_values = true)]
+    role_arn: Option<String>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
     /// How long to go on when other publishers are always first, such as 90s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration, help_heading = "Limits")]
     contention_timeout: Duration,
@@ -144,8 +158,10 @@ pub(super) struct PublishArgs {
 
 /// What the arguments mean.
 struct Request {
-    tarballs: Vec<PathBuf>,
+    tarballs: Vec<Tarballs>,
+    source: Access,
     target: Target,
+    access: Access,
     namespace: Namespace,
     signing: Signing,
     expected: Expected,
@@ -181,7 +197,9 @@ impl PublishArgs {
         };
         Ok(Request {
             tarballs: self.tarballs,
+            source: self.source.access(),
             target: self.to,
+            access: Access { role_arn: self.role_arn.filter(|arn| !arn.is_empty()), ..Access::default() },
             namespace: self.namespace,
             signing: Signing {
                 key_file: self.signing_key_file,
@@ -208,6 +226,24 @@ impl PublishArgs {
                 contention_timeout: self.contention_timeout,
             },
         })
+    }
+}
+
+impl Request {
+    /// Adds what the environment says of the network, where a network is used.
+    fn with_environment(mut self, environment: &Environment) -> Result<Self> {
+        let in_s3 = |target: &Target| matches!(target, Target::S3(_));
+        let s3 = in_s3(&self.target)
+            || self.tarballs.iter().any(|tarball| matches!(tarball, Tarballs::Prefix(_)))
+            || matches!(&self.expected_in, Some(Place::Target(target)) if in_s3(target));
+        if s3 {
+            environment.check_endpoints()?;
+        }
+        if s3 || matches!(self.expected_in, Some(Place::Web(_))) {
+            self.access.ca_bundle = environment.ca_bundle()?;
+            self.source.ca_bundle.clone_from(&self.access.ca_bundle);
+        }
+        Ok(self)
     }
 }
 
@@ -257,15 +293,21 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let request = args.into_request(global.jobs())?;
+    let request = args.into_request(global.jobs())?.with_environment(&environment)?;
     check_dry_run(&request)?;
-    let tarballs = request.tarballs.iter().map(|path| TarballFile::at(path)).collect();
-    let release = Release::open(tarballs, &request.expected)?;
-    let key = request.signing.read(&mut environment)?;
+    let runtime = runtime()?;
+    let (tarballs, key) = runtime.block_on(async {
+        let sources = Sources::open(&request.tarballs, &request.source).await;
+        let found = sources.find(&request.expected).await?;
+        // Before anything large is fetched.
+        let key = request.signing.read(&mut environment)?;
+        Ok::<_, Error>((sources.fetch(found, request.options.jobs, reporter).await?, key))
+    })?;
     let expiry_warning = key.expiry_warning();
     if let Some(warning) = &expiry_warning {
         reporter.warn(warning);
     }
+    let release = Release::open(tarballs, &request.expected)?;
 
     let bars = reporter.repacking(&release);
     let packages = PackageSet::build(release, &request.build, &|index, bytes| bars.advance(index, bytes))?;
@@ -290,12 +332,12 @@ pub(super) fn run(
             reporter.probed(probe);
         }
         if let Some(place) = &request.expected_in {
-            let reader = open_reader(place, &environment).await?;
+            let reader = open_reader(place, &request.access).await?;
             let reads = request.options.reads;
             promotion::expect_match(&wanted.packages, &request.namespace, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
-        let store = open_store(&request, &environment).await?;
+        let store = open_store(&request).await?;
         let report = PublishReport::new(&wanted, store.describe(), expiry_warning).with_probe(probe.as_ref());
         if let Some(folder) = &request.dry_run {
             let plan =
@@ -309,7 +351,7 @@ pub(super) fn run(
         reporter.published(&report.done(&outcome, started.elapsed()), &outcome.plan);
         Ok(())
     };
-    runtime()?.block_on(async {
+    runtime.block_on(async {
         // From here on a signal is only heard by who listens for it. What is dropped stops what it has started.
         tokio::select! {
             outcome = publishing => outcome,
@@ -319,39 +361,25 @@ pub(super) fn run(
 }
 
 /// Opens the registry that this run is compared with.
-async fn open_reader(place: &Place, environment: &Environment) -> Result<Reader> {
+async fn open_reader(place: &Place, access: &Access) -> Result<Reader> {
     Ok(match place {
-        Place::Web(host) => Reader::Web(Web::open(host.clone(), environment.ca_bundle()?.as_ref()).await?),
-        Place::Target(target) => {
-            Reader::Store(open_target(target, DocumentMaxAge::default(), environment).await?)
-        }
+        Place::Web(host) => Reader::Web(Web::open(host.clone(), access.ca_bundle.as_ref()).await?),
+        Place::Target(target) => Reader::Store(open_target(target, DocumentMaxAge::default(), access).await?),
     })
 }
 
 /// Opens the target. A dry run leaves even what a killed run left there.
-async fn open_store(request: &Request, environment: &Environment) -> Result<Box<dyn Store>> {
+async fn open_store(request: &Request) -> Result<Box<dyn Store>> {
     if let (Target::Directory(root), None) = (&request.target, &request.dry_run) {
         Directory::open(root)?.clean_up()?;
     }
-    open_target(&request.target, request.max_age, environment).await
+    open_target(&request.target, request.max_age, &request.access).await
 }
 
-async fn open_target(
-    target: &Target,
-    max_age: DocumentMaxAge,
-    environment: &Environment,
-) -> Result<Box<dyn Store>> {
+async fn open_target(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<Box<dyn Store>> {
     match target {
         Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
-        Target::S3(location) => {
-            if let Some(name) = environment.empty_endpoints.first() {
-                return Err(Error::Usage(format!(
-                    "{name} is set to nothing; unset it, or name the S3 server's address"
-                )));
-            }
-            let settings = Settings { ca_bundle: environment.ca_bundle()?, max_age };
-            Ok(Box::new(S3::open(location.clone(), settings).await))
-        }
+        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await)),
     }
 }
 

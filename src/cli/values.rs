@@ -31,6 +31,27 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     }
 }
 
+/// Where release tarballs are: a file, or all below a prefix of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tarballs {
+    File(PathBuf),
+    Prefix(Location),
+}
+
+/// Reads a file's path, or `s3://BUCKET/PREFIX/`.
+pub(super) fn tarballs(text: &str) -> Result<Tarballs, String> {
+    if !text.starts_with("s3:") {
+        return Ok(Tarballs::File(PathBuf::from(text)));
+    }
+    let location = Location::parse(text)?;
+    if !text.ends_with('/') {
+        return Err("a prefix ends in a slash, as in s3://BUCKET/v9.1.2/: without it, v9.1.2 would be the beginning of \
+                    v9.1.2-dev.1/ too"
+            .to_owned());
+    }
+    Ok(Tarballs::Prefix(location))
+}
+
 /// Where a registry is read: where it is kept, or at its public address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -77,6 +98,16 @@ mod tests {
         assert!(matches!(place("https://registry.example.com"), Ok(Place::Web(_))));
         for bad in ["", "http://registry.example.com", "ftp://x", "https://"] {
             assert!(place(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tarballs_are_files_or_prefixes() {
+        assert_eq!(tarballs("build/x.tar.gz"), Ok(Tarballs::File("build/x.tar.gz".into())));
+        assert!(matches!(tarballs("s3://bucket/v1.0.0/"), Ok(Tarballs::Prefix(_))));
+        assert!(matches!(tarballs("s3://bucket/"), Ok(Tarballs::Prefix(_))));
+        for bad in ["s3://bucket/v1.0.0", "s3://bucket", "s3:/bucket/", "s3:///x/", "s3://bucket/a//"] {
+            assert!(tarballs(bad).is_err(), "{bad}");
         }
     }
 

@@ -21,6 +21,12 @@ pub fn release_name(provider_type: &ProviderType, version: &Version) -> String {
     format!("terraform-provider-{provider_type}_{version}_manifest.json")
 }
 
+/// Whether `name` is that of a manifest, whatever type and version it carries.
+#[must_use]
+pub fn is_manifest(name: &str) -> bool {
+    name == PLAIN_NAME || (name.starts_with("terraform-provider-") && name.ends_with("_manifest.json"))
+}
+
 /// Whether `base` is the name that carries this type and version.
 #[must_use]
 pub fn is_release_manifest(base: &str, provider_type: &ProviderType, version: &Version) -> bool {

@@ -54,39 +54,56 @@ impl Release {
     /// Takes these tarballs for one release.
     ///
     /// # Errors
-    /// No tarball, a name that follows no grammar, two providers or versions or two tarballs for one platform, an unknown
-    /// platform, a bad sidecar or manifest, or not what `expected` says.
+    /// As by [`Release::check_names`], or a bad sidecar or manifest.
     pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
-        let mut tarballs = Vec::new();
-        for file in files {
-            let name = TarballName::parse(&file)?;
-            let expectation = Expectation::of(&name.platform).map_err(|found| {
-                Refusal::new(file.display(), "the platform is not known")
-                    .found(found)
-                    .expected(
-                        "an operating system and an architecture in Go's words, such as linux and arm64",
-                    )
-                    .remedy("rename the tarball in the release build")
-            })?;
-            tarballs.push(Tarball { file, name, expectation, sidecar: None });
-        }
-        tarballs.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
-        let Some(first) = tarballs.first() else {
-            return Err(Refusal::new("TARBALL", "no release tarball was given")
-                .found("nothing")
-                .expected("at least one terraform-provider-….tar.gz")
-                .remedy("check the path; a pattern that matches no file gives nothing")
-                .into());
-        };
-        let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
-        check_together(&tarballs)?;
-        check_expected(&tarballs, expected)?;
+        let mut tarballs = named(files)?;
+        let (provider_type, version) = check(&tarballs, expected)?;
         let manifests = manifests_beside(&tarballs)?;
         for tarball in &mut tarballs {
             tarball.sidecar = Sidecar::beside(&tarball.file)?;
         }
         Ok(Self { provider_type, version, tarballs, manifests })
     }
+
+    /// Judges the tarballs by their names alone, before any of them is fetched.
+    ///
+    /// # Errors
+    /// No tarball, a name that follows no grammar, two providers or versions or two tarballs for one platform, an unknown
+    /// platform, or not what `expected` says.
+    pub fn check_names(files: Vec<TarballFile>, expected: &Expected) -> Result<()> {
+        check(&named(files)?, expected).map(drop)
+    }
+}
+
+/// The tarballs with what their names say, in the order of their platforms.
+fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
+    let mut tarballs = Vec::with_capacity(files.len());
+    for file in files {
+        let name = TarballName::parse(&file)?;
+        let expectation = Expectation::of(&name.platform).map_err(|found| {
+            Refusal::new(file.display(), "the platform is not known")
+                .found(found)
+                .expected("an operating system and an architecture in Go's words, such as linux and arm64")
+                .remedy("rename the tarball in the release build")
+        })?;
+        tarballs.push(Tarball { file, name, expectation, sidecar: None });
+    }
+    tarballs.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
+    Ok(tarballs)
+}
+
+/// Gives the one provider and version of the tarballs.
+fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Version)> {
+    let Some(first) = tarballs.first() else {
+        return Err(Refusal::new("TARBALL", "no release tarball was given")
+            .found("nothing")
+            .expected("at least one terraform-provider-….tar.gz")
+            .remedy("check the path; a pattern that matches no file gives nothing")
+            .into());
+    };
+    check_together(tarballs)?;
+    check_expected(tarballs, expected)?;
+    Ok((first.name.provider_type.clone(), first.name.version.clone()))
 }
 
 /// One provider, one version, and one tarball a platform.

@@ -21,10 +21,17 @@ pub struct TarballName {
 }
 
 const PREFIX: &str = "terraform-provider-";
+const ENDINGS: [&str; 2] = [".tar.gz", ".tgz"];
 const GRAMMARS: &str = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz or \
                         terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz)";
 
 impl TarballName {
+    /// Whether `name` is that of a release tarball, as far as its beginning and its end say; it may still be a bad one.
+    #[must_use]
+    pub fn is_tarball(name: &str) -> bool {
+        name.starts_with(PREFIX) && ENDINGS.iter().any(|ending| name.ends_with(ending))
+    }
+
     /// Reads the file name of a tarball; the folder does not matter.
     ///
     /// # Errors
@@ -55,7 +62,7 @@ impl TarballName {
 
 /// Cuts a file name into type, version, operating system and architecture, without judging the parts.
 fn split(name: &str) -> Option<(&str, &str, &str, &str)> {
-    let stem = name.strip_suffix(".tar.gz").or_else(|| name.strip_suffix(".tgz"))?.strip_prefix(PREFIX)?;
+    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
     if let Some(dashed) = stem.strip_suffix("-bin") {
         let (rest, arch) = dashed.rsplit_once('-')?;
         let (rest, os) = rest.rsplit_once('-')?;

@@ -47,12 +47,23 @@ impl Bars {
     }
 
     pub(super) fn start_sending(&self, total: u64) {
+        self.start(&self.sending, "uploading", total);
+    }
+
+    /// A bar for bytes that are fetched; hidden where none is drawn.
+    pub(super) fn fetching(&self, total: u64) -> ProgressBar {
+        let bar = ProgressBar::hidden();
+        self.start(&bar, "fetching", total);
+        bar
+    }
+
+    fn start(&self, bar: &ProgressBar, prefix: &'static str, total: u64) {
         if self.drawn && total > 0 {
-            self.sending.set_style(style());
-            self.sending.set_prefix("uploading");
-            self.sending.set_length(total);
-            self.all.add(self.sending.clone());
-            self.sending.enable_steady_tick(Duration::from_millis(200));
+            bar.set_style(style());
+            bar.set_prefix(prefix);
+            bar.set_length(total);
+            self.all.add(bar.clone());
+            bar.enable_steady_tick(Duration::from_millis(200));
         }
     }
 

@@ -125,6 +125,19 @@ impl Reporter {
         }
     }
 
+    /// Starts the progress of fetching `count` tarballs of `total` bytes; gives what is told of bytes that have come.
+    pub fn fetching(&self, count: usize, total: u64) -> impl Fn(u64) + Sync + use<> {
+        let tarballs = if count == 1 { "tarball" } else { "tarballs" };
+        self.note_plain(&format!("Fetching {count} {tarballs}, {}", indicatif::HumanBytes(total)));
+        let bar = self.bars.fetching(total);
+        move |bytes| {
+            bar.inc(bytes);
+            if bar.position() >= total {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
     /// Starts the progress of repacking.
     #[must_use]
     pub fn repacking(&self, release: &Release) -> Repacking<'_> {

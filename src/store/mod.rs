@@ -2,6 +2,7 @@
 //!
 //! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
 
+pub mod access;
 pub mod ca_bundle;
 pub mod directory;
 pub mod readback;

@@ -12,34 +12,28 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Region, RuntimeComponents};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::ca_bundle::CaBundle;
+use super::access::{Access, DOCUMENT_TIMEOUT};
 use super::{
     Answer, Condition, Conditions, Document, Listed, MAX_DOCUMENT, OnSent, Revision, Store, StoreError,
     Summary, readback,
 };
 use crate::digest::Digest;
+use crate::error::Error;
 use crate::package::Sealed;
 use crate::package::sealed::CHUNK;
 use crate::registry::{DocumentMaxAge, Key};
@@ -100,15 +94,6 @@ impl std::fmt::Display for Location {
     }
 }
 
-/// What the AWS SDK does not take from the environment by itself, or cannot know.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
-    pub ca_bundle: Option<CaBundle>,
-    /// Cache time of the documents.
-    pub max_age: DocumentMaxAge,
-}
-
 /// An S3 bucket as a store.
 #[derive(Debug, Clone)]
 pub struct S3 {
@@ -118,50 +103,18 @@ pub struct S3 {
     timeout: Duration,
 }
 
-/// A document or a head request is small: an answer that takes longer will not come.
-const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often an object is read whose answer is cut short; as often as the SDK repeats a request.
 const READ_ATTEMPTS: u32 = 3;
 /// The slowest upload that is still worth waiting for, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 50_000;
 
+/// Takes the next piece of an object; `None` when it begins anew.
+pub type TakePiece<'a> = &'a mut (dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send);
+
 impl S3 {
-    /// Connects to a bucket with the standard AWS configuration: environment, profiles, roles, region, endpoint.
-    /// No request is made yet.
-    pub async fn open(location: Location, settings: Settings) -> Self {
-        let trust = settings
-            .ca_bundle
-            .iter()
-            .fold(TrustStore::default(), |trust, bundle| trust.with_pem_certificate(bundle.pem()));
-        let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
-        // The SDK's own client ignores proxies, so the connector is built here.
-        let http = Builder::new().build_with_connector_fn(move |connection, components| {
-            let mut builder = ConnectorBuilder::default().proxy_config(ProxyConfig::from_env());
-            builder.set_connector_settings(connection.cloned());
-            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
-        });
-        let shared = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
-        let endpoint_for_s3 =
-            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-        let has_endpoint = shared.endpoint_url().is_some()
-            || endpoint_for_s3.build().ok().is_some_and(|key| {
-                shared.service_config().is_some_and(|config| config.load_config(key).is_some())
-            });
-        // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
-        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
-        let config = aws_sdk_s3::config::Builder::from(&shared)
-            .region(region)
-            // Other S3 servers rarely have a host name a bucket.
-            .force_path_style(has_endpoint)
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(10))
-                    .operation_attempt_timeout(DOCUMENT_TIMEOUT)
-                    .build(),
-            )
-            .build();
-        Self::new(Client::from_conf(config), location, settings.max_age)
+    /// Connects to a bucket. No request to it is made yet.
+    pub async fn open(location: Location, access: &Access, max_age: DocumentMaxAge) -> Self {
+        Self::new(access.client().await, location, max_age)
     }
 
     /// A store that sends its requests by `client`.
@@ -215,15 +168,45 @@ impl S3 {
         }
     }
 
-    async fn open_object(&self, key: &Key) -> Result<Option<GetObjectOutput>, StoreError> {
-        let sent = self.client.get_object().bucket(&self.location.bucket).key(self.key(key)).send().await;
+    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order. `None`
+    /// means that it begins anew: the answer was cut short.
+    ///
+    /// # Errors
+    /// It cannot be read, does not exist any more, or `take` fails.
+    pub async fn download(&self, key: &str, take: TakePiece<'_>) -> Result<(), Error> {
+        let mut attempt = 1;
+        'again: loop {
+            let Some(mut object) = self.open_object(key).await? else {
+                let doing = format!("cannot read {}", self.name(key));
+                let answer = "it was listed, and is not there any more".to_owned();
+                return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
+            };
+            loop {
+                match object.body.try_next().await {
+                    Ok(Some(chunk)) => take(Some(&chunk))?,
+                    Ok(None) => return Ok(()),
+                    Err(error) if attempt == READ_ATTEMPTS => return Err(self.cut_short(key, &error).into()),
+                    Err(error) => {
+                        tracing::debug!(%key, attempt, "the answer was cut short: {}", chain(&error));
+                        take(None)?;
+                        attempt += 1;
+                        continue 'again;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open_object(&self, key: impl std::fmt::Display) -> Result<Option<GetObjectOutput>, StoreError> {
+        let request = self.client.get_object().bucket(&self.location.bucket);
+        let sent = request.key(self.location.within(&key)).send().await;
         match sent {
             Ok(object) => Ok(Some(object)),
             Err(error) => not_found_or(self.explain("cannot read", key, &error)),
         }
     }
 
-    fn cut_short(&self, key: &Key, error: &dyn StdError) -> StoreError {
+    fn cut_short(&self, key: impl std::fmt::Display, error: &dyn StdError) -> StoreError {
         let doing = format!("cannot read {}", self.name(key));
         StoreError { doing, answer: chain(error), status: None, remedy: None }
     }
@@ -284,7 +267,7 @@ impl S3 {
         };
         let bucket = &self.location.bucket;
         let remedy = match (status, code.as_str()) {
-            (_, "NoSuchBucket") => Some(format!("create the bucket {bucket}, or correct --to")),
+            (_, "NoSuchBucket") => Some(format!("create the bucket {bucket}, or correct its name")),
             (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "RequestTimeTooSkewed") => {
                 Some("check the AWS credentials, and this machine's clock".to_owned())
             }

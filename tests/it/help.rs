@@ -30,7 +30,8 @@ use crate::support::{Ran, folder, key, publish, ran, run, tarball, testdata, tfr
 /// | a release of acme/sample 1.2.0 for linux/amd64 and darwin/arm64, with its manifest | `build/` |
 /// | the key that signed it, without a passphrase | `key.asc`, `TFREG_SIGNING_KEY` |
 /// | a registry with that release, but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
-/// | an S3 server with the bucket `registry-bucket` | the AWS variables |
+/// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
+/// | an S3 server with these buckets, and `production` | the AWS variables |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TFREG_SIGNING_PASSPHRASE` |
 /// | a home | `HOME`, the folder itself |
 /// | stand-ins for programs that reach into the world | `bin/`, see [`STANDINS`] |
@@ -56,7 +57,10 @@ const PROGRAMS: &[&str] = &["jq", "man", "gpg", "curl"];
 
 impl Fixture {
     fn new(script: &str) -> Self {
-        let fixture = Self { root: folder(), server: S3Server::start(&["registry-bucket"]) };
+        let fixture = Self {
+            root: folder(),
+            server: S3Server::start(&["registry-bucket", "staging", "artifacts", "production"]),
+        };
         let build = fixture.path("build");
         fs::create_dir(&build).unwrap();
         let copy = |from: PathBuf| fs::copy(&from, build.join(from.file_name().unwrap())).unwrap();
@@ -70,8 +74,16 @@ impl Fixture {
             let program = write(&fixture.path("bin"), name, text);
             fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         }
+        let release = [tarball("release-1.2.0", "linux-amd64"), tarball("release-1.2.0", "darwin-arm64")];
+        if script.contains("s3://staging") {
+            run(publish("s3://staging", &release).envs(fixture.server.envs())).succeeds();
+        }
+        for entry in fs::read_dir(&build).unwrap() {
+            let path = entry.unwrap().path();
+            let key = format!("sample/v1.2.0/{}", path.file_name().unwrap().to_str().unwrap());
+            fixture.server.put_directly("artifacts", &key, fs::read(path).unwrap());
+        }
         if !script.contains("tfreg publish") {
-            let release = [tarball("release-1.2.0", "linux-amd64"), tarball("release-1.2.0", "darwin-arm64")];
             run(&mut publish(fixture.path("site"), &release)).succeeds();
             run(publish("s3://registry-bucket", &release).envs(fixture.server.envs())).succeeds();
         }

@@ -11,6 +11,7 @@ mod acceptance;
 mod clients;
 mod directory;
 mod faults;
+mod fetching;
 mod foreign_stores;
 mod help;
 mod key_command;

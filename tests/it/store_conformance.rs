@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures::stream::TryStreamExt as _;
 use tfreg::digest::Digest;
 use tfreg::package::Sealed;
-use tfreg::registry::Key;
+use tfreg::registry::{DocumentMaxAge, Key};
+use tfreg::store::access::Access;
 use tfreg::store::directory::Directory;
-use tfreg::store::s3::{Location, S3, Settings};
+use tfreg::store::s3::{Location, S3};
 use tfreg::store::{Answer, Condition, Listed, OnSent, Revision, Store};
 
 use crate::support::folder;
@@ -179,7 +180,7 @@ async fn another_s3_endpoint_conforms() {
     };
     let run = fastrand::u64(..);
     let location = Location::parse(&format!("{}/conformance-{run:x}", target.trim_end_matches('/'))).unwrap();
-    conforms(Arc::new(S3::open(location, Settings::default()).await)).await;
+    conforms(Arc::new(S3::open(location, &Access::default(), DocumentMaxAge::default()).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

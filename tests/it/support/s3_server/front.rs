@@ -24,6 +24,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinError;
 
+use super::accounts::Accounts;
 use super::lock;
 use super::script::{Action, Hook, Point, Rule};
 use super::store::Store;
@@ -103,14 +104,15 @@ enum Outcome {
 pub(super) struct Front {
     store: Store,
     service: S3Service,
+    accounts: Arc<Mutex<Accounts>>,
     log: Mutex<Log>,
 }
 
 impl Front {
-    pub(super) fn new(store: Store, access_key: &'static str, secret_key: &'static str) -> Self {
+    pub(super) fn new(store: Store, accounts: Arc<Mutex<Accounts>>) -> Self {
         let mut service = S3ServiceBuilder::new(store.clone());
-        service.set_auth(Credentials { access_key, secret_key });
-        Self { store, service: service.build(), log: Mutex::default() }
+        service.set_auth(Credentials(Arc::clone(&accounts)));
+        Self { store, service: service.build(), accounts, log: Mutex::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
@@ -187,6 +189,12 @@ impl Front {
                 _ => return Outcome::Close(Vec::new()),
             }
         }
+        if parts.method == "POST" && parts.uri.path() == "/" {
+            return Outcome::Answer(lock(&self.accounts).assume_role(&parts.headers, &body));
+        }
+        if !lock(&self.accounts).may_use(&parts.headers, &record.bucket) {
+            return answer_error(403, "AccessDenied");
+        }
         let request = HttpRequest::from_parts(parts, Body::from(body));
         let answer = match self.service.call(request).await {
             Ok(answer) => answer,
@@ -250,17 +258,13 @@ impl Drop for RunningPut {
     }
 }
 
-/// The one user. `s3s`'s own `SimpleAuth` has another error for an unknown access key than AWS.
-struct Credentials {
-    access_key: &'static str,
-    secret_key: &'static str,
-}
+/// The users. `s3s`'s own `SimpleAuth` has another error for an unknown access key than AWS.
+struct Credentials(Arc<Mutex<Accounts>>);
 
 #[async_trait::async_trait]
 impl S3Auth for Credentials {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let known = access_key == self.access_key;
-        known.then(|| self.secret_key.into()).ok_or_else(|| s3_error!(InvalidAccessKeyId))
+        lock(&self.0).secret(access_key).map(Into::into).ok_or_else(|| s3_error!(InvalidAccessKeyId))
     }
 }
 

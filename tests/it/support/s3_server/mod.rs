@@ -5,10 +5,12 @@
 //!
 //! * [`store`]: the objects, S3's rules for them, and the observers of every write.
 //! * [`script`]: which requests are to meet which fault, gate or hook.
+//! * [`accounts`]: who may use which bucket, and STS.
 //! * [`front`]: the HTTP layer, which records the requests and plays the script.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "here a failure is a bug of the test")]
 
+mod accounts;
 mod front;
 mod script;
 mod store;
@@ -21,10 +23,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+pub(crate) use accounts::AccessKey;
 pub(crate) use front::RecordedRequest;
 pub(crate) use script::{Action, Gate, Matcher, Point, Rule};
 pub(crate) use store::{Conditions, Objects, Snapshot, StoredObject, WriteEvent, Writer};
 
+use accounts::Accounts;
 use front::Front;
 use store::{Observer, Store};
 
@@ -40,6 +44,7 @@ pub(crate) struct S3Server {
     access_key: &'static str,
     secret_key: &'static str,
     store: Store,
+    accounts: Arc<Mutex<Accounts>>,
     front: Arc<Front>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,7 +58,8 @@ impl S3Server {
         let address = listener.local_addr().unwrap();
         let (access_key, secret_key) = (ACCESS_KEY, SECRET_KEY);
         let store = Store::new(buckets);
-        let front = Arc::new(Front::new(store.clone(), access_key, secret_key));
+        let accounts = Arc::new(Mutex::new(Accounts::new(access_key, secret_key)));
+        let front = Arc::new(Front::new(store.clone(), Arc::clone(&accounts)));
         let (stop, stopped) = oneshot::channel();
         let serve = serve(listener, Arc::clone(&front), stopped);
         let thread = std::thread::Builder::new().name(format!("s3-server-{}", address.port()));
@@ -65,7 +71,7 @@ impl S3Server {
             runtime.shutdown_timeout(Duration::from_secs(10));
         });
         let (stop, thread) = (Some(stop), Some(thread.unwrap()));
-        Self { address, access_key, secret_key, store, front, stop, thread }
+        Self { address, access_key, secret_key, store, accounts, front, stop, thread }
     }
 
     /// The endpoint's URL, `http://127.0.0.1:PORT`.
@@ -73,12 +79,22 @@ impl S3Server {
         format!("http://{}", self.address)
     }
 
-    /// The only access key the server knows.
+    /// A new access key for these buckets only, which may assume these roles.
+    pub(crate) fn add_key(&self, buckets: &[&str], roles: &[&str]) -> AccessKey {
+        lock(&self.accounts).add_key(buckets, roles)
+    }
+
+    /// A role for these buckets, that STS gives out to who may assume it.
+    pub(crate) fn add_role(&self, arn: &str, buckets: &[&str]) {
+        lock(&self.accounts).add_role(arn, buckets);
+    }
+
+    /// The access key that may use every bucket.
     pub(crate) fn access_key(&self) -> &'static str {
         self.access_key
     }
 
-    /// The secret of the access key.
+    /// The secret of that access key.
     pub(crate) fn secret_key(&self) -> &'static str {
         self.secret_key
     }

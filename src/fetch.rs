@@ -1,0 +1,166 @@
+//! Fetching: the release tarballs below a prefix of an S3 bucket, with the small files that lie beside them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{Error, Refusal, Result};
+use crate::release::file::TarballFile;
+use crate::release::manifest;
+use crate::release::name::TarballName;
+use crate::store::s3::S3;
+use crate::store::{Listed, Store as _};
+
+/// Small files beside tarballs, by their names.
+type Companions = Arc<BTreeMap<String, Vec<u8>>>;
+
+/// The release tarballs below a prefix, which are not fetched yet.
+pub struct Found<'a> {
+    source: &'a S3,
+    tarballs: Vec<Listed>,
+    companions: Vec<Listed>,
+}
+
+/// Finds every release tarball below the prefix of `source`, and what lies beside them: `TARBALL.sha256` and manifests.
+///
+/// # Errors
+/// The bucket cannot be read, or there is no release tarball.
+pub async fn find(source: &S3) -> Result<Found<'_>> {
+    let mut found = Found { source, tarballs: Vec::new(), companions: Vec::new() };
+    let mut others = 0_u64;
+    let mut listing = source.list("");
+    while let Some(listed) = listing.try_next().await? {
+        let name = file_name(&listed.key);
+        let is_sidecar = || name.strip_suffix(".sha256").is_some_and(TarballName::is_tarball);
+        if TarballName::is_tarball(name) {
+            found.tarballs.push(listed);
+        } else if is_sidecar() || manifest::is_manifest(name) {
+            found.companions.push(listed);
+        } else {
+            others += 1;
+        }
+    }
+    if found.tarballs.is_empty() {
+        return Err(Refusal::new(source.describe(), "no release tarball is there")
+            .found(match others + found.companions.len() as u64 {
+                0 => "nothing below this prefix".to_owned(),
+                count => format!("{count} objects with other names"),
+            })
+            .expected("at least one terraform-provider-….tar.gz below the prefix")
+            .remedy("check the bucket and the prefix, and that the build has left its tarballs there")
+            .into());
+    }
+    Ok(found)
+}
+
+impl Found<'_> {
+    /// The tarballs by their addresses: enough to judge their names.
+    #[must_use]
+    pub fn named(&self) -> Vec<TarballFile> {
+        self.tarballs.iter().map(|listed| TarballFile::at(self.address(listed).as_ref())).collect()
+    }
+
+    /// Bytes of all tarballs.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.tarballs.iter().map(|listed| listed.len).sum()
+    }
+
+    /// Fetches all of it, `jobs` objects at once, the tarballs into temporary files without names. `progress` is told of
+    /// bytes as they come.
+    ///
+    /// # Errors
+    /// The bucket cannot be read, or the temporary folder cannot be written.
+    pub async fn fetch(&self, jobs: usize, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<TarballFile>> {
+        let folders = self.fetch_companions(jobs).await?;
+        let files = stream::iter(self.tarballs.iter().map(|listed| {
+            let beside = folders.get(folder_of(&listed.key)).cloned().unwrap_or_default();
+            let address = self.address(listed);
+            async move {
+                let file = self.fetch_one(listed, progress).await?;
+                Ok::<_, Error>(TarballFile::fetched(address, file, beside))
+            }
+        }));
+        files.buffered(jobs).try_collect().await
+    }
+
+    fn address(&self, listed: &Listed) -> String {
+        format!("{}{}", self.source.describe(), listed.key)
+    }
+
+    /// The small files, by their folders.
+    async fn fetch_companions(&self, jobs: usize) -> Result<BTreeMap<String, Companions>> {
+        let read = stream::iter(self.companions.iter().map(|listed| async move {
+            if listed.len > manifest::MAX_BYTES {
+                return Err(Refusal::new(self.address(listed), "not a small file")
+                    .found(format!("{} bytes", listed.len))
+                    .expected(format!("a file of at most {} bytes", manifest::MAX_BYTES))
+                    .remedy("look at what is there under this name")
+                    .into());
+            }
+            let mut bytes = Vec::new();
+            let mut take = |chunk: Option<&[u8]>| {
+                match chunk {
+                    Some(chunk) => bytes.extend_from_slice(chunk),
+                    None => bytes.clear(),
+                }
+                Ok(())
+            };
+            self.source.download(&listed.key, &mut take).await?;
+            Ok::<_, Error>((listed.key.as_str(), bytes))
+        }));
+        let read: Vec<(&str, Vec<u8>)> = read.buffered(jobs).try_collect().await?;
+        let mut folders: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+        for (key, bytes) in read {
+            folders.entry(folder_of(key).to_owned()).or_default().insert(file_name(key).to_owned(), bytes);
+        }
+        Ok(folders.into_iter().map(|(folder, files)| (folder, Arc::new(files))).collect())
+    }
+
+    /// Fetches one tarball into a temporary file. It has no name, so nothing is left of it whatever ends the run.
+    async fn fetch_one(&self, listed: &Listed, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
+        let failed = |source| Error::Io {
+            context: format!(
+                "cannot keep {}: the temporary folder {} cannot be used (another one: TMPDIR)",
+                self.address(listed),
+                std::env::temp_dir().display()
+            ),
+            source,
+        };
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let (mut len, mut told) = (0, 0);
+        let mut take = |chunk: Option<&[u8]>| {
+            let Some(chunk) = chunk else {
+                len = 0;
+                return file.rewind().and_then(|()| file.set_len(0)).map_err(failed);
+            };
+            len += chunk.len() as u64;
+            // What comes a second time is no progress.
+            progress(len.saturating_sub(told));
+            told = told.max(len);
+            file.write_all(chunk).map_err(failed)
+        };
+        self.source.download(&listed.key, &mut take).await?;
+        if len != listed.len {
+            return Err(Refusal::new(self.address(listed), "the tarball is changing")
+                .found(format!("{len} bytes"))
+                .expected(format!("{} bytes, as it was listed", listed.len))
+                .remedy("wait until the build has left all of its tarballs there, and run again")
+                .into());
+        }
+        Ok(file)
+    }
+}
+
+/// The part of a key before its last slash.
+fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The part of a key behind its last slash.
+fn file_name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! Access to AWS: whose credentials, which region, which endpoint.
+//!
+//! The standard configuration is that of the AWS CLI. A run that reads from one account and writes to another names the
+//! second one's profile, role, region or endpoint on top of it.
+
+use std::time::Duration;
+
+use aws_config::meta::region::ProvideRegion as _;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use aws_types::service_config::ServiceConfigKey;
+
+use super::ca_bundle::CaBundle;
+
+/// What goes before the standard AWS configuration, and what the SDK does not take from the environment by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// A profile, whose credentials go before those of the environment.
+    pub profile: Option<String>,
+    /// A role that is assumed, by the credentials found otherwise.
+    pub role_arn: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// The S3 server's address; requests are path-style then.
+    pub endpoint_url: Option<String>,
+    /// Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<CaBundle>,
+}
+
+/// A document or a head request is small: an answer that takes longer will not come.
+pub(super) const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// How sessions of an assumed role are named in the account's logs.
+const SESSION: &str = "tfreg";
+
+impl Access {
+    /// A client for S3. No request is made yet, unless a profile asks for one.
+    pub async fn client(&self) -> Client {
+        let http = self.http_client();
+        let shared = self.shared_config(&http).await;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
+            .region(shared.region().cloned().unwrap_or(Region::from_static("us-east-1")))
+            // Other S3 servers rarely have a host name a bucket.
+            .force_path_style(self.endpoint_url.is_some() || has_endpoint(&shared))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(10))
+                    .operation_attempt_timeout(DOCUMENT_TIMEOUT)
+                    .build(),
+            );
+        if let Some(url) = &self.endpoint_url {
+            config = config.endpoint_url(url);
+        }
+        if let Some(role) = &self.role_arn {
+            let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+            let role =
+                AssumeRoleProvider::builder(role).configure(&shared).region(region).session_name(SESSION);
+            config = config.credentials_provider(role.build().await);
+        }
+        Client::from_conf(config.build())
+    }
+
+    /// The SDK's own client ignores proxies and `AWS_CA_BUNDLE`, so the connector is built here.
+    fn http_client(&self) -> SharedHttpClient {
+        let trust = self
+            .ca_bundle
+            .iter()
+            .fold(TrustStore::default(), |trust, bundle| trust.with_pem_certificate(bundle.pem()));
+        let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
+        Builder::new().build_with_connector_fn(move |connection, components| {
+            let mut builder = ConnectorBuilder::default().proxy_config(ProxyConfig::from_env());
+            builder.set_connector_settings(connection.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+        })
+    }
+
+    async fn shared_config(&self, http: &SharedHttpClient) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+        let mut region = self.region.clone().map(Region::new);
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+            // By default the region and the credentials of the environment go before a profile's, and these are those of
+            // another account.
+            if region.is_none() {
+                region = ProfileFileRegionProvider::builder().profile_name(profile).build().region().await;
+            }
+        }
+        if let Some(region) = region {
+            loader = loader.region(region);
+        }
+        let shared = loader.load().await;
+        let Some(profile) = &self.profile else { return shared };
+        let config = ProviderConfig::without_region()
+            .with_region(shared.region().cloned())
+            .with_http_client(http.clone());
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&config);
+        let credentials = SharedCredentialsProvider::new(credentials.build());
+        shared.into_builder().credentials_provider(credentials).build()
+    }
+}
+
+/// Whether the standard configuration names an S3 server.
+fn has_endpoint(shared: &SdkConfig) -> bool {
+    let for_s3 = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let key = for_s3.build().ok();
+    shared.endpoint_url().is_some()
+        || key.is_some_and(|key| {
+            shared.service_config().is_some_and(|config| config.load_config(key).is_some())
+        })
+}
