@@ -129,6 +129,26 @@ impl Version {
     }
 }
 
+impl Version {
+    /// Whether it has a pre-release part, such as `1.2.0-rc.1`.
+    #[must_use]
+    pub fn is_prerelease(&self) -> bool {
+        !self.0.pre.is_empty()
+    }
+}
+
+impl ProviderType {
+    /// The type that the tag of a provider's release names: `terraform-provider-TYPE-vVERSION`, with or without
+    /// `refs/tags/`. `None` for other tags.
+    #[must_use]
+    pub fn from_tag(text: &str) -> Option<Self> {
+        let tag = text.strip_prefix("refs/tags/").unwrap_or(text).strip_prefix("terraform-provider-")?;
+        // As in `Version::from_tag`.
+        let core = tag.find('.').map_or(tag, |dot| &tag[..dot]);
+        core[..core.rfind("-v")?].parse().ok()
+    }
+}
+
 impl FromStr for Version {
     type Err = InvalidName;
 
@@ -337,6 +357,19 @@ mod tests {
         }
         for bad in ["", "v", "release", "terraform-provider-x-1.2.3", "x-v1.2", "é-v"] {
             assert!(Version::from_tag(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_name_a_type() {
+        for (tag, provider_type) in [
+            ("terraform-provider-sample-v1.2.0", "sample"),
+            ("refs/tags/terraform-provider-my-v2-thing-v1.0.0-v2", "my-v2-thing"),
+        ] {
+            assert_eq!(ProviderType::from_tag(tag).unwrap().to_string(), provider_type, "{tag}");
+        }
+        for other in ["v1.2.0", "sample-v1.2.0", "terraform-provider-v1.2.0", "terraform-provider-x"] {
+            assert_eq!(ProviderType::from_tag(other), None, "{other}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! module reads the environment.
 
 mod completions;
+mod drone;
 mod key;
 mod man;
 mod policy;
@@ -58,6 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Publish(Box<publish::PublishArgs>),
+    Drone(drone::DroneArgs),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
     Key(key::KeyArgs),
@@ -157,6 +159,16 @@ struct Jobs {
 }
 
 impl GlobalArgs {
+    /// These, and where they say nothing, those.
+    fn or(self, those: &Self) -> Self {
+        Self {
+            format: if self.format == Format::Human { those.format } else { self.format },
+            quiet: self.quiet || (those.quiet && !self.verbose),
+            verbose: self.verbose || (those.verbose && !self.quiet),
+            jobs: self.jobs.or(those.jobs),
+        }
+    }
+
     fn jobs(&self) -> Jobs {
         match self.jobs {
             Some(jobs) => {
@@ -190,7 +202,11 @@ fn misplaced_key() -> Option<Error> {
     } else {
         let mut variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let takes_none = |name: &str| name.starts_with("TFREG_") && !name.starts_with("TFREG_SIGNING_");
+        let takes_none = |name: &str| {
+            ["TFREG_", "PLUGIN_"]
+                .iter()
+                .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.starts_with("SIGNING_")))
+        };
         variables.find(|(name, value)| takes_none(name) && is_key(value))?.0
     };
     Some(Error::Usage(format!(
@@ -206,20 +222,19 @@ pub fn main() -> ExitCode {
         Reporter::new(Format::Human, Volume::Normal, false).failed(&error);
         return ExitCode::from(error.exit_code());
     }
-    let cli = match Cli::try_parse() {
+    let mut environment = Environment::read();
+    let cli = match parse(&mut environment) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come here too, with code 0. Nothing can be done if the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(code) => return code,
     };
     let reporter = cli.global.reporter();
     let outcome = match cli.command {
-        Command::Publish(args) => publish::run(*args, &cli.global, Environment::read(), &reporter),
+        Command::Publish(args) => publish::run(*args, &cli.global, environment, &reporter),
+        // Its command line was taken in place of it.
+        Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
-        Command::Key(args) => key::run(&args, Environment::read(), &reporter),
+        Command::Key(args) => key::run(&args, environment, &reporter),
         Command::Completions(args) => completions::run(&args, &reporter),
         Command::Man(args) => man::run(&args, &reporter),
     };
@@ -230,6 +245,34 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The command line; for `tfreg drone` the one that its settings stand for, with the secrets among them put into
+/// `environment`. What is wrong with it is printed, and the exit code given.
+fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
+    let told = |error: clap::Error| {
+        // Help and version come here too, with code 0. Nothing can be done if the terminal is gone.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    };
+    let cli = Cli::try_parse().map_err(told)?;
+    if !matches!(cli.command, Command::Drone(_)) {
+        return Ok(cli);
+    }
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let settings = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?.strip_prefix("PLUGIN_")?.to_owned();
+        Some((name, value.to_string_lossy().into_owned()))
+    });
+    let runner = drone::Runner { settings: settings.collect(), variable: &set };
+    let resolved = drone::resolve(&runner).map_err(|error| {
+        cli.global.reporter().failed(&error);
+        ExitCode::from(error.exit_code())
+    })?;
+    environment.signing_key = resolved.signing_key.or(environment.signing_key.take());
+    environment.signing_passphrase = resolved.signing_passphrase.or(environment.signing_passphrase.take());
+    let publish = Cli::try_parse_from(resolved.arguments).map_err(told)?;
+    Ok(Cli { global: cli.global.or(&publish.global), ..publish })
 }
 
 /// The async runtime of a command.

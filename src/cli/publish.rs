@@ -17,7 +17,7 @@ use crate::package::{BuildOptions, PackageSet};
 use crate::plan::{Action, Memory, Plan, Published, Wanted};
 use crate::probe;
 use crate::promotion;
-use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, Version};
+use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Options};
 use crate::reader::Reader;
@@ -48,8 +48,7 @@ Examples:
       --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64,darwin_arm64 \\
       build/*.tar.gz
 
-  From the bucket that the build left its tarballs in, the same bits that staging
-  has, into production:
+  From the bucket of the build into production, the same bits that staging has:
     tfreg publish --to s3://production --namespace acme \\
       --expect-match s3://staging s3://artifacts/sample/v1.2.0/
 
@@ -113,6 +112,24 @@ pub(super) struct PublishArgs {
     /// Refuse tarballs of another version; a tag that ends in -vV is taken as V
     #[arg(long, value_name = "V", value_parser = Version::from_tag, help_heading = "Safety")]
     expect_version: Option<Version>,
+
+    /// Refuse tarballs of another provider
+    #[arg(long, value_name = "TYPE", help_heading = "Safety")]
+    expect_type: Option<ProviderType>,
+
+    /// Refuse a pre-release, such as 1.2.0-rc.1 (production registries)
+    #[arg(long, help_heading = "Safety")]
+    stable_only: bool,
+
+    /// The one pre-release that --stable-only lets pass; a tag is taken as for --expect-version
+    #[arg(
+        long,
+        value_name = "V",
+        env = "TFREG_ALLOW_PRERELEASE",
+        hide_env_values = true,
+        help_heading = "Safety"
+    )]
+    allow_prerelease: Option<String>,
 
     /// Refuse unless exactly these platforms are there; repeatable
     #[arg(long = "expect-platform", value_name = "OS_ARCH", value_delimiter = ',', help_heading = "Safety")]
@@ -191,6 +208,9 @@ impl PublishArgs {
             .filter(|text| !text.is_empty())
             .map(|text| text.parse().map_err(|error| usage("--protocol", &error)))
             .collect::<Result<_>>()?;
+        let prerelease = self.allow_prerelease.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let prerelease = prerelease.map(Version::from_tag).transpose();
+        let prerelease = prerelease.map_err(|error| usage("--allow-prerelease", &error))?;
         let links = match self.base_url.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => Links::Absolute(text.parse().map_err(|error| usage("--base-url", &error))?),
             None => Links::RootRelative,
@@ -206,6 +226,9 @@ impl PublishArgs {
                 passphrase_file: self.signing_passphrase_file,
             },
             expected: Expected {
+                provider_type: self.expect_type,
+                stable: self.stable_only,
+                prerelease,
                 version: self.expect_version,
                 platforms: self.expect_platforms.into_iter().collect::<BTreeSet<_>>(),
             },

@@ -20,10 +20,16 @@ use sidecar::Sidecar;
 /// What the user says the release must be.
 #[derive(Debug, Default)]
 pub struct Expected {
+    /// The provider's type.
+    pub provider_type: Option<ProviderType>,
     /// The one version that the tarballs must have.
     pub version: Option<Version>,
     /// The platforms that must be there, and no others; empty when not said.
     pub platforms: BTreeSet<Platform>,
+    /// Whether pre-releases are refused.
+    pub stable: bool,
+    /// The one pre-release that is not refused.
+    pub prerelease: Option<Version>,
 }
 
 /// One release tarball: its name is valid, its platform known, its sidecar read; its contents are not looked at yet.
@@ -132,6 +138,29 @@ fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
 
 fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refusal> {
     for tarball in tarballs {
+        let name = &tarball.name;
+        if let Some(provider_type) = expected.provider_type.as_ref().filter(|ty| **ty != name.provider_type) {
+            return Err(Refusal::new(
+                tarball.file.display(),
+                "the tarball is of another provider than expected",
+            )
+            .found(format!("provider {}", name.provider_type))
+            .expected(format!("provider {provider_type} (--expect-type)"))
+            .remedy("give the tarballs of the tag that is being released"));
+        }
+        if expected.stable
+            && name.version.is_prerelease()
+            && expected.prerelease.as_ref() != Some(&name.version)
+        {
+            return Err(Refusal::new(tarball.file.display(), "a pre-release, which this registry does not get")
+                .found(format!("version {}", name.version))
+                .expected("a version without a pre-release part (--stable-only)")
+                .remedy(format!(
+                    "release it without a pre-release part; or, if it is meant, name it: --allow-prerelease {0}, or \
+                     TFREG_ALLOW_PRERELEASE={0}",
+                    name.version
+                )));
+        }
         if let Some(version) = expected.version.as_ref().filter(|version| **version != tarball.name.version) {
             return Err(Refusal::new(
                 tarball.file.display(),

@@ -115,3 +115,26 @@ fn the_place_is_checked_before_anything_is_read() {
         promote(root.path(), &tarballs("release-1.2.0"), bad).fails(2, &["--expect-match"]);
     }
 }
+
+#[test]
+fn a_pre_release_is_published_only_where_it_is_named() {
+    let root = folder();
+    let original = tarball("release-1.2.0", "linux-amd64");
+    let candidate = root.path().join("terraform-provider-sample_1.2.0-rc.1_linux_amd64.tar.gz");
+    std::fs::copy(&original, &candidate).unwrap();
+    let site = root.path().join("site");
+    let stable = |tarball: &PathBuf, more: &[&str], allowed: &str| {
+        let mut command = publish(&site, std::slice::from_ref(tarball));
+        command.args(["--stable-only", "--protocol", "6.0", "--dry-run"]).arg(folder().path()).args(more);
+        run(command.env("TFREG_ALLOW_PRERELEASE", allowed))
+    };
+    stable(&original, &[], "").succeeds();
+    stable(&candidate, &[], "")
+        .refused("not named", &["1.2.0-rc.1", "--stable-only", "--allow-prerelease 1.2.0-rc.1"]);
+    stable(&candidate, &[], "1.2.0-rc.2").refused("another named", &["1.2.0-rc.1"]);
+    stable(&candidate, &["--allow-prerelease", "terraform-provider-sample-v1.2.0-rc.1"], "").succeeds();
+    stable(&candidate, &[], "1.2.0-rc.1").succeeds();
+    stable(&candidate, &[], "soon").fails(2, &["--allow-prerelease"]);
+    stable(&original, &["--expect-type", "other"], "")
+        .refused("type", &["another provider than expected", "sample"]);
+}
