@@ -20,8 +20,9 @@
 //! become a [`plan::Plan`], and only a plan is written. There is no server and no lock service: readers always see a
 //! consistent registry because of the order of the writes and because every write is conditional.
 //!
-//! Pure and synchronous: [`provider`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous: [`probe`],
-//! [`store`], [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`] prints.
+//! Pure and synchronous: [`provider`], [`splice`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous:
+//! [`fetch`], [`probe`], [`reader`], [`store`], [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`]
+//! prints.
 
 pub mod cli;
 pub mod digest;
@@ -39,4 +40,5 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod serve;
+pub mod splice;
 pub mod store;

@@ -1,0 +1,88 @@
+//! Headers and trailers of gzip members (RFC 1952 2.3).
+
+use std::io::{self, Read};
+
+use super::Corrupt;
+use super::input::Input;
+
+/// Names and comments have no limit of their own; nobody has any that are so long.
+const MAX_HEADER: usize = 64 * 1024;
+
+const FHCRC: u8 = 1 << 1;
+const FEXTRA: u8 = 1 << 2;
+const FNAME: u8 = 1 << 3;
+const FCOMMENT: u8 = 1 << 4;
+const RESERVED: u8 = 0b1110_0000;
+
+const NO_GZIP: Corrupt = Corrupt("invalid gzip header");
+
+/// Reads a member's header; `None` where the data ends in its place.
+pub(super) fn read_header(input: &mut Input, source: &mut impl Read) -> io::Result<Option<()>> {
+    input.fill(source)?;
+    if input.is_at_end() {
+        return Ok(None);
+    }
+    let mut header = Header { input, source, seen: Vec::new() };
+    let [id1, id2, method, flags] = header.take()?;
+    if [id1, id2] != [0x1f, 0x8b] || method != 8 || flags & RESERVED != 0 {
+        return Err(NO_GZIP.into());
+    }
+    // MTIME, XFL and OS say nothing about the contents.
+    let _: [u8; 6] = header.take()?;
+    if flags & FEXTRA != 0 {
+        let length = u16::from_le_bytes(header.take()?);
+        for _ in 0..length {
+            let _: [u8; 1] = header.take()?;
+        }
+    }
+    for text in [FNAME, FCOMMENT] {
+        if flags & text != 0 {
+            while header.take()? != [0] {}
+        }
+    }
+    if flags & FHCRC != 0 {
+        let found = crc32fast::hash(&header.seen).to_le_bytes();
+        if header.take()? != [found[0], found[1]] {
+            return Err(Corrupt("the gzip header's checksum is wrong").into());
+        }
+    }
+    Ok(Some(()))
+}
+
+/// A header's bytes, as they are read.
+struct Header<'a, R> {
+    input: &'a mut Input,
+    source: &'a mut R,
+    seen: Vec<u8>,
+}
+
+impl<R: Read> Header<'_, R> {
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.input.fill(self.source)?;
+        for byte in &mut bytes {
+            *byte = self.input.take(8).to_le_bytes()[0];
+        }
+        self.input.check()?;
+        self.seen.extend_from_slice(&bytes);
+        if self.seen.len() > MAX_HEADER {
+            return Err(Corrupt("a gzip header without an end").into());
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads a member's trailer, and compares it with what the member was decompressed to.
+pub(super) fn check_trailer(input: &mut Input, crc: u32, length: u64) -> Result<(), Corrupt> {
+    input.align();
+    let (expected_crc, expected_length) = (input.take(32), input.take(32));
+    input.check()?;
+    if expected_crc != crc {
+        return Err(Corrupt("the gzip trailer's CRC-32 is not that of the contents"));
+    }
+    // ISIZE is the length modulo 2^32.
+    if u64::from(expected_length) != length & 0xFFFF_FFFF {
+        return Err(Corrupt("the gzip trailer's length is not that of the contents"));
+    }
+    Ok(())
+}

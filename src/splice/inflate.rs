@@ -1,0 +1,227 @@
+//! Tokens: literals, copies and the end of the block (RFC 1951 3.2.3).
+//!
+//! There are two loops over them. [`Token::read`] takes one and says what it is. [`fast`] takes all until a limit, says
+//! nothing, and is what the time of a publish is spent in.
+
+use super::block::{Codes, DISTANCE_PLACES, DISTANCE_WIDTH, LITERAL_PLACES, LITERAL_WIDTH};
+use super::huffman::{END, FURTHER, LITERAL, SPECIAL, bits, further, with_extra};
+use super::input::{Input, Register};
+use super::window::{SIZE, Window};
+use super::{Corrupt, window};
+
+/// The symbol that ends a block.
+pub(super) const END_SYMBOL: usize = 256;
+
+const BAD_LENGTH: Corrupt = Corrupt("a literal or length has a code that means nothing");
+const BAD_DISTANCE: Corrupt = Corrupt("a distance has a code that means nothing");
+const TOO_FAR: Corrupt = Corrupt("a copy reaches back behind the beginning");
+
+/// Bytes that one round of [`fast`] can give: three literals and a copy.
+pub(super) const ROUND: usize = 3 + 258;
+/// Bytes that must be left for a round: two refills of eight bytes, of which the second begins seven further on.
+const ROUND_INPUT: usize = 16;
+/// Copies are made in pieces of this size, so they write up to one less behind their end.
+const PIECE: usize = 16;
+const _: () = assert!(window::SLACK >= ROUND + PIECE);
+
+/// One token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Literal(u8),
+    Copy { length: u16, distance: u16 },
+    End,
+}
+
+impl Token {
+    /// Takes the next token.
+    pub(super) fn read(codes: &Codes, input: &mut Input) -> Result<Self, Corrupt> {
+        let (entry, word) = symbol(&codes.tables.literals, LITERAL_WIDTH, input);
+        if entry & LITERAL != 0 {
+            input.check()?;
+            return Ok(Self::Literal(entry.to_le_bytes()[2]));
+        }
+        if entry & SPECIAL != 0 {
+            input.check()?;
+            return if entry & END == END { Ok(Self::End) } else { Err(BAD_LENGTH) };
+        }
+        let length = with_extra(entry, word);
+        let (entry, word) = symbol(&codes.tables.distances, DISTANCE_WIDTH, input);
+        // Also where there are no more bits than these: then they are what is wrong.
+        input.check()?;
+        if entry & SPECIAL != 0 {
+            return Err(BAD_DISTANCE);
+        }
+        let distance = with_extra(entry, word);
+        Ok(Self::Copy {
+            length: u16::try_from(length).map_err(|_| BAD_LENGTH)?,
+            distance: u16::try_from(distance).map_err(|_| BAD_DISTANCE)?,
+        })
+    }
+
+    /// Puts what the token stands for behind what is there.
+    pub(super) fn apply(self, window: &mut Window) -> Result<(), Corrupt> {
+        match self {
+            Self::Literal(byte) => window.push(byte),
+            Self::Copy { length, distance } => {
+                if usize::from(distance) > window.out - window.floor {
+                    return Err(TOO_FAR);
+                }
+                window.repeat(distance.into(), length.into());
+            }
+            Self::End => {}
+        }
+        Ok(())
+    }
+}
+
+/// Takes the next symbol; gives its entry, and the bits from where its last table was entered.
+fn symbol(table: &[u32], width: usize, input: &mut Input) -> (u32, u64) {
+    let mask = (1 << width) - 1;
+    let mut word = input.refill();
+    let mut entry = table[(word & mask) as usize];
+    if entry & FURTHER == FURTHER {
+        input.consume(bits(entry));
+        word = input.refill();
+        entry = table[further(entry, word) & (table.len() - 1)];
+    }
+    input.consume(bits(entry));
+    (entry, word)
+}
+
+/// Takes tokens until the block has ended (and says so), `out` is at `limit` or behind, or the input may not last for
+/// another round.
+///
+/// `limit` must be [`ROUND`] and more before the end of what the window may hold.
+pub(super) fn fast(
+    codes: &Codes,
+    input: &mut Input,
+    window: &mut Window,
+    limit: usize,
+) -> Result<bool, Corrupt> {
+    let Register { mut at, mut hold, mut count } = input.register();
+    let Some((source, source_end)) = input.buffer() else { return Ok(false) };
+    let (floor, mut out) = (window.floor, window.out);
+    let Some(target) = window.bytes.first_chunk_mut::<SIZE>() else { return Ok(false) };
+    let tables = &*codes.tables;
+    let source_limit = source_end.saturating_sub(ROUND_INPUT);
+    let mut outcome = Ok(false);
+
+    // Brings the register to 56 bits at least.
+    macro_rules! refill {
+        () => {
+            let Some(word) = source.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
+            hold |= u64::from_le_bytes(*word) << count;
+            at += ((63 - count) >> 3) as usize;
+            count |= 56;
+        };
+    }
+    // Drops what an entry says; gives the bits from before that.
+    macro_rules! consume {
+        ($entry:expr) => {{
+            let word = hold;
+            hold >>= $entry & 63;
+            count -= $entry & 63;
+            word
+        }};
+    }
+    macro_rules! literal_entry {
+        () => {
+            tables.literals[(hold & ((1 << LITERAL_WIDTH) - 1)) as usize]
+        };
+    }
+    macro_rules! push {
+        ($entry:expr) => {
+            target[out] = $entry.to_le_bytes()[2];
+            out += 1;
+        };
+    }
+    while out < limit && at < source_limit {
+        refill!();
+        let mut entry = literal_entry!();
+        let mut word = consume!(entry);
+        if entry & LITERAL != 0 {
+            push!(entry);
+            entry = literal_entry!();
+            word = consume!(entry);
+            if entry & LITERAL != 0 {
+                push!(entry);
+                entry = literal_entry!();
+                word = consume!(entry);
+                if entry & LITERAL != 0 {
+                    push!(entry);
+                    continue;
+                }
+            }
+        }
+        // At most 33 bits are gone here, so there are 23 for the further table's 4 and the length's extra 5.
+        if entry & SPECIAL != 0 {
+            if entry & FURTHER == FURTHER {
+                entry = tables.literals[further(entry, hold) & (LITERAL_PLACES - 1)];
+                word = consume!(entry);
+                if entry & LITERAL != 0 {
+                    push!(entry);
+                    continue;
+                }
+            }
+            if entry & SPECIAL != 0 {
+                outcome = if entry & END == END { Ok(true) } else { Err(BAD_LENGTH) };
+                break;
+            }
+        }
+        let length = with_extra(entry, word);
+        // A distance has up to 15 bits and 13 extra ones.
+        if count < 28 {
+            refill!();
+        }
+        entry = tables.distances[(hold & ((1 << DISTANCE_WIDTH) - 1)) as usize];
+        word = consume!(entry);
+        if entry & SPECIAL != 0 {
+            if entry & FURTHER == FURTHER {
+                entry = tables.distances[further(entry, hold) & (DISTANCE_PLACES - 1)];
+                word = consume!(entry);
+            }
+            if entry & SPECIAL != 0 {
+                outcome = Err(BAD_DISTANCE);
+                break;
+            }
+        }
+        let distance = with_extra(entry, word);
+        if distance > out - floor {
+            outcome = Err(TOO_FAR);
+            break;
+        }
+        copy(target, out, distance, length);
+        out += length;
+    }
+    window.out = out;
+    input.set_register(Register { at, hold, count });
+    outcome
+}
+
+/// Copies `length` bytes from `distance` before `out` to `out`; may write [`PIECE`] bytes less one behind them.
+#[inline]
+fn copy(target: &mut [u8; SIZE], out: usize, distance: usize, length: usize) {
+    let end = out + length;
+    let (mut from, mut to) = (out - distance, out);
+    if distance >= PIECE {
+        while let Some(piece) = target.get(from..).and_then(|rest| rest.first_chunk::<PIECE>()).copied()
+            && let Some(place) = target.get_mut(to..).and_then(|rest| rest.first_chunk_mut())
+        {
+            *place = piece;
+            from += PIECE;
+            to += PIECE;
+            if to >= end {
+                break;
+            }
+        }
+    } else if distance == 1 {
+        let byte = target[from];
+        target[to..end].fill(byte);
+    } else {
+        while to < end {
+            target[to] = target[from];
+            from += 1;
+            to += 1;
+        }
+    }
+}

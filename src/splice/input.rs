@@ -1,0 +1,153 @@
+//! Compressed bytes on their way in, taken bit by bit.
+
+use std::io::{self, Read};
+
+use super::{CUT_SHORT, Corrupt};
+
+/// Bytes that are read from the source at once, at the most.
+const CAPACITY: usize = 128 * 1024;
+/// There are this many bytes at least after [`Input::fill`], if the source has them: more than a block's header needs,
+/// which has at most 3 + 14 + 19 × 3 + (286 + 30) × 14 bits (RFC 1951 3.2.7).
+pub(super) const ENOUGH: usize = 1024;
+/// Zeros behind the last byte, so that eight bytes can be looked at where fewer are left.
+const PADDING: usize = 16;
+/// The whole buffer; a constant, so that the compiler knows it.
+pub(super) const SIZE: usize = CAPACITY + PADDING;
+
+/// A window on the source's bytes, and the bits that were taken out of it into a register.
+///
+/// The register's lower `count` bits are the next ones; what is above them is either zero or what `at` has next, so that a
+/// refill can put whole words over it.
+pub(super) struct Input {
+    buffer: Vec<u8>,
+    /// The next byte to go into the register.
+    at: usize,
+    /// Behind the last byte of the source.
+    end: usize,
+    hold: u64,
+    count: u32,
+    /// The source has no more.
+    ended: bool,
+}
+
+impl Input {
+    pub(super) fn new() -> Self {
+        Self { buffer: vec![0; SIZE], at: 0, end: 0, hold: 0, count: 0, ended: false }
+    }
+
+    /// Whether there are so few bytes left in memory that the source is to be asked for more.
+    pub(super) fn is_low(&self) -> bool {
+        !self.ended && self.end.saturating_sub(self.at) < ENOUGH
+    }
+
+    /// Whether there are too few bytes in memory for [`fast`](super::inflate::fast) to begin with.
+    pub(super) fn is_nearly_out(&self) -> bool {
+        self.end.saturating_sub(self.at) <= 16
+    }
+
+    /// Reads from the source if few bytes are left. Positions are others afterwards.
+    pub(super) fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
+        if !self.is_low() {
+            return Ok(());
+        }
+        // What is in the register is kept in the buffer, because positions count from its bits.
+        self.hold &= (1 << self.count) - 1;
+        let from = self.at - self.count.div_ceil(8) as usize;
+        self.buffer.copy_within(from..self.end, 0);
+        self.at -= from;
+        self.end -= from;
+        while self.is_low() {
+            match source.read(&mut self.buffer[self.end..CAPACITY]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.buffer[self.end..self.end + PADDING].fill(0);
+        Ok(())
+    }
+
+    /// Whether every bit has been taken and the source has no more.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.ended && self.position() >= self.end * 8
+    }
+
+    /// An error if more bits were taken than there are.
+    pub(super) fn check(&self) -> Result<(), Corrupt> {
+        if self.position() > self.end * 8 { Err(CUT_SHORT) } else { Ok(()) }
+    }
+
+    /// The next bit's place in [`Input::bytes`], in bits.
+    pub(super) fn position(&self) -> usize {
+        self.at * 8 - self.count as usize
+    }
+
+    /// The bytes in memory.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.end]
+    }
+
+    /// The bytes in memory with what is behind them, and where they end.
+    pub(super) fn buffer(&self) -> Option<(&[u8; SIZE], usize)> {
+        Some((self.buffer.first_chunk()?, self.end))
+    }
+
+    /// Brings the register to 56 bits at least; behind the source's end they are zeros.
+    pub(super) fn refill(&mut self) -> u64 {
+        let word = self.buffer.get(self.at..).and_then(|rest| rest.first_chunk());
+        self.hold |= word.map_or(0, |word| u64::from_le_bytes(*word)) << self.count;
+        self.at += ((63 - self.count) / 8) as usize;
+        self.count |= 0x38;
+        self.hold
+    }
+
+    /// Drops bits of the register, of which there must be as many.
+    pub(super) fn consume(&mut self, count: u32) {
+        self.hold >>= count;
+        self.count -= count;
+    }
+
+    /// Takes up to 32 bits, the first one being the lowest (RFC 1951 3.1.1).
+    pub(super) fn take(&mut self, count: u32) -> u32 {
+        let word = self.refill() & ((1 << count) - 1);
+        self.consume(count);
+        (word & 0xFFFF_FFFF) as u32
+    }
+
+    /// Drops bits up to the next whole byte.
+    pub(super) fn align(&mut self) {
+        self.consume(self.count & 7);
+    }
+
+    /// The whole bytes that come next, after [`Input::align`]; empties the register.
+    pub(super) fn rest(&mut self) -> &[u8] {
+        self.at -= (self.count / 8) as usize;
+        self.count = 0;
+        self.hold = 0;
+        self.buffer.get(self.at..self.end).unwrap_or_default()
+    }
+
+    /// Drops bytes of [`Input::rest`].
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    /// The register and its place, for a loop that keeps them in variables of its own.
+    pub(super) fn register(&self) -> Register {
+        Register { at: self.at, hold: self.hold, count: self.count }
+    }
+
+    /// Puts back what [`Input::register`] gave.
+    pub(super) fn set_register(&mut self, register: Register) {
+        Register { at: self.at, hold: self.hold, count: self.count } = register;
+    }
+}
+
+/// See [`Input`].
+#[derive(Clone, Copy)]
+pub(super) struct Register {
+    pub(super) at: usize,
+    pub(super) hold: u64,
+    pub(super) count: u32,
+}

@@ -1,0 +1,237 @@
+//! The compressed stream of one file, while the file is decompressed. The drawing is in `super`.
+
+use super::block::{Codes, Header};
+use super::fixed::{self, Place};
+use super::inflate::Token;
+use super::output::Output;
+use super::window::HISTORY;
+
+/// A file's stream in the making.
+///
+/// It is told of everything that is decompressed from the file's first byte on, and writes what stands for the same bytes.
+/// All is decided by where bytes and bits are, and nothing by the pieces in which it is told.
+pub(super) struct Recording {
+    /// The file's first byte and the one behind its last, from the beginning of everything.
+    start: u64,
+    end: u64,
+    /// The next byte that is to be recorded.
+    at: u64,
+    /// Tokens that may have to be encoded anew; until it is known which of them do.
+    head: Option<Head>,
+    output: Output,
+    block: Block,
+    done: bool,
+}
+
+/// The block of the file's stream that is being written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// There is none yet: it is begun by its first byte, for there may be none.
+    Due,
+    /// A block of tokens, which must be ended.
+    Open,
+    /// A stored block: its length is written, and there is nothing to end.
+    Stored,
+}
+
+/// What is known of the file's first 32 KiB.
+#[derive(Default)]
+struct Head {
+    tokens: Vec<Token>,
+    /// How many of them are to be encoded anew: up to the last that reached back to before the file.
+    renewed: usize,
+}
+
+impl Recording {
+    /// Begins at the byte `start` with a file of `size` bytes; `ahead` is what of it was decompressed already.
+    ///
+    /// `None` where more was than one token can give: the bits of those that followed are gone.
+    pub(super) fn begin(start: u64, size: u64, ahead: &[u8]) -> Option<Self> {
+        let end = start.checked_add(size)?;
+        let at = start + ahead.len() as u64;
+        if ahead.len() > 258 || at > end {
+            return None;
+        }
+        let tokens: Vec<_> = ahead.iter().map(|byte| Token::Literal(*byte)).collect();
+        let head = Head { renewed: tokens.len(), tokens };
+        let (output, block) = (Output::default(), Block::Due);
+        Some(Self { start, end, at, head: Some(head), output, block, done: false })
+    }
+
+    /// Whether it must be told of every token by [`Recording::token`].
+    pub(super) fn wants_tokens(&self) -> bool {
+        self.head.is_some() && !self.done
+    }
+
+    /// Whether all of the file is recorded.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// How many bytes the file has left.
+    pub(super) fn left(&self) -> u64 {
+        self.end - self.at
+    }
+
+    /// The bytes of the stream that are ready to be taken.
+    pub(super) fn ready(&self) -> &[u8] {
+        if self.head.is_some() { &[] } else { self.output.bytes() }
+    }
+
+    /// Forgets what was taken.
+    pub(super) fn forget_ready(&mut self) {
+        if self.head.is_none() {
+            self.output.forget_bytes();
+        }
+    }
+
+    /// A block begins.
+    pub(super) fn block_begins(&mut self) {
+        self.block = Block::Due;
+    }
+
+    /// Tokens that together gave `produced` bytes were in the bits `from..to` of `source`, and the block's end if it
+    /// `ended`. None of them goes on behind the file.
+    pub(super) fn tokens(&mut self, bits: &Bits<'_>, produced: usize, ended: bool) {
+        if self.done {
+            return;
+        }
+        if produced > 0 && self.block == Block::Due {
+            bits.header.put(&mut self.output);
+            self.block = Block::Open;
+        }
+        // A block without a byte is left out, with its end.
+        if self.block == Block::Open {
+            self.output.copy(bits.source, bits.from, bits.to);
+        }
+        if ended {
+            self.block = Block::Due;
+        }
+        self.at += produced as u64;
+    }
+
+    /// A token was in the bits `from..to`, and `bytes` are what it gave.
+    pub(super) fn token(&mut self, token: Token, bits: &Bits<'_>, bytes: &[u8], codes: &Codes) {
+        if self.done {
+            return;
+        }
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        if let Some(bytes) = bytes.get(..left).filter(|_| bytes.len() > left) {
+            self.at = self.end;
+            self.finish(bytes, codes);
+            return;
+        }
+        let reaches = match token {
+            Token::Copy { distance, .. } => u64::from(distance) > self.at - self.start,
+            Token::Literal(_) | Token::End => false,
+        };
+        match &mut self.head {
+            Some(head) if reaches => {
+                head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
+                head.renewed = head.tokens.len();
+                self.at += bytes.len() as u64;
+                // All before it is in the head now. Its block goes on behind it, if it has more.
+                self.output.clear();
+                self.block = Block::Due;
+            }
+            Some(head) => {
+                if token != Token::End {
+                    head.tokens.push(token);
+                }
+                self.tokens(bits, bytes.len(), token == Token::End);
+            }
+            None => self.tokens(bits, bytes.len(), token == Token::End),
+        }
+        self.check_head();
+    }
+
+    /// A stored block has `length` bytes that are not recorded yet.
+    pub(super) fn stored_begins(&mut self, length: usize) {
+        let length = usize::try_from(self.left()).map_or(length, |left| length.min(left));
+        if self.done || length == 0 {
+            return;
+        }
+        // RFC 1951 3.2.4: the type 00, and LEN and NLEN at the next whole byte.
+        self.output.put(0, 3);
+        self.output.align();
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
+        self.output.put(u32::from(length), 16);
+        self.output.put(u32::from(!length), 16);
+        self.block = Block::Stored;
+    }
+
+    /// `bytes` of a stored block.
+    pub(super) fn stored(&mut self, bytes: &[u8]) {
+        if self.done {
+            return;
+        }
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        let bytes = &bytes[..bytes.len().min(left)];
+        self.output.put_bytes(bytes);
+        if let Some(head) = &mut self.head {
+            head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
+        }
+        self.at += bytes.len() as u64;
+        self.check_head();
+    }
+
+    /// Ends the stream if all of the file is recorded.
+    pub(super) fn end_if_complete(&mut self, codes: &Codes) {
+        if !self.done && self.at == self.end {
+            self.finish(&[], codes);
+        }
+    }
+
+    /// Writes the head as soon as no later token can reach back to before the file.
+    fn check_head(&mut self) {
+        if self.at - self.start >= HISTORY as u64 {
+            self.close_head();
+        }
+    }
+
+    fn close_head(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        if head.renewed == 0 {
+            return;
+        }
+        let mut output = Output::default();
+        fixed::put_header(&mut output, Place::Middle);
+        for token in head.tokens.iter().take(head.renewed) {
+            match *token {
+                Token::Literal(byte) => fixed::put_literal(&mut output, byte),
+                Token::Copy { length, distance } => fixed::put_copy(&mut output, length, distance),
+                Token::End => {}
+            }
+        }
+        fixed::put_end(&mut output);
+        // The body was written as if it began with a whole byte, so it must; an empty stored block brings it there.
+        output.put(0, 3);
+        output.align();
+        output.put(0xFFFF_0000, 32);
+        output.append(&self.output);
+        self.output = output;
+    }
+
+    /// Ends the stream behind `bytes`, the first ones of a token that goes on behind the file.
+    fn finish(&mut self, bytes: &[u8], codes: &Codes) {
+        self.close_head();
+        if self.block == Block::Open {
+            self.output.put(codes.end.bits, codes.end.count);
+        }
+        fixed::put_header(&mut self.output, Place::Last);
+        for byte in bytes {
+            fixed::put_literal(&mut self.output, *byte);
+        }
+        fixed::put_end(&mut self.output);
+        self.output.align();
+        self.done = true;
+    }
+}
+
+/// Where tokens are: the bits `from..to` of `source`, in the block that begins with `header`.
+pub(super) struct Bits<'a> {
+    pub(super) source: &'a [u8],
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) header: &'a Header,
+}

@@ -1,0 +1,78 @@
+//! A recording, as who reads the file sees it.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use super::block::Codes;
+use super::recording::Recording;
+
+/// Records the compressed stream of a file while its bytes are read from an [`Unpacker`](super::Unpacker).
+///
+/// Ask it to [record](Tape::record) when the reader is at the file's first byte, read the file, and [take](Tape::take) what
+/// is recorded from time to time: what is not taken is kept in memory.
+#[derive(Clone, Default)]
+pub struct Tape(Rc<RefCell<State>>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Off,
+    /// A file of so many bytes begins with the next byte to be read.
+    Asked(u64),
+    On(Box<Recording>),
+    /// It could not be begun.
+    Impossible,
+}
+
+impl Tape {
+    /// Records the next `size` bytes that are read; forgets what was recorded before.
+    pub fn record(&self, size: u64) {
+        *self.0.borrow_mut() = State::Asked(size);
+    }
+
+    /// Moves what is ready to `sink`; gives how many bytes that were.
+    ///
+    /// # Errors
+    /// `sink` fails.
+    pub fn take(&self, sink: &mut dyn Write) -> io::Result<u64> {
+        let mut state = self.0.borrow_mut();
+        let State::On(recording) = &mut *state else { return Ok(0) };
+        sink.write_all(recording.ready())?;
+        let count = recording.ready().len() as u64;
+        recording.forget_ready();
+        Ok(count)
+    }
+
+    /// Whether all bytes that were asked for have been read and recorded, and the stream is ended.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(&*self.0.borrow(), State::On(recording) if recording.is_done())
+    }
+
+    /// Begins what was asked for at the byte `start`, of which and of the bytes behind it `ahead` is decompressed already;
+    /// `stored` are the bytes that are left of the stored block that the reader is in.
+    pub(super) fn begin(&self, start: u64, ahead: &[u8], stored: Option<usize>, codes: &Codes) {
+        let mut state = self.0.borrow_mut();
+        if let State::Asked(size) = *state {
+            *state = match Recording::begin(start, size, ahead) {
+                Some(mut recording) => {
+                    recording.end_if_complete(codes);
+                    if let Some(left) = stored {
+                        recording.stored_begins(left);
+                    }
+                    State::On(Box::new(recording))
+                }
+                None => State::Impossible,
+            };
+        }
+    }
+
+    /// Calls `with` with the recording that is under way, if one is.
+    pub(super) fn with<T: Default>(&self, with: impl FnOnce(&mut Recording) -> T) -> T {
+        match &mut *self.0.borrow_mut() {
+            State::On(recording) if !recording.is_done() => with(recording),
+            _ => T::default(),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The unpacker and the recordings against zlib: over streams of every kind, damaged ones too.
+
+mod encoder;
+
+use std::io::Read;
+
+use flate2::{Decompress, FlushDecompress, Status};
+use proptest::prelude::*;
+
+use super::{Tape, Unpacker};
+use encoder::{Maker, gzip};
+
+/// A file in the unpacked stream: its first byte and its length.
+type File = (usize, usize);
+/// What was recorded of each file.
+type Streams = Vec<Option<Vec<u8>>>;
+
+/// Reads all of a gzip file in pieces of up to `piece` bytes, with recordings of `files`, which follow each other.
+fn unpack(gz: &[u8], files: &[File], piece: usize) -> std::io::Result<(Vec<u8>, Streams)> {
+    let tape = Tape::default();
+    let mut unpacker = Unpacker::new(gz, tape.clone());
+    let (mut all, mut streams) = (Vec::new(), Vec::new());
+    let mut read = |all: &mut Vec<u8>, count: usize, stream: &mut Vec<u8>| -> std::io::Result<bool> {
+        let end = all.len() + count;
+        while all.len() < end {
+            let mut buffer = vec![0; piece.min(end - all.len())];
+            let count = unpacker.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(false);
+            }
+            all.extend_from_slice(&buffer[..count]);
+            tape.take(stream)?;
+        }
+        Ok(true)
+    };
+    for (start, size) in files {
+        let before = start - all.len();
+        read(&mut all, before, &mut Vec::new())?;
+        tape.record(*size as u64);
+        let mut stream = Vec::new();
+        if !read(&mut all, *size, &mut stream)? {
+            return Ok((all, streams));
+        }
+        // One token may hold all of a very small file, which cannot be recorded then.
+        assert!(tape.is_complete() || *size <= 258, "all was read, so all is recorded");
+        streams.push(tape.is_complete().then_some(stream));
+    }
+    read(&mut all, usize::MAX / 2, &mut Vec::new())?;
+    Ok((all, streams))
+}
+
+/// What a DEFLATE stream is decompressed to by zlib, if it ends exactly where its bytes end.
+fn zlib(stream: &[u8]) -> Result<Vec<u8>, String> {
+    let mut inflate = Decompress::new(false);
+    let mut out = Vec::with_capacity(1 << 16);
+    loop {
+        out.reserve(1 << 16);
+        let rest = &stream[usize::try_from(inflate.total_in()).unwrap()..];
+        let before = (inflate.total_in(), inflate.total_out());
+        match inflate.decompress_vec(rest, &mut out, FlushDecompress::None) {
+            Err(error) => return Err(error.to_string()),
+            Ok(Status::StreamEnd) if inflate.total_in() == stream.len() as u64 => return Ok(out),
+            Ok(Status::StreamEnd) => return Err("it ends before its end".to_owned()),
+            Ok(_) if before == (inflate.total_in(), inflate.total_out()) => {
+                return Err("cut short".to_owned());
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+#[track_caller]
+fn check(gz: &[u8], expected: &[u8], files: &[File], pieces: &[usize]) {
+    let mut first: Option<Streams> = None;
+    for piece in pieces {
+        let (all, streams) = unpack(gz, files, *piece).unwrap();
+        assert!(all == expected, "pieces of {piece}: other bytes");
+        assert_eq!(streams.len(), files.len());
+        for ((start, size), stream) in files.iter().zip(&streams) {
+            let Some(stream) = stream else { continue };
+            let found = zlib(stream).unwrap_or_else(|error| panic!("({start}, {size}) in {piece}: {error}"));
+            assert!(found == expected[*start..start + size], "({start}, {size}) in {piece}: other bytes");
+        }
+        if let Some(first) = &first {
+            assert!(*first == streams, "pieces of {piece}: what is recorded depends on how it is read");
+        }
+        first.get_or_insert(streams);
+    }
+}
+
+/// Files of a stream of `len` bytes: some that meet, some with bytes between.
+fn some_files(len: usize, random: &mut fastrand::Rng) -> Vec<File> {
+    let mut files = Vec::new();
+    let mut at = 0;
+    while at < len && files.len() < 6 {
+        at += *random.choice(&[0, 0, 1, 512, 700, 40_000]).unwrap();
+        if at >= len {
+            break;
+        }
+        let most = len - at;
+        let size = match random.u8(0..6) {
+            0 => most,
+            1 => random.usize(0..=most.min(300)),
+            2 => most.min(32_768 + random.usize(0..3) - 1),
+            _ => random.usize(0..=most),
+        };
+        files.push((at, size));
+        at += size;
+    }
+    files
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Streams that were put together token by token: blocks of all kinds and sizes, codes of any shape, several members.
+    #[test]
+    fn any_stream_is_read_and_recorded(seed in any::<u64>(), piece in 1_usize..200_000) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (gz, expected) = Maker::new(&mut random).file();
+        let files = some_files(expected.len(), &mut random);
+        check(&gz, &expected, &files, &[piece, 128 * 1024]);
+    }
+
+    /// Damage anywhere: it is refused, or everything is right nevertheless.
+    #[test]
+    fn damage_is_refused_or_harmless(seed in any::<u64>(), cut in any::<bool>(), byte in 1_u8..) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut gz, expected) = Maker::new(&mut random).file();
+        let files = some_files(expected.len(), &mut random);
+        let at = random.usize(..gz.len());
+        if cut { gz.truncate(at); } else { gz[at] ^= byte; }
+        if let Ok((all, streams)) = unpack(&gz, &files, 5000) {
+            prop_assert!(all == expected || (cut && expected.starts_with(&all)));
+            for ((start, size), stream) in files.iter().zip(&streams) {
+                let Some(stream) = stream else { continue };
+                prop_assert!(zlib(stream).as_deref() == Ok(&expected[*start..start + size]));
+            }
+        }
+    }
+
+    /// Noise is refused without a panic, also where it looks like gzip.
+    #[test]
+    fn noise_does_no_harm(mut noise in prop::collection::vec(any::<u8>(), 0..2000), kind in 0_u8..3) {
+        let mut gz = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+        if let Some(first) = noise.first_mut() { *first = *first & !7 | kind << 1 | 1; }
+        gz.extend_from_slice(&noise);
+        let mut streams = zlib_all(&gz[10..]);
+        let found = unpack(&gz, &[(0, 100)], 77);
+        // It never has a trailer that fits, but what comes before that must be what zlib finds.
+        prop_assert!(found.is_err());
+        streams.truncate(100);
+    }
+
+    /// What zlib-rs makes: every level, flushes of every kind, one or many members.
+    #[test]
+    fn what_zlib_makes_is_recorded(
+        seed in any::<u64>(),
+        level in 0_u32..=9,
+        flush in 0_u8..4,
+        members in 1_usize..4,
+        piece in 1_usize..200_000,
+    ) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut gz, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..members {
+            let len = *random.choice(&[0, 1, 511, 32_767, 32_768, 32_769, 65_535, 131_072, 300_000]).unwrap();
+            let bytes = encoder::text(len, &mut random);
+            let mut deflate = flate2::Compress::new(flate2::Compression::new(level), false);
+            let mut stream = Vec::with_capacity(2 * len + 70_000);
+            for chunk in bytes.chunks(30_000) {
+                let how = match flush {
+                    0 => flate2::FlushCompress::None,
+                    1 => flate2::FlushCompress::Partial,
+                    2 => flate2::FlushCompress::Sync,
+                    _ => flate2::FlushCompress::Full,
+                };
+                deflate.compress_vec(chunk, &mut stream, how).unwrap();
+            }
+            deflate.compress_vec(&[], &mut stream, flate2::FlushCompress::Finish).unwrap();
+            gz.extend(gzip(&stream, &bytes, &mut random));
+            expected.extend(bytes);
+        }
+        let files = some_files(expected.len(), &mut random);
+        check(&gz, &expected, &files, &[piece, 128 * 1024]);
+    }
+}
+
+/// What zlib finds in a stream before an error.
+fn zlib_all(stream: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let _ = flate2::read::DeflateDecoder::new(stream).read_to_end(&mut out);
+    out
+}
+
+#[test]
+fn every_boundary() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let bytes = encoder::text(200_000, &mut random);
+    for level in [1, 6, 9] {
+        let mut deflate = flate2::Compress::new(flate2::Compression::new(level), false);
+        let mut stream = Vec::with_capacity(300_000);
+        deflate.compress_vec(&bytes, &mut stream, flate2::FlushCompress::Finish).unwrap();
+        let gz = gzip(&stream, &bytes, &mut random);
+        for start in [0, 1, 2, 257, 258, 259, 512, 513, 32_767, 32_768, 32_769] {
+            for size in [0, 1, 2, 3, 257, 258, 259, 32_767, 32_768, 32_769, 33_026, 131_072] {
+                check(&gz, &bytes, &[(start, size)], &[4096]);
+            }
+        }
+        check(&gz, &bytes, &[(0, bytes.len())], &[1, 4096, bytes.len()]);
+    }
+}
+
+#[test]
+fn blocks_without_a_byte_are_left_out() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let bytes = encoder::text(1000, &mut random);
+    let mut deflate = flate2::Compress::new(flate2::Compression::new(6), false);
+    let mut stream = Vec::with_capacity(1 << 20);
+    for byte in bytes.chunks(1) {
+        deflate.compress_vec(byte, &mut stream, flate2::FlushCompress::Sync).unwrap();
+    }
+    deflate.compress_vec(&[], &mut stream, flate2::FlushCompress::Finish).unwrap();
+    let gz = gzip(&stream, &bytes, &mut random);
+    check(&gz, &bytes, &[(0, 1000)], &[1, 1000]);
+    let (_, streams) = unpack(&gz, &[(0, 1000)], 1000).unwrap();
+    let recorded = streams[0].as_ref().unwrap().len();
+    assert!(recorded < stream.len() / 2, "{recorded} of {}", stream.len());
+}
+
+#[test]
+fn wrong_trailers_and_headers_are_refused() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let good = gzip(&[3, 0], b"", &mut random);
+    assert_eq!(unpack(&good, &[], 10).unwrap().0, b"");
+    let plain = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    assert!(unpack(&plain, &[], 10).is_ok());
+    for (at, value, said) in [
+        (0, 0x1e, "invalid gzip header"),
+        (2, 7, "invalid gzip header"),
+        (3, 0x20, "invalid gzip header"),
+        (3, 2, "header's checksum"),
+        (10, 7, "no known type"),
+        (10, 1, "stored block's length"),
+        (12, 1, "CRC-32"),
+        (16, 1, "trailer's length"),
+    ] {
+        let mut bad = plain.clone();
+        bad[at] = value;
+        let error = unpack(&bad, &[], 10).unwrap_err();
+        assert!(error.to_string().contains(said), "{at}: {error}");
+    }
+    for end in 0..plain.len() {
+        let error = unpack(&plain[..end], &[], 10).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{end}: {error}");
+    }
+    for behind in [&b"x"[..], &[0], &[0; 512], &plain[..5]] {
+        assert!(unpack(&[&plain, behind].concat(), &[], 10).is_err(), "{behind:?}");
+    }
+}

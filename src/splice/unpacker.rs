@@ -1,0 +1,223 @@
+//! A gzip file as a reader of what is in it.
+
+use std::io::{self, Read};
+
+use super::block::{self, Body, Codes, Header};
+use super::inflate::{self, ROUND, Token};
+use super::input::Input;
+use super::recording::Bits;
+use super::tape::Tape;
+use super::window::Window;
+use super::{CUT_SHORT, Corrupt, gzip};
+
+/// A read ends early when so much of a recording is ready to be taken.
+const READY: usize = 256 * 1024;
+
+/// Decompresses a gzip file of one or more members, whose CRC-32 and lengths are checked.
+///
+/// It decompresses no further than it was read, but for the rest of a token, so that a [`Tape`] can begin to record at
+/// any byte. What it refuses, zlib refuses too: a file that it reads is one that everybody can.
+pub struct Unpacker<R> {
+    source: R,
+    input: Input,
+    window: Window,
+    codes: Codes,
+    header: Header,
+    state: State,
+    /// The block is the last one of its member.
+    is_last: bool,
+    /// Of the member so far; of the window, up to `checked`.
+    crc: crc32fast::Hasher,
+    length: u64,
+    checked: usize,
+    /// A member was there: a file without any is no gzip file.
+    any: bool,
+    tape: Tape,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// A member begins, or the file ends.
+    Member,
+    /// A block begins, or the member's trailer follows.
+    Block,
+    Tokens,
+    /// A stored block with so many bytes left.
+    Stored(usize),
+    Ended,
+    Failed(Corrupt),
+}
+
+impl<R: Read> Unpacker<R> {
+    /// Decompresses what `source` gives; `tape` can record it.
+    pub fn new(source: R, tape: Tape) -> Self {
+        Self {
+            source,
+            input: Input::new(),
+            window: Window::new(),
+            codes: Codes::new(),
+            header: Header::default(),
+            state: State::Member,
+            is_last: true,
+            crc: crc32fast::Hasher::new(),
+            length: 0,
+            checked: 0,
+            any: false,
+            tape,
+        }
+    }
+
+    /// Decompresses up to `wanted` bytes, and the rest of the last token; fewer only where there are no more, or much is
+    /// recorded.
+    fn decompress(&mut self, wanted: usize) -> io::Result<()> {
+        let room = self.window.make_room(wanted);
+        self.checked = self.window.out;
+        let target = self.window.out + room;
+        let start = self.window.out;
+        while self.window.out < target {
+            self.input.fill(&mut self.source)?;
+            match self.state {
+                State::Member => self.member()?,
+                State::Block if self.is_last => self.trailer()?,
+                State::Block => self.block()?,
+                State::Tokens => self.tokens(target)?,
+                State::Stored(left) => self.stored(left, target)?,
+                State::Ended => break,
+                State::Failed(corrupt) => return Err(corrupt.into()),
+            }
+            if self.window.out > start && self.tape.with(|recording| recording.ready().len() > READY) {
+                break;
+            }
+        }
+        self.check_in();
+        self.tape.with(|recording| recording.end_if_complete(&self.codes));
+        Ok(())
+    }
+
+    fn member(&mut self) -> io::Result<()> {
+        self.state = match gzip::read_header(&mut self.input, &mut self.source)? {
+            Some(()) => State::Block,
+            None if self.any => State::Ended,
+            None => return Err(CUT_SHORT.into()),
+        };
+        self.any = true;
+        self.is_last = false;
+        self.crc = crc32fast::Hasher::new();
+        self.length = 0;
+        self.checked = self.window.out;
+        self.window.floor = self.window.out;
+        Ok(())
+    }
+
+    fn block(&mut self) -> Result<(), Corrupt> {
+        let (is_last, body) = block::read(&mut self.input, &mut self.codes, &mut self.header)?;
+        self.is_last = is_last;
+        self.state = match body {
+            Body::Stored(length) => {
+                self.tape.with(|recording| recording.stored_begins(length));
+                State::Stored(length)
+            }
+            Body::Tokens => {
+                self.tape.with(super::recording::Recording::block_begins);
+                State::Tokens
+            }
+        };
+        Ok(())
+    }
+
+    fn trailer(&mut self) -> Result<(), Corrupt> {
+        self.check_in();
+        gzip::check_trailer(&mut self.input, self.crc.clone().finalize(), self.length)?;
+        self.state = State::Member;
+        Ok(())
+    }
+
+    /// Takes what was decompressed into the member's CRC-32 and length.
+    fn check_in(&mut self) {
+        let bytes = &self.window.bytes[self.checked..self.window.out];
+        self.crc.update(bytes);
+        self.length += bytes.len() as u64;
+        self.checked = self.window.out;
+    }
+
+    fn stored(&mut self, left: usize, target: usize) -> Result<(), Corrupt> {
+        let out = self.window.out;
+        let bytes = self.input.rest();
+        let count = left.min(target - out).min(bytes.len());
+        if count == 0 && left > 0 {
+            return Err(CUT_SHORT);
+        }
+        self.window.bytes[out..out + count].copy_from_slice(&bytes[..count]);
+        self.tape.with(|recording| recording.stored(&bytes[..count]));
+        self.input.skip(count);
+        self.window.out += count;
+        self.state = if left == count { State::Block } else { State::Stored(left - count) };
+        Ok(())
+    }
+
+    /// Takes tokens until the target, the end of the block, or the end of the input in memory.
+    fn tokens(&mut self, target: usize) -> Result<(), Corrupt> {
+        let limit = target.saturating_sub(ROUND);
+        let by_token = self.tape.with(|recording| recording.wants_tokens());
+        if !by_token && self.window.out < limit && !self.input.is_nearly_out() {
+            let (from, start) = (self.input.position(), self.window.out);
+            let ended = inflate::fast(&self.codes, &mut self.input, &mut self.window, limit)?;
+            let bits =
+                Bits { source: self.input.bytes(), from, to: self.input.position(), header: &self.header };
+            self.tape.with(|recording| recording.tokens(&bits, self.window.out - start, ended));
+            if ended {
+                self.state = State::Block;
+            }
+            return Ok(());
+        }
+        while self.window.out < target && !self.input.is_low() {
+            let (from, start) = (self.input.position(), self.window.out);
+            let token = Token::read(&self.codes, &mut self.input)?;
+            token.apply(&mut self.window)?;
+            let more_tokens = self.tape.with(|recording| {
+                let bits = Bits {
+                    source: self.input.bytes(),
+                    from,
+                    to: self.input.position(),
+                    header: &self.header,
+                };
+                recording.token(token, &bits, &self.window.bytes[start..self.window.out], &self.codes);
+                recording.wants_tokens()
+            });
+            if token == Token::End {
+                self.state = State::Block;
+                break;
+            }
+            if by_token && !more_tokens {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Unpacker<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let stored = match self.state {
+            State::Stored(left) => Some(left),
+            _ => None,
+        };
+        self.tape.begin(self.window.absolute_given(), self.window.pending(), stored, &self.codes);
+        if self.window.pending().is_empty() {
+            // A recording must not be read past: it would not know where the file ends.
+            let left = self.tape.with(|recording| recording.left());
+            let wanted = match usize::try_from(left) {
+                Ok(left) if left > 0 => buffer.len().min(left),
+                _ => buffer.len(),
+            };
+            if let Err(error) = self.decompress(wanted) {
+                self.state = State::Failed(Corrupt("the compressed data is damaged"));
+                return Err(error);
+            }
+        }
+        Ok(self.window.give(buffer))
+    }
+}
