@@ -1,18 +1,18 @@
 //! The zip of one platform: written deterministically, then read again and compared with what went in.
 //!
-//! This is the seam behind which the way of compressing can change: [`ZipWriter::add`] takes a file's bytes,
-//! [`ZipWriter::finish`] gives a [`Sealed`] zip whose self-check has passed.
+//! This is the seam behind which the way of compressing can change: [`ZipWriter::add`] takes a file's bytes, and the
+//! compressed stream too where a [`Tape`] has it; [`ZipWriter::finish`] gives a [`Sealed`] zip whose self-check has passed.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
-use std::mem::ManuallyDrop;
+use std::io::{self, BufReader, Read, Write};
 
-use sha2::{Digest as _, Sha256};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, System, ZipArchive};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use zip::ZipArchive;
 
+use super::check::{self, Contents, ContentsHasher, Entry};
+use super::container::Container;
 use super::sealed::{CHUNK, Sealed};
-use crate::digest::Digest;
+use crate::splice::Tape;
 
 /// What kind of file an entry is; decides its fixed mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,20 +33,9 @@ impl Kind {
 }
 
 /// The compression level: 9 costs more than twice the time of 6 for 2 % of the size.
-const LEVEL: i64 = 6;
-/// From this size on an entry gets zip64 fields: below it, even incompressible data stays under 4 GiB with deflate's
-/// overhead of 5 bytes a block.
-const LARGE: u64 = 0xFFFF_FFFF - (16 << 20);
+const LEVEL: Compression = Compression::new(6);
 /// The type of a regular file in a unix mode.
 const S_IFREG: u32 = 0o100_000;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Written {
-    name: String,
-    mode: u32,
-    size: u64,
-    digest: Digest,
-}
 
 /// Why a zip could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +57,8 @@ pub enum ZipError {
 /// folder entries (they break Terraform's `h1:` hash), and contents fed to the compressor in pieces of a fixed size, on
 /// which its output depends.
 pub struct ZipWriter {
-    /// Not dropped unless it is finished: the library would end a zip that was given up, write on into a full disk, and
-    /// print that it cannot. Its temporary file has no name, and is gone with the process, which a refusal ends.
-    zip: ManuallyDrop<zip::ZipWriter<BufWriter<File>>>,
-    written: Vec<Written>,
+    zip: Container,
+    written: Vec<Entry>,
     buffer: Vec<u8>,
 }
 
@@ -81,46 +68,62 @@ impl ZipWriter {
     /// # Errors
     /// No temporary file can be made.
     pub fn new() -> Result<Self, ZipError> {
-        let file = BufWriter::with_capacity(CHUNK, tempfile::tempfile()?);
-        Ok(Self {
-            zip: ManuallyDrop::new(zip::ZipWriter::new(file)),
-            written: Vec::new(),
-            buffer: vec![0; CHUNK],
-        })
+        Ok(Self { zip: Container::new(tempfile::tempfile()?), written: Vec::new(), buffer: vec![0; CHUNK] })
     }
 
-    /// Adds a file of `size` bytes.
+    /// Adds a file of `size` bytes, which are compressed.
     ///
     /// # Errors
     /// `content` fails or the zip cannot be written.
     pub fn add(&mut self, name: &str, kind: Kind, size: u64, content: &mut dyn Read) -> Result<(), ZipError> {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(LEVEL))
-            .last_modified_time(DateTime::default())
-            .unix_permissions(kind.mode())
-            .system(System::Unix)
-            .large_file(size >= LARGE);
-        self.zip.start_file(name, options)?;
-        let mut hash = Sha256::new();
-        let mut total = 0;
+        self.zip.begin(name, S_IFREG | kind.mode(), size)?;
+        let mut hash = ContentsHasher::new();
+        let mut encoder = DeflateEncoder::new(&mut self.zip, LEVEL);
         loop {
             let filled = fill(content, &mut self.buffer)?;
             if filled == 0 {
                 break;
             }
-            let chunk = &self.buffer[..filled];
-            hash.update(chunk);
-            self.zip.write_all(chunk)?;
-            total += filled as u64;
+            hash.update(&self.buffer[..filled]);
+            encoder.write_all(&self.buffer[..filled])?;
         }
-        let digest = Digest::from_hasher(hash);
-        self.written.push(Written {
-            name: name.to_owned(),
-            mode: S_IFREG | kind.mode(),
-            size: total,
-            digest,
-        });
+        encoder.finish()?;
+        self.end(name, kind, hash.finish())
+    }
+
+    /// Adds a file of `size` bytes whose compressed stream `tape` records while `content` is read. Recording must have
+    /// begun with the first byte of `content`.
+    ///
+    /// # Errors
+    /// `content` fails, is not recorded to its end, or the zip cannot be written.
+    pub fn add_recorded(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        size: u64,
+        content: &mut dyn Read,
+        tape: &Tape,
+    ) -> Result<(), ZipError> {
+        self.zip.begin(name, S_IFREG | kind.mode(), size)?;
+        let mut hash = ContentsHasher::new();
+        loop {
+            match content.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(count) => hash.update(&self.buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            tape.take(&mut self.zip)?;
+        }
+        if !tape.is_complete() {
+            return Err(ZipError::SelfCheck(format!("{name} was not recorded to its end")));
+        }
+        self.end(name, kind, hash.finish())
+    }
+
+    fn end(&mut self, name: &str, kind: Kind, contents: Contents) -> Result<(), ZipError> {
+        self.zip.end(contents.size, contents.crc)?;
+        self.written.push(Entry { name: name.to_owned(), mode: S_IFREG | kind.mode(), contents });
         Ok(())
     }
 
@@ -129,20 +132,16 @@ impl ZipWriter {
     /// # Errors
     /// The zip cannot be written, or is not what was put in.
     pub fn finish(self) -> Result<Sealed, ZipError> {
-        let file = ManuallyDrop::into_inner(self.zip)
-            .finish()?
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        let sealed = Sealed::from_file(file)?;
-        let found = read_back(&sealed)?;
-        if found != self.written {
-            let differing = self.written.iter().find(|written| !found.contains(written));
+        let file = self.zip.finish()?;
+        let found = check::read_back(&file)?;
+        if found.entries != self.written {
+            let differing = self.written.iter().find(|written| !found.entries.contains(written));
             return Err(ZipError::SelfCheck(match differing {
                 Some(written) => format!("{} is not as it was put in", written.name),
                 None => "it has entries that were not put in".to_owned(),
             }));
         }
-        Ok(sealed)
+        Ok(Sealed::from_digested(file, found.digest, found.len))
     }
 }
 
@@ -160,30 +159,12 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn read_back(sealed: &Sealed) -> Result<Vec<Written>, ZipError> {
-    let mut archive = ZipArchive::new(io::BufReader::with_capacity(CHUNK, sealed.reader()))?;
-    let mut found = Vec::with_capacity(archive.len());
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index)?;
-        if entry.compression() != CompressionMethod::Deflated || entry.system() != System::Unix {
-            return Err(ZipError::SelfCheck(format!("entry {index} is not deflated by a unix system")));
-        }
-        let (name, mode, size) = (entry.name()?.into_owned(), entry.unix_mode().unwrap_or(0), entry.size());
-        let (digest, len) = Digest::of_reader(&mut entry)?;
-        if len != size {
-            return Err(ZipError::SelfCheck(format!("{name} has {len} bytes, {size} are recorded")));
-        }
-        found.push(Written { name, mode, size, digest });
-    }
-    Ok(found)
-}
-
 /// Writes one file of a finished zip to `to`.
 ///
 /// # Errors
 /// The zip has no such file or cannot be read, or `to` fails.
 pub fn extract(zip: &Sealed, name: &str, to: &mut dyn Write) -> Result<(), ZipError> {
-    let mut archive = ZipArchive::new(io::BufReader::with_capacity(CHUNK, zip.reader()))?;
+    let mut archive = ZipArchive::new(BufReader::with_capacity(CHUNK, zip.reader()))?;
     io::copy(&mut archive.by_name(name)?, to)?;
     Ok(())
 }
@@ -275,8 +256,8 @@ mod tests {
         for at in [60, 200, bytes.len() - 30] {
             let mut bad = bytes.clone();
             bad[at] ^= 0x55;
-            let differs = match read_back(&Sealed::from_bytes(bad)) {
-                Ok(found) => found != read_back(&good).unwrap(),
+            let differs = match check::read_back(Sealed::from_bytes(bad).reader()) {
+                Ok(found) => found.entries != check::read_back(good.reader()).unwrap().entries,
                 Err(_) => true,
             };
             assert!(differs, "byte {at}");

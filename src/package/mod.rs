@@ -2,8 +2,9 @@
 
 pub mod acceptance;
 pub mod archive;
+mod check;
 pub mod checksums;
-
+mod container;
 pub mod inspection;
 pub mod sealed;
 pub mod signature;
@@ -27,6 +28,10 @@ use crate::release::file::TarballFile;
 use crate::release::tarball::{self, Limits};
 use crate::release::{Release, Tarball, manifest};
 use archive::{Kind, ZipError, ZipWriter};
+
+/// Files from this size on keep the compression that they have in the tarball; see [`crate::splice`]. Smaller ones are
+/// compressed again: what that costs is nothing, and a file's head may be larger than the file.
+const RECORDED_FROM: u64 = 128 * 1024;
 
 /// The zip of one platform.
 #[derive(Debug, Clone)]
@@ -174,6 +179,11 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
             Place::Beside(name) => (Some(name), Kind::Plain),
             Place::LeftOut => (None, Kind::Plain),
         };
+        // Decided by the size alone, before the first byte is read.
+        let is_recorded = name.is_some() && entry.size >= RECORDED_FROM;
+        if is_recorded {
+            entry.tape.record(entry.size);
+        }
         let base = entry.path.rsplit('/').next().unwrap_or_default();
         let is_manifest = base == manifest::PLAIN_NAME || place == Place::LeftOut;
         // What is looked at is read first, and then packed from the same bytes.
@@ -194,12 +204,14 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
         } else if is_manifest {
             manifests.insert(subject.clone(), manifest::parse(&subject, &head)?);
         }
-        match name {
-            Some(name) => zip
-                .add(name, kind, entry.size, &mut head.as_slice().chain(entry.content))
-                .map_err(|error| zip_error(tarball, error)),
-            None => Ok(()),
-        }
+        let Some(name) = name else { return Ok(()) };
+        let content = &mut head.as_slice().chain(entry.content);
+        let added = if is_recorded {
+            zip.add_recorded(name, kind, entry.size, content, entry.tape)
+        } else {
+            zip.add(name, kind, entry.size, content)
+        };
+        added.map_err(|error| zip_error(tarball, error))
     })?;
     if let Some(sidecar) = &tarball.sidecar {
         sidecar.check(&tarball.file, &digest)?;

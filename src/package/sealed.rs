@@ -44,6 +44,11 @@ impl Sealed {
         Ok(Self { body: Body::File(Arc::new(file)), digest, len })
     }
 
+    /// Seals a temporary file whose digest and length are known, from a read of all of it after the last write.
+    pub(super) fn from_digested(file: File, digest: Digest, len: u64) -> Self {
+        Self { body: Body::File(Arc::new(file)), digest, len }
+    }
+
     /// The SHA-256 of the contents.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -6,16 +6,16 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, EntryType, PaxExtensions};
 
 use super::file::TarballFile;
 use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
+use crate::splice::{Tape, Unpacker};
 
 /// How much an archive may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Entry<'a> {
     pub size: u64,
     /// Its contents; ends after `size` bytes, or with an error.
     pub content: &'a mut dyn Read,
+    /// Records the contents' compressed stream, if asked to before their first byte is read.
+    pub tape: &'a Tape,
 }
 
 /// Reads the archive in `tarball` from beginning to end, calling `on_file` for each regular file in the archive's order.
@@ -68,10 +70,10 @@ pub fn read(
     let file = tarball.open()?;
     let source = Source { state: Rc::new(RefCell::new(SourceState::default())), file, progress };
     let state = Rc::clone(&source.state);
-    let mut archive =
-        Archive::new(Tail::new(MultiGzDecoder::new(BufReader::with_capacity(128 * 1024, source))));
+    let tape = Tape::default();
+    let mut archive = Archive::new(Tail::new(Unpacker::new(source, tape.clone())));
     let outcome =
-        Reading { tarball, limits, entries: 0, extensions: 0, unpacked: 0, read_error: Rc::default() }
+        Reading { tarball, limits, tape, entries: 0, extensions: 0, unpacked: 0, read_error: Rc::default() }
             .run(&mut archive, on_file);
 
     // An error of the disk shows as a damaged archive; the source knows better.
@@ -138,7 +140,7 @@ impl<R: Read> Read for Tail<R> {
 }
 
 /// An archive ends with two zero blocks (POSIX.1-2017, pax, "ustar Interchange Format") and then only zeros.
-fn check_end(tarball: &TarballFile, mut rest: Tail<MultiGzDecoder<BufReader<Source<'_>>>>) -> Result<()> {
+fn check_end(tarball: &TarballFile, mut rest: Tail<Unpacker<Source<'_>>>) -> Result<()> {
     let first_end_block = rest.trailing_zeros >= BLOCK;
     rest.trailing_zeros = 0;
     let mut seen = 0;
@@ -180,6 +182,7 @@ fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
 struct Reading<'a> {
     tarball: &'a TarballFile,
     limits: Limits,
+    tape: Tape,
     entries: u64,
     extensions: u64,
     unpacked: u64,
@@ -220,7 +223,8 @@ impl Reading<'_> {
                     self.count_bytes(&entry_path, size)?;
                     let mut content =
                         Content { inner: entry, left: size, error: Rc::clone(&self.read_error) };
-                    let outcome = on_file(Entry { path: &entry_path, size, content: &mut content });
+                    let file = Entry { path: &entry_path, size, content: &mut content, tape: &self.tape };
+                    let outcome = on_file(file);
                     if let Some(error) = self.read_error.borrow_mut().take() {
                         return Err(damaged(tarball, &error).into());
                     }

@@ -27,5 +27,6 @@ mod refusals;
 mod s3;
 mod s3_server_selftest;
 mod secrets;
+mod splice;
 mod store_conformance;
 mod support;
