@@ -80,22 +80,25 @@ impl<'a> Maker<'a> {
         let members = *self.random.choice(&[1, 1, 2, 9]).unwrap();
         let (mut gz, mut all) = (Vec::new(), Vec::new());
         for _ in 0..members {
-            let mut output = Output::default();
-            let mut bytes = Vec::new();
-            let mut blocks = 0;
-            loop {
-                blocks += 1;
-                let last = bytes.len() > wanted / members || blocks > 4000;
-                self.block(&mut output, &mut bytes, if last { Place::Last } else { Place::Middle });
-                if last {
-                    break;
-                }
-            }
-            output.align();
-            gz.extend(gzip(output.bytes(), &bytes, self.random));
+            let (stream, bytes) = self.stream(wanted / members);
+            gz.extend(gzip(&stream, &bytes, self.random));
             all.extend(bytes);
         }
         (gz, all)
+    }
+
+    /// A DEFLATE stream and what is in it: `wanted` bytes or more, or many blocks.
+    pub(super) fn stream(&mut self, wanted: usize) -> (Vec<u8>, Vec<u8>) {
+        let (mut output, mut bytes) = (Output::default(), Vec::new());
+        for nth in 0.. {
+            let last = bytes.len() > wanted || nth == 4000;
+            self.block(&mut output, &mut bytes, if last { Place::Last } else { Place::Middle });
+            if last {
+                break;
+            }
+        }
+        output.align();
+        (output.bytes().to_vec(), bytes)
     }
 
     fn block(&mut self, output: &mut Output, bytes: &mut Vec<u8>, place: Place) {
