@@ -24,6 +24,7 @@ use flate2::write::GzEncoder;
 use tfreg::digest::Digest;
 use tfreg::package::archive::{Kind, ZipWriter};
 use tfreg::package::{BuildOptions, PackageSet};
+use tfreg::release::file::TarballFile;
 use tfreg::release::tarball::{self, Limits};
 use tfreg::release::{Expected, Release};
 use tfreg::splice::{Tape, Unpacker};
@@ -167,7 +168,7 @@ fn one(name: &str, contents: &[u8], tarball: &Path) {
 /// What `tfreg publish` does with a tarball.
 fn spliced(tarball: &Path) -> u64 {
     let mut zip = ZipWriter::new().unwrap();
-    tarball::read(tarball, Limits::default(), &|_| {}, &mut |entry| {
+    tarball::read(&TarballFile::at(tarball), Limits::default(), &|_| {}, &mut |entry| {
         entry.tape.record(entry.size);
         zip.add_recorded(NAME, Kind::Executable, entry.size, entry.content, entry.tape).unwrap();
         Ok(())
@@ -181,7 +182,7 @@ fn recorded(tarball: &Path) -> u64 {
     let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile().unwrap());
     let (mut stream, mut len) = (Vec::new(), 0);
     let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    tarball::read(tarball, Limits::default(), &|_| {}, &mut |entry| {
+    tarball::read(&TarballFile::at(tarball), Limits::default(), &|_| {}, &mut |entry| {
         entry.tape.record(entry.size);
         let mut crc = crc32fast::Hasher::new();
         each_chunk(entry.content, |chunk| {
@@ -279,7 +280,9 @@ fn release(large: &[u8]) {
         }
     });
     fastest("twelve checked zips", &|| {
-        let release = Release::open(&paths, &Expected::default()).unwrap();
+        let release =
+            Release::open(paths.iter().map(|path| TarballFile::at(path)).collect(), &Expected::default())
+                .unwrap();
         let protocols = tfreg::provider::Protocols::new(vec!["6.0".parse().unwrap()]);
         let options = BuildOptions { limits: Limits::default(), jobs, protocols };
         PackageSet::build(release, &options, &|_, _| {}).unwrap();
