@@ -45,6 +45,9 @@ pub enum Error {
         /// The last conflict met.
         last: String,
     },
+    /// The user did not confirm a plan.
+    #[error("not confirmed; nothing was written")]
+    Declined,
     /// The user or the system asked to stop.
     #[error(
         "interrupted. What is listed in the registry is whole at every point; running the same command again is safe, and \
@@ -71,7 +74,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Store(_) | Self::Interrupted => 1,
+            Self::Io { .. } | Self::Store(_) | Self::Declined | Self::Interrupted => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) | Self::Reported(_) => 3,
             Self::Contended { .. } => 4,

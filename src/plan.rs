@@ -1,21 +1,20 @@
-//! The plan: what has to be written so that the registry is as wanted. A pure function of the packages and of what was
+//! The plan: what has to be written so that the registry is as wanted. A pure function of a [`Goal`] and of what was
 //! observed; it is printed as it is before anything is done, and a dry run prints the same.
 //!
 //! The planner also says what it has to see first ([`Step::Look`]), so that everything is read that matters, and nothing
 //! else, in as few rounds as possible.
 //!
-//! The wanted state: all download documents of the version point to one SHA256SUMS that lists all its platforms, the
+//! There is a goal a command, each with its own planner. That of a publish: all download documents of the version point to one SHA256SUMS that lists all its platforms, the
 //! version is in the index, and the discovery document is there. What a SHA256SUMS in use lists already stays listed, so
 //! that two publishers who add platforms at the same time never drop each other's from the users' lock files.
 
 mod planner;
+pub mod warn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
-
-pub use planner::next;
 
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
@@ -23,8 +22,26 @@ use crate::package::signing_key::SigningKey;
 use crate::package::{Checksums, PackageSet, Sealed};
 use crate::provider::{Platform, Provider};
 use crate::registry::provenance::Record;
-use crate::registry::{Key, Links};
-use crate::store::{Document, Revision, Summary};
+use crate::registry::{Area, Folder, Key, Links};
+use crate::store::{Document, Listed, Revision, Summary};
+
+/// What a command wants of a registry; the same for all rounds of its run.
+pub trait Goal: Send + Sync {
+    /// What a run remembers from round to round. Only facts that cannot become false, and hints where to look.
+    type Memory: Default + Send;
+
+    /// Computes the next step from what was seen in this round.
+    ///
+    /// # Errors
+    /// The registry holds what is not understood, or what the goal is refused for.
+    fn next(&self, seen: &Observation, memory: &mut Self::Memory) -> Result<Step, Refusal>;
+
+    /// Remembers that this run has written an object.
+    fn written(&self, key: &Key, memory: &mut Self::Memory);
+
+    /// What it means to who looks at the registry that this run has written the index.
+    fn indexed(&self) -> &'static str;
+}
 
 /// Whether a published platform's contents may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +90,37 @@ pub enum Seen {
 }
 
 /// What was seen of the registry in one round.
-pub type Observation = BTreeMap<Key, Seen>;
+#[derive(Debug, Default)]
+pub struct Observation {
+    /// Objects.
+    pub objects: BTreeMap<Key, Seen>,
+    /// What is in a folder.
+    pub folders: BTreeMap<Folder, Vec<Listed>>,
+}
 
-/// What a run remembers from round to round. Only facts that cannot become false, and a hint where to look.
+impl Observation {
+    /// A document that was read; `None` where there is none, or where it was not looked at.
+    #[must_use]
+    pub fn document(&self, key: &Key) -> Option<&Document> {
+        match self.objects.get(key) {
+            Some(Seen::Document(document)) => Some(document),
+            _ => None,
+        }
+    }
+
+    /// Those of `looks` that were not seen yet, as the next step; `None` when all were.
+    fn lacks(&self, looks: impl IntoIterator<Item = (Key, Look)>) -> Option<Step> {
+        let mut missing: Vec<(Key, Look)> = Vec::new();
+        for (key, look) in looks {
+            if !self.objects.contains_key(&key) && !missing.iter().any(|(other, _)| *other == key) {
+                missing.push((key, look));
+            }
+        }
+        if missing.is_empty() { None } else { Some(Step::Look(missing)) }
+    }
+}
+
+/// What a publish remembers from round to round.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// What the SHA256SUMS of a digest hold.
@@ -92,11 +137,37 @@ pub struct Memory {
     pub records: BTreeMap<ShortDigest, Bytes>,
 }
 
+impl Goal for Wanted {
+    type Memory = Memory;
+
+    fn next(&self, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
+        planner::next(self, seen, memory)
+    }
+
+    fn written(&self, key: &Key, memory: &mut Memory) {
+        match key {
+            Key::Download(_, _, platform) if self.packages.get(platform).is_some() => {
+                memory.held.insert(platform.clone());
+            }
+            key if key.area() == Area::Store => {
+                memory.stored.insert(key.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index lists this run's version."
+    }
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub enum Step {
     /// These objects have to be seen first.
     Look(Vec<(Key, Look)>),
+    /// It has to be seen first what is in this folder.
+    List(Folder),
     /// All that matters was seen.
     Ready(Box<Plan>),
 }
@@ -160,11 +231,30 @@ impl Stage {
 }
 
 /// What has to be written, in order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
+    changes: Vec<String>,
     writes: Vec<Write>,
     warnings: Vec<String>,
-    signed: SignedObjects,
+    signed: Option<SignedObjects>,
+    probe: Option<Probe>,
+}
+
+/// An object by which a store can prove that it honours conditions: see [`crate::publish::capability`].
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Which object.
+    pub key: Key,
+    /// Its contents.
+    pub body: Sealed,
+    /// Whether it is there, or has to be created as the plan says.
+    pub is_there: bool,
+}
+
+impl Probe {
+    fn there(key: &Key, document: &Document) -> Self {
+        Self { key: key.clone(), body: Sealed::from_bytes(document.bytes.clone()), is_there: true }
+    }
 }
 
 /// The SHA256SUMS that the version is on, and its signature.
@@ -179,6 +269,12 @@ pub struct SignedObjects {
 }
 
 impl Plan {
+    /// What changes for users, in words; a publish says it by its objects.
+    #[must_use]
+    pub fn changes(&self) -> &[String] {
+        &self.changes
+    }
+
     /// Every object of the wanted state, in the order of writing.
     #[must_use]
     pub fn writes(&self) -> &[Write] {
@@ -202,10 +298,16 @@ impl Plan {
         &self.warnings
     }
 
-    /// The version's SHA256SUMS and signature.
+    /// The version's SHA256SUMS and signature, if this is the plan of a publish.
     #[must_use]
-    pub fn signed(&self) -> &SignedObjects {
-        &self.signed
+    pub fn signed(&self) -> Option<&SignedObjects> {
+        self.signed.as_ref()
+    }
+
+    /// What a store can be tried with.
+    #[must_use]
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
     }
 
     /// How many objects are created, changed and left.
@@ -267,11 +369,42 @@ impl fmt::Display for Write {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for change in &self.changes {
+            writeln!(f, "  {change}")?;
+        }
         for write in &self.writes {
             writeln!(f, "  {write}")?;
         }
         write!(f, "Plan: {}.", self.totals())
     }
+}
+
+fn keep(key: Key, bytes: &Bytes) -> Write {
+    Write { key, body: Sealed::from_bytes(bytes.clone()), action: Action::Keep }
+}
+
+/// A document that was read, with what it shall be: kept if it is so already.
+fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
+    if read.bytes == wanted {
+        return keep(key, &read.bytes);
+    }
+    let action = Action::Replace { revision: read.revision.clone(), old_len: read.bytes.len() as u64 };
+    Write { key, body: Sealed::from_bytes(wanted), action }
+}
+
+/// What a store can be tried with: discovery, which tfreg never changes, or else a document that was just read.
+fn probe(seen: &Observation, other: &Key) -> Option<Probe> {
+    [&Key::Discovery, other].into_iter().find_map(|key| Some(Probe::there(key, seen.document(key)?)))
+}
+
+/// An index that is not there, where there must be one.
+fn not_published(provider: &Provider) -> Refusal {
+    Refusal::new(Key::Versions(provider.clone()), format!("{provider} is not published"))
+        .found("no index")
+        .expected("the index of a provider that is published here")
+        .remedy(
+            "check the target and the provider's name; if the index was lost, `tfreg reindex` makes it anew",
+        )
 }
 
 /// An object of `store/` that is not what its key says. Never overwritten.

@@ -1,4 +1,4 @@
-//! Publishing: observe, plan and apply until the plan is empty.
+//! Publishing, and every other change of a registry: observe, plan and apply until the plan is empty.
 //!
 //! An empty plan on an observation made after the last write is the only success; a first plan that is empty means
 //! "already published". So every run heals what an earlier one left, and concurrent runs converge: who loses a race
@@ -11,17 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, Result};
-use crate::plan::{self, Action, Look, Memory, Observation, Plan, Seen, Stage, Step, Wanted, Write};
-use crate::registry::{Area, Key};
+use crate::plan::{self, Action, Goal, Look, Observation, Plan, Probe, Seen, Stage, Step, Write};
+use crate::registry::Key;
 use crate::store::readback::{self, Meant, Verdict};
 use crate::store::{Condition, Conditions, OnSent, Store, StoreError};
 use budget::Budget;
 use capability::Proof;
 
-/// Is told of what a publish does.
+/// Is told of what a run does.
 pub trait Observer: Send + Sync {
     /// The first plan, before anything is written.
     fn planned(&self, plan: &Plan);
@@ -36,7 +36,7 @@ pub trait Observer: Send + Sync {
     fn waiting(&self, reason: &str);
 }
 
-/// How a publish goes about its work.
+/// How a run goes about its work.
 pub struct Options {
     /// Writes at once.
     pub jobs: usize,
@@ -46,7 +46,7 @@ pub struct Options {
     pub contention_timeout: Duration,
 }
 
-/// What a publish has come to.
+/// What a run has come to.
 #[derive(Debug)]
 pub struct Outcome {
     /// The last plan; all of it is in the registry.
@@ -64,12 +64,14 @@ pub enum Effect {
     Changed,
 }
 
-/// What a publish that stopped had and had not written.
+/// What a run that stopped had and had not written.
 #[derive(Debug, Default)]
 pub struct Unfinished {
     target: String,
     written: Vec<Key>,
     pending: Vec<Key>,
+    /// What it means that the index was written.
+    indexed: &'static str,
     /// Whether running again can complete it; a refusal stays one.
     completes: bool,
 }
@@ -89,7 +91,7 @@ impl fmt::Display for Unfinished {
                 writeln!(f, "  - {key}")?;
             }
             let index = if count(&self.written, Stage::Index) > 0 {
-                "The index lists this run's version."
+                self.indexed
             } else {
                 "The index was not changed by this run."
             };
@@ -121,12 +123,23 @@ impl Unfinished {
 ///
 /// # Errors
 /// The store cannot be read, or the plan is refused.
-pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, reads: usize) -> Result<Plan> {
-    let mut seen = Observation::new();
+pub async fn observe<G: Goal>(
+    store: &dyn Store,
+    goal: &G,
+    memory: &mut G::Memory,
+    reads: usize,
+) -> Result<Plan> {
+    let mut seen = Observation::default();
     loop {
-        let missing = match plan::next(wanted, &seen, memory)? {
+        let missing = match goal.next(&seen, memory)? {
             Step::Ready(plan) => return Ok(*plan),
             Step::Look(missing) => missing,
+            Step::List(folder) => {
+                let found: Vec<_> = store.list(folder.as_str()).try_collect().await?;
+                tracing::debug!(%folder, objects = found.len(), "listed");
+                seen.folders.insert(folder, found);
+                continue;
+            }
         };
         tracing::debug!("looking at {} objects", missing.len());
         // In order, so that of several failures the same one is reported every time: that of a document, whose answer says
@@ -139,7 +152,7 @@ pub async fn observe(store: &dyn Store, wanted: &Wanted, memory: &mut Memory, re
         while let Some((key, found)) = looks.next().await {
             let found = found?;
             tracing::debug!(%key, found = %describe(&found), "seen");
-            seen.insert(key, found);
+            seen.objects.insert(key, found);
         }
     }
 }
@@ -161,26 +174,26 @@ fn describe(seen: &Seen) -> String {
     }
 }
 
-/// Publishes: makes the store hold what is wanted.
+/// Makes the store hold what is wanted.
 ///
 /// # Errors
 /// The plan is refused, the store cannot be read or written, or others were first until the budget was used up. Once
 /// something was planned, the error is an [`Error::Unfinished`] that says what was and what was not written.
-pub async fn publish(
+pub async fn publish<G: Goal>(
     store: &dyn Store,
-    wanted: &Wanted,
+    goal: &G,
     options: &Options,
     budget: Budget,
     observer: &dyn Observer,
 ) -> Result<Outcome> {
     let mut run = Run {
         store,
-        wanted,
+        goal,
         jobs: options.jobs,
         reads: options.reads,
         budget,
         observer,
-        memory: Memory::default(),
+        memory: G::Memory::default(),
         written: BTreeMap::new(),
         pending: BTreeSet::new(),
         proven: store.conditions() == Conditions::Built,
@@ -193,6 +206,7 @@ pub async fn publish(
                 target: store.describe(),
                 written: run.written.into_keys().collect(),
                 pending: run.pending.into_iter().collect(),
+                indexed: goal.indexed(),
                 completes: !matches!(cause, Error::Refused(_)),
             };
             Err(Error::Unfinished { cause: Box::new(cause), state })
@@ -224,26 +238,26 @@ enum Written {
     Failed(Error),
 }
 
-struct Run<'a> {
+struct Run<'a, G: Goal> {
     store: &'a dyn Store,
-    wanted: &'a Wanted,
+    goal: &'a G,
     jobs: usize,
     reads: usize,
     budget: Budget,
     observer: &'a dyn Observer,
-    memory: Memory,
+    memory: G::Memory,
     written: BTreeMap<Key, Effect>,
     pending: BTreeSet<Key>,
     proven: bool,
 }
 
-impl Run<'_> {
+impl<G: Goal> Run<'_, G> {
     async fn until_nothing_is_left(&mut self) -> Result<Plan> {
         let mut round = 0_u32;
         // Rounds since the last wait that wrote all they had planned.
         let mut clean = 0_u32;
         loop {
-            let plan = observe(self.store, self.wanted, &mut self.memory, self.reads).await?;
+            let plan = observe(self.store, self.goal, &mut self.memory, self.reads).await?;
             self.pending = plan
                 .writes()
                 .iter()
@@ -291,19 +305,16 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Makes the store prove that it honours conditions, with an object that is there; where there is none yet, with this
-    /// run's SHA256SUMS, which nothing points to.
+    /// Makes the store prove that it honours conditions, with an object that is there; where there is none yet, with one of
+    /// this run that nothing points to.
     async fn prove(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
-        let of_kind = |wanted: &Key| plan.writes().iter().find(|write| write.key == *wanted);
-        let sums = of_kind(&plan.signed().sums);
-        let seen = sums.filter(|write| self.memory.stored.contains(&write.key));
-        let seen = seen.or_else(|| of_kind(&Key::Discovery).filter(|write| write.action == Action::Keep));
-        let Some(probe) = seen.or(sums) else { return Ok(None) };
-        if seen.is_none() {
-            let created = self.write_all(&[probe]).await.map_err(|error| match error {
+        let Some(probe) = plan.probe() else { return Ok(None) };
+        let Probe { key, body, is_there } = probe;
+        if let Some(write) = plan.writes().iter().find(|write| !is_there && write.key == *key) {
+            let created = self.write_all(&[write]).await.map_err(|error| match error {
                 Error::Store(error) if error.status == Some(501) => {
                     let answer = format!("was answered {}", error.answer);
-                    capability::refuse(self.store, capability::FIRST_CREATE, &probe.key, &answer).into()
+                    capability::refuse(self.store, capability::FIRST_CREATE, key, &answer).into()
                 }
                 error => error,
             })?;
@@ -311,7 +322,7 @@ impl Run<'_> {
                 return Ok(Some(interruption));
             }
         }
-        match capability::prove(self.store, &probe.key, &probe.body).await? {
+        match capability::prove(self.store, key, body).await? {
             Proof::Honoured => {
                 self.proven = true;
                 Ok(None)
@@ -343,15 +354,7 @@ impl Run<'_> {
                         if write.action == Action::Create { Effect::Created } else { Effect::Changed };
                     self.written.entry(write.key.clone()).or_insert(effect);
                     self.pending.remove(&write.key);
-                    match &write.key {
-                        Key::Download(_, _, platform) if self.wanted.packages.get(platform).is_some() => {
-                            self.memory.held.insert(platform.clone());
-                        }
-                        key if key.area() == Area::Store => {
-                            self.memory.stored.insert(key.clone());
-                        }
-                        _ => {}
-                    }
+                    self.goal.written(&write.key, &mut self.memory);
                 }
                 Written::Again(interruption) => {
                     tracing::debug!(key = %write.key, %interruption, "not written");

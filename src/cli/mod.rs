@@ -1,6 +1,7 @@
 //! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
 //! module reads the environment.
 
+mod change;
 mod completions;
 mod drone;
 mod key;
@@ -9,7 +10,9 @@ mod policy;
 mod publish;
 mod serve;
 mod source;
+mod target;
 mod values;
+mod warn;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -62,6 +65,7 @@ enum Command {
     Drone(drone::DroneArgs),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
+    Warn(warn::WarnArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -234,6 +238,7 @@ pub fn main() -> ExitCode {
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
+        Command::Warn(args) => warn::run(&args, &cli.global, &environment, &reporter),
         Command::Key(args) => key::run(&args, environment, &reporter),
         Command::Completions(args) => completions::run(&args, &reporter),
         Command::Man(args) => man::run(&args, &reporter),

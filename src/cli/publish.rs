@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::source::{SourceArgs, Sources};
+use super::target;
 use super::values::{self, Place, Tarballs, Target};
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
-use crate::plan::{Action, Memory, Plan, Published, Wanted};
+use crate::plan::{Memory, Published, Wanted};
 use crate::probe;
 use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
@@ -28,9 +28,6 @@ use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
 use crate::report::{PublishReport, Reporter};
 use crate::store::access::Access;
-use crate::store::directory::Directory;
-use crate::store::s3::S3;
-use crate::store::{Answer, Condition, Store};
 
 /// Publish a release: tarballs in, a registry that `terraform init` installs from out
 ///
@@ -317,7 +314,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let started = Instant::now();
     let request = args.into_request(global.jobs())?.with_environment(&environment)?;
-    check_dry_run(&request)?;
+    target::check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
     let (tarballs, key) = runtime.block_on(async {
         let sources = Sources::open(&request.tarballs, &request.source).await;
@@ -360,12 +357,13 @@ pub(super) fn run(
             promotion::expect_match(&wanted.packages, &request.namespace, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
-        let store = open_store(&request).await?;
+        let dry_run = request.dry_run.as_deref();
+        let store = target::open_store(&request.target, dry_run, request.max_age, &request.access).await?;
         let report = PublishReport::new(&wanted, store.describe(), expiry_warning).with_probe(probe.as_ref());
         if let Some(folder) = &request.dry_run {
             let plan =
                 publish::observe(&*store, &wanted, &mut Memory::default(), request.options.reads).await?;
-            leave_tree(&plan, folder).await?;
+            target::leave_tree(&plan, folder).await?;
             reporter.dry_run(&report.planned(&plan, folder, started.elapsed()), &plan);
             return Ok(());
         }
@@ -387,73 +385,8 @@ pub(super) fn run(
 async fn open_reader(place: &Place, access: &Access) -> Result<Reader> {
     Ok(match place {
         Place::Web(host) => Reader::Web(Web::open(host.clone(), access.ca_bundle.as_ref()).await?),
-        Place::Target(target) => Reader::Store(open_target(target, DocumentMaxAge::default(), access).await?),
+        Place::Target(target) => {
+            Reader::Store(target::open(target, DocumentMaxAge::default(), access).await?)
+        }
     })
-}
-
-/// Opens the target. A dry run leaves even what a killed run left there.
-async fn open_store(request: &Request) -> Result<Box<dyn Store>> {
-    if let (Target::Directory(root), None) = (&request.target, &request.dry_run) {
-        Directory::open(root)?.clean_up()?;
-    }
-    open_target(&request.target, request.max_age, &request.access).await
-}
-
-async fn open_target(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<Box<dyn Store>> {
-    match target {
-        Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
-        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await)),
-    }
-}
-
-/// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.
-fn check_dry_run(request: &Request) -> Result<()> {
-    let Some(folder) = &request.dry_run else { return Ok(()) };
-    let refuse = |found: &str| -> Error {
-        Refusal::new(folder.display(), "not a place for a dry run's objects")
-            .found(found)
-            .expected("a directory that is empty or does not exist, outside of the target")
-            .remedy("name another directory, or remove this one first")
-            .into()
-    };
-    if let Target::Directory(root) = &request.target
-        && resolve(folder)?.starts_with(resolve(root)?)
-    {
-        return Err(refuse("a directory of the target itself"));
-    }
-    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Err(refuse("a directory with files in it")),
-        Ok(false) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("cannot use", folder, error)),
-    }
-}
-
-/// Where `path` leads through links and `..`, also where its last parts do not exist yet.
-fn resolve(path: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error))?;
-    let mut resolved = PathBuf::new();
-    for part in absolute.components() {
-        match part {
-            Component::ParentDir => drop(resolved.pop()),
-            part => resolved.push(part),
-        }
-        resolved = std::fs::canonicalize(&resolved).unwrap_or(resolved);
-    }
-    Ok(resolved)
-}
-
-/// Leaves every object that the plan would write, as it would be written.
-async fn leave_tree(plan: &Plan, folder: &Path) -> Result<()> {
-    let tree = Directory::open(folder)?;
-    for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
-        match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
-            Answer::Written => {}
-            Answer::ConditionFailed(found) => {
-                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
-            }
-            Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::provider::{InvalidName, Provider};
 use crate::reader::web;
 use crate::store::s3::Location;
 
@@ -68,6 +69,17 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
     }
 }
 
+/// Reads `NAMESPACE/TYPE`.
+pub(super) fn provider(text: &str) -> Result<Provider, String> {
+    let (namespace, provider_type) = text
+        .split_once('/')
+        .ok_or("expected NAMESPACE/TYPE, the source address without its host, such as acme/sample")?;
+    Ok(Provider {
+        namespace: namespace.parse().map_err(|error: InvalidName| error.to_string())?,
+        provider_type: provider_type.parse().map_err(|error: InvalidName| error.to_string())?,
+    })
+}
+
 /// Reads `90`, `90s`, `5m` or `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
@@ -108,6 +120,14 @@ mod tests {
         assert!(matches!(tarballs("s3://bucket/"), Ok(Tarballs::Prefix(_))));
         for bad in ["s3://bucket/v1.0.0", "s3://bucket", "s3:/bucket/", "s3:///x/", "s3://bucket/a//"] {
             assert!(tarballs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn providers() {
+        assert_eq!(provider("acme/sample").map(|p| p.to_string()), Ok("acme/sample".to_owned()));
+        for bad in ["", "acme", "acme/", "/sample", "h.example/acme/sample", "Acme/sample", "../x"] {
+            assert!(provider(bad).is_err(), "{bad}");
         }
     }
 

@@ -6,7 +6,8 @@ mod record;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Look, Memory, Observation, Plan, Published, Seen, SignedObjects, Step, Wanted, Write, foreign,
+    Action, Look, Memory, Observation, Plan, Probe, Published, Seen, SignedObjects, Step, Wanted, Write,
+    foreign, keep,
 };
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
@@ -17,11 +18,8 @@ use crate::registry::versions::ListedVersion;
 use crate::registry::{DownloadDocument, Key, VersionsDocument, discovery};
 use crate::store::{Document, Revision};
 
-/// Computes the next step from what was seen in this round.
-///
-/// # Errors
-/// The registry holds what is not understood, or other contents for a platform of this run.
-pub fn next(wanted: &Wanted, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
+/// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
+pub(super) fn next(wanted: &Wanted, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
     Planner { wanted, version: wanted.packages.version(), seen, missing: Vec::new() }.run(memory)
 }
 
@@ -113,11 +111,21 @@ impl Planner<'_> {
                 memory.held.insert(package.platform.clone());
             }
         }
-        Ok(Step::Ready(Box::new(Plan { writes, warnings, signed })))
+        let probe = self.probe(&signed, &sealed_sums, memory);
+        let (changes, signed) = (Vec::new(), Some(signed));
+        Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, probe })))
+    }
+
+    /// The SHA256SUMS, or discovery, if they are there; else the SHA256SUMS, which nothing points to yet.
+    fn probe(&self, signed: &SignedObjects, sums: &Sealed, memory: &Memory) -> Option<Probe> {
+        let is_there = memory.stored.contains(&signed.sums);
+        let sums = Probe { key: signed.sums.clone(), body: sums.clone(), is_there };
+        let discovery = || Some(Probe::there(&Key::Discovery, self.document(&Key::Discovery)?));
+        if is_there { Some(sums) } else { discovery().or(Some(sums)) }
     }
 
     fn need(&mut self, key: &Key, look: Look) {
-        if !self.seen.contains_key(key) && !self.missing.iter().any(|(missing, _)| missing == key) {
+        if !self.seen.objects.contains_key(key) && !self.missing.iter().any(|(missing, _)| missing == key) {
             self.missing.push((key.clone(), look));
         }
     }
@@ -139,10 +147,7 @@ impl Planner<'_> {
     }
 
     fn document(&self, key: &Key) -> Option<&Document> {
-        match self.seen.get(key) {
-            Some(Seen::Document(document)) => Some(document),
-            _ => None,
-        }
+        self.seen.document(key)
     }
 
     fn download_key(&self, platform: &Platform) -> Key {
@@ -349,7 +354,7 @@ impl Planner<'_> {
         let mut writes = Vec::new();
         for package in self.wanted.packages.packages() {
             let key = self.zip_key(package);
-            let action = match self.seen.get(&key) {
+            let action = match self.seen.objects.get(&key) {
                 _ if memory.stored.contains(&key) => Action::Keep,
                 Some(Seen::Summary(found)) if found.digest == package.zip.digest() => {
                     memory.stored.insert(key.clone());
@@ -371,7 +376,7 @@ impl Planner<'_> {
         memory: &mut Memory,
     ) -> Result<Vec<Write>, Refusal> {
         let text = sums.bytes().map(AsRef::as_ref).unwrap_or_default();
-        let sums_action = match self.seen.get(&signed.sums) {
+        let sums_action = match self.seen.objects.get(&signed.sums) {
             Some(Seen::Absent) => Action::Create,
             Some(Seen::Document(found)) if Digest::of(&found.bytes) != sums.digest() => {
                 return Err(foreign(&signed.sums, Digest::of(&found.bytes), sums.digest()));
@@ -384,7 +389,7 @@ impl Planner<'_> {
             _ => Action::Keep,
         };
         let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];
-        match self.seen.get(&signed.signature) {
+        match self.seen.objects.get(&signed.signature) {
             Some(Seen::Document(found)) => {
                 self.wanted.key.verify(text, &found.bytes).map_err(|error| {
                     Refusal::new(&signed.signature, "the signature that is there does not verify")
@@ -450,8 +455,4 @@ impl Planner<'_> {
         let merged = document.merged(key, self.version, &protocols, &platforms)?;
         Ok(Write { key: key.clone(), body: Sealed::from_bytes(merged.to_bytes()), action })
     }
-}
-
-fn keep(key: Key, bytes: &bytes::Bytes) -> Write {
-    Write { key, body: Sealed::from_bytes(bytes.clone()), action: Action::Keep }
 }

@@ -187,6 +187,36 @@ impl fmt::Display for Key {
     }
 }
 
+/// A folder of the registry that can be listed; its text ends in a slash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Folder(String);
+
+impl Folder {
+    /// All documents of a provider.
+    #[must_use]
+    pub fn provider(provider: &Provider) -> Self {
+        Self(format!("registry/{provider}/"))
+    }
+
+    /// The documents of a version.
+    #[must_use]
+    pub fn version(provider: &Provider, version: &Version) -> Self {
+        Self(format!("registry/{provider}/{version}/"))
+    }
+
+    /// The folder's key.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The text is no key of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an object of a registry")]

@@ -8,5 +8,5 @@ pub mod provenance;
 pub mod versions;
 
 pub use download::DownloadDocument;
-pub use layout::{Area, DocumentMaxAge, Key, Links, WriteRule};
+pub use layout::{Area, DocumentMaxAge, Folder, Key, Links, WriteRule};
 pub use versions::VersionsDocument;

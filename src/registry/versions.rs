@@ -9,6 +9,8 @@ use super::layout::Key;
 use crate::error::Refusal;
 use crate::provider::{Platform, Version};
 
+const WARNINGS: &str = "warnings";
+
 /// The index, as it was read or merged; members that are not understood are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VersionsDocument {
@@ -112,6 +114,29 @@ impl VersionsDocument {
         entry.insert("platforms".to_owned(), list.collect());
         merged.entries.sort_by(|a, b| a.version.cmp(&b.version));
         Ok(merged)
+    }
+
+    /// What clients show at init.
+    ///
+    /// # Errors
+    /// It is no list of strings.
+    pub fn warnings(&self, key: &Key) -> Result<Vec<String>, Refusal> {
+        match self.object.get(WARNINGS) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(_) => json::strings(key, &self.object, WARNINGS),
+        }
+    }
+
+    /// The same with other warnings; without the member where there are none.
+    #[must_use]
+    pub fn with_warnings(&self, warnings: &[String]) -> Self {
+        let mut changed = self.clone();
+        if warnings.is_empty() {
+            changed.object.shift_remove(WARNINGS);
+        } else {
+            changed.object.insert(WARNINGS.to_owned(), warnings.into());
+        }
+        changed
     }
 
     /// The document's bytes.

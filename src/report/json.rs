@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Refusal};
-use crate::plan::{Action, Plan, Wanted};
+use crate::plan::{Action, Plan, Wanted, Write};
 use crate::probe::{self, Probe};
 use crate::provider::Provider;
 use crate::publish::{Effect, Outcome};
@@ -42,8 +42,10 @@ pub struct Report<'a> {
     pub(super) key_id: &'a str,
     key_fingerprint: &'a str,
     pub(super) platforms: Vec<PlatformReport>,
-    shasums: ObjectReport,
-    signature: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shasums: Option<ObjectReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     objects: Vec<ObjectReport>,
     warnings: Vec<String>,
     duration_ms: u64,
@@ -88,6 +90,114 @@ struct ObjectReport {
     bytes: u64,
 }
 
+fn planned_action(plan: &Plan) -> impl Fn(&Key) -> &'static str {
+    |key| match plan.writes().iter().find(|write| write.key == *key).map(|write| &write.action) {
+        Some(Action::Create) => "create",
+        Some(Action::Replace { .. }) => "change",
+        _ => "unchanged",
+    }
+}
+
+fn done_action(outcome: &Outcome) -> impl Fn(&Key) -> &'static str {
+    |key| match outcome.written.get(key) {
+        Some(Effect::Created) => "created",
+        Some(Effect::Changed) => "changed",
+        None => "unchanged",
+    }
+}
+
+fn objects(plan: &Plan, action: &dyn Fn(&Key) -> &'static str) -> Vec<ObjectReport> {
+    let object = |write: &Write| ObjectReport {
+        key: write.key.to_string(),
+        action: action(&write.key),
+        sha256: write.body.digest().to_string(),
+        bytes: write.body.len(),
+    };
+    plan.writes().iter().map(object).collect()
+}
+
+/// What a command other than publish has done, or would do, to a provider.
+#[derive(Debug, Serialize)]
+pub struct ChangeReport {
+    outcome: &'static str,
+    command: &'static str,
+    pub(super) target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dry_run: Option<String>,
+    #[serde(serialize_with = "as_text")]
+    pub(super) provider: Provider,
+    pub(super) changes: Vec<String>,
+    objects: Vec<ObjectReport>,
+    pub(super) warnings: Vec<String>,
+    duration_ms: u64,
+}
+
+impl ChangeReport {
+    /// What a dry run of `command` has found.
+    #[must_use]
+    pub fn planned(
+        command: &'static str,
+        (target, provider): (String, &Provider),
+        plan: &Plan,
+        folder: &Path,
+        duration: Duration,
+    ) -> Self {
+        let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
+        let report = Self::new(
+            outcome,
+            command,
+            (target, provider),
+            plan,
+            objects(plan, &planned_action(plan)),
+            duration,
+        );
+        Self { changes: plan.changes().to_vec(), dry_run: Some(folder.display().to_string()), ..report }
+    }
+
+    /// What `command` has done; `changes` is what its first plan said.
+    #[must_use]
+    pub fn done(
+        command: &'static str,
+        (target, provider): (String, &Provider),
+        outcome: &Outcome,
+        changes: Vec<String>,
+        duration: Duration,
+    ) -> Self {
+        let word = if outcome.written.is_empty() { "unchanged" } else { "changed" };
+        let objects = objects(&outcome.plan, &done_action(outcome));
+        Self { changes, ..Self::new(word, command, (target, provider), &outcome.plan, objects, duration) }
+    }
+
+    fn new(
+        outcome: &'static str,
+        command: &'static str,
+        (target, provider): (String, &Provider),
+        plan: &Plan,
+        objects: Vec<ObjectReport>,
+        duration: Duration,
+    ) -> Self {
+        Self {
+            outcome,
+            command,
+            target,
+            dry_run: None,
+            provider: provider.clone(),
+            changes: Vec::new(),
+            objects,
+            warnings: plan.warnings().to_vec(),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.outcome == "unchanged"
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
 fn as_text<S: serde::Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
@@ -109,13 +219,7 @@ impl<'a> PublishReport<'a> {
     #[must_use]
     pub fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
         let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
-        let action =
-            |key: &Key| match plan.writes().iter().find(|write| write.key == *key).map(|write| &write.action)
-            {
-                Some(Action::Create) => "create",
-                Some(Action::Replace { .. }) => "change",
-                _ => "unchanged",
-            };
+        let action = planned_action(plan);
         let dry_run = Some(folder.display().to_string());
         self.report(outcome, plan, dry_run, &action, duration)
     }
@@ -123,11 +227,7 @@ impl<'a> PublishReport<'a> {
     /// What a publish has done.
     #[must_use]
     pub fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
-        let action = |key: &Key| match outcome.written.get(key) {
-            Some(Effect::Created) => "created",
-            Some(Effect::Changed) => "changed",
-            None => "unchanged",
-        };
+        let action = done_action(outcome);
         let word = if outcome.written.is_empty() { "unchanged" } else { "published" };
         self.report(word, &outcome.plan, None, &action, duration)
     }
@@ -142,16 +242,7 @@ impl<'a> PublishReport<'a> {
     ) -> Report<'a> {
         let wanted = self.wanted;
         let (packages, provider) = (&wanted.packages, &wanted.provider);
-        let objects: Vec<ObjectReport> = plan
-            .writes()
-            .iter()
-            .map(|write| ObjectReport {
-                key: write.key.to_string(),
-                action: action(&write.key),
-                sha256: write.body.digest().to_string(),
-                bytes: write.body.len(),
-            })
-            .collect();
+        let objects = objects(plan, action);
         let platforms = packages.packages().iter().map(|package| {
             let (provider, version) = (provider.clone(), packages.version().clone());
             PlatformReport {
@@ -167,8 +258,16 @@ impl<'a> PublishReport<'a> {
             }
         });
         let signed = plan.signed();
-        let sums_bytes =
-            plan.writes().iter().find(|write| write.key == signed.sums).map_or(0, |write| write.body.len());
+        let shasums = signed.map(|signed| ObjectReport {
+            key: signed.sums.to_string(),
+            action: action(&signed.sums),
+            sha256: signed.sums_digest.to_string(),
+            bytes: plan
+                .writes()
+                .iter()
+                .find(|write| write.key == signed.sums)
+                .map_or(0, |write| write.body.len()),
+        });
         Report {
             outcome,
             target: self.target,
@@ -182,13 +281,8 @@ impl<'a> PublishReport<'a> {
             key_id: wanted.key.key_id(),
             key_fingerprint: wanted.key.fingerprint(),
             platforms: platforms.collect(),
-            shasums: ObjectReport {
-                key: signed.sums.to_string(),
-                action: action(&signed.sums),
-                sha256: signed.sums_digest.to_string(),
-                bytes: sums_bytes,
-            },
-            signature: signed.signature.to_string(),
+            shasums,
+            signature: signed.map(|signed| signed.signature.to_string()),
             objects,
             warnings: self
                 .warning

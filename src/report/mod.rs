@@ -21,7 +21,7 @@ use crate::release::Release;
 use crate::store::OnSent;
 pub use bars::Repacking;
 use bars::{Bars, Sending};
-pub use json::{PublishReport, Report, ServeReport};
+pub use json::{ChangeReport, PublishReport, Report, ServeReport};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -228,6 +228,57 @@ impl Reporter {
         }
     }
 
+    /// Prints what a command other than publish has done, or would do.
+    pub fn changed(&self, report: &ChangeReport, plan: &Plan) {
+        self.bars.clear();
+        self.warnings(plan);
+        if self.format == Format::Json {
+            return to_stdout(&report.to_json());
+        }
+        if self.volume == Volume::Quiet {
+            return;
+        }
+        let (target, provider) = (&report.target, &report.provider);
+        match &report.dry_run {
+            Some(folder) => {
+                Self::plan(plan);
+                let what = if report.is_unchanged() {
+                    format!("{BOLD}Nothing to do.{BOLD:#} Nothing was written to {target}.")
+                } else {
+                    format!(
+                        "{BOLD}Dry run:{BOLD:#} nothing was written to {target}; the objects that would be are in {folder}."
+                    )
+                };
+                to_stdout(&what);
+            }
+            None if report.is_unchanged() => {
+                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {provider} in {target} is so already"));
+            }
+            None => {
+                to_stdout(&format!(
+                    "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{provider}{BOLD:#} in {target}"
+                ));
+                for change in &report.changes {
+                    to_stdout(&format!("  {}", printable(change)));
+                }
+            }
+        }
+    }
+
+    /// Prints a plan that the user is asked about, where results are for people.
+    pub fn proposed(&self, plan: &Plan) {
+        if self.format == Format::Human {
+            Self::plan(plan);
+        }
+    }
+
+    /// Asks on standard error; the answer is read by the caller.
+    pub fn ask(&self, question: &str) {
+        self.bars.around(|| {
+            drop(write!(anstream::stderr().lock(), "{BOLD}{}{BOLD:#} [y/N] ", printable(question)));
+        });
+    }
+
     fn warnings(&self, plan: &Plan) {
         for warning in plan.warnings() {
             self.warn(warning);
@@ -235,6 +286,14 @@ impl Reporter {
     }
 
     fn plan(plan: &Plan) {
+        for change in plan.changes() {
+            let style = match change.as_bytes().first() {
+                Some(b'+') => GREEN,
+                Some(b'-') => RED,
+                _ => YELLOW,
+            };
+            to_stdout(&format!("  {style}{}{style:#}", printable(change)));
+        }
         for write in plan.writes() {
             let style = match write.action {
                 Action::Create => GREEN,

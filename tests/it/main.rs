@@ -18,6 +18,7 @@ mod key_command;
 mod keys;
 mod memory;
 mod model;
+mod operations;
 mod policy;
 mod probe;
 mod promotion;

@@ -4,11 +4,11 @@
 //! first one stays. A run signs the record that is there only if it would have written the same, but for the time: so a run
 //! that was stopped between the two is completed by the next attempt of the same build, and nobody else's record is signed.
 
-use super::{Planner, keep};
+use super::Planner;
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
 use crate::package::Sealed;
-use crate::plan::{Action, Look, Memory, Seen, Write};
+use crate::plan::{Action, Look, Memory, Seen, Write, keep};
 use crate::registry::Key;
 use crate::registry::provenance::{Material, agrees};
 
@@ -42,7 +42,7 @@ impl Planner<'_> {
             memory.records.insert(digest, found.bytes.clone());
             memory.stored.insert(statement_key.clone());
         }
-        let action = match self.seen.get(&statement_key) {
+        let action = match self.seen.objects.get(&statement_key) {
             Some(Seen::Absent) if !memory.stored.contains(&statement_key) => Action::Create,
             _ => Action::Keep,
         };

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tfreg::error::Error;
 use tfreg::package::signing_key::{Secret, SigningKey};
 use tfreg::package::{BuildOptions, PackageSet};
-use tfreg::plan::{Plan, Published, Wanted, Write};
+use tfreg::plan::{Goal, Plan, Published, Wanted, Write};
 use tfreg::provider::Provider;
 use tfreg::publish::budget::{Budget, Pace};
 use tfreg::publish::{Observer, Options, Outcome, publish};
@@ -74,10 +74,11 @@ impl Observer for Deaf {
     fn waiting(&self, _: &str) {}
 }
 
-/// Publishes by the library; `patience` is the contention timeout on the clock that does not wait.
-pub(crate) async fn publish_with(
+/// Publishes, or does what else a goal wants, by the library; `patience` is the contention timeout on the clock that does
+/// not wait.
+pub(crate) async fn publish_with<G: Goal>(
     store: &dyn Store,
-    wanted: &Wanted,
+    wanted: &G,
     jobs: usize,
     patience: Duration,
 ) -> Result<Outcome, Error> {

@@ -1,0 +1,61 @@
+//! The warnings that clients show at init: the top-level `warnings` of the index.
+
+use super::{Goal, Look, Observation, Plan, Step, not_published, probe, replace};
+use crate::error::Refusal;
+use crate::provider::Provider;
+use crate::registry::{Key, VersionsDocument};
+
+/// Other warnings for a provider; none clears them.
+#[derive(Debug)]
+pub struct Warn {
+    /// The provider.
+    pub provider: Provider,
+    /// What clients show.
+    pub warnings: Vec<String>,
+}
+
+impl Goal for Warn {
+    /// Whether this run has written the index.
+    type Memory = bool;
+
+    fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
+        let key = Key::Versions(self.provider.clone());
+        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (key.clone(), Look::Read)]) {
+            return Ok(look);
+        }
+        let read = seen.document(&key).ok_or_else(|| not_published(&self.provider))?;
+        let index = VersionsDocument::parse(&key, &read.bytes)?;
+        let now = index.warnings(&key)?;
+        let mut plan = Plan { probe: probe(seen, &key), ..Plan::default() };
+        if now == self.warnings {
+            plan.writes.push(super::keep(key, &read.bytes));
+            return Ok(Step::Ready(Box::new(plan)));
+        }
+        if *written {
+            // Two that set different warnings would go on for ever.
+            return Err(Refusal::new(key, "overtaken: another run has set other warnings")
+                .found(words(&now))
+                .expected(words(&self.warnings))
+                .remedy("find out which were meant, and set those again"));
+        }
+        let gone =
+            now.iter().filter(|text| !self.warnings.contains(text)).map(|text| format!("- warning {text:?}"));
+        let new =
+            self.warnings.iter().filter(|text| !now.contains(text)).map(|text| format!("+ warning {text:?}"));
+        plan.changes = gone.chain(new).collect();
+        plan.writes.push(replace(key, read, index.with_warnings(&self.warnings).to_bytes()));
+        Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn written(&self, _: &Key, written: &mut bool) {
+        *written = true;
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index holds the new warnings."
+    }
+}
+
+fn words(warnings: &[String]) -> String {
+    if warnings.is_empty() { "no warnings".to_owned() } else { warnings.join("\n") }
+}
