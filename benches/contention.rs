@@ -290,6 +290,7 @@ fn describe(trip: &[&RecordedRequest]) -> String {
             Key::Sums(..) => "SHA256SUMS",
             Key::Signature(..) | Key::ProvenanceSignature(..) => "signature",
             Key::Provenance(..) => "provenance",
+            Key::Yanked(..) => "yanked",
         };
         let refused = if request.status == Some(412) { " (proof: answered 412)" } else { "" };
         *kinds.entry((format!("{}{refused}", request.method), kind)).or_default() += 1;

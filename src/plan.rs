@@ -9,7 +9,10 @@
 //! that two publishers who add platforms at the same time never drop each other's from the users' lock files.
 
 mod planner;
+pub mod unyank;
 pub mod warn;
+mod whole;
+pub mod yank;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +25,7 @@ use crate::package::signing_key::SigningKey;
 use crate::package::{Checksums, PackageSet, Sealed};
 use crate::provider::{Platform, Provider};
 use crate::registry::provenance::Record;
-use crate::registry::{Area, Folder, Key, Links};
+use crate::registry::{Area, Folder, Key, Links, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
 
 /// What a command wants of a registry; the same for all rounds of its run.
@@ -205,7 +208,7 @@ pub struct Write {
 pub enum Stage {
     /// Objects of `store/`, that nothing points to yet.
     Store,
-    /// Download documents, that no index lists yet. And the signature of this run's record: only now it is certain that
+    /// Download documents, that no index lists yet, and the record of a version that is yanked. And the signature of this run's record: only now it is certain that
     /// the record that is there is this run's.
     Downloads,
     /// The index.
@@ -223,7 +226,7 @@ impl Stage {
     pub fn of(key: &Key) -> Self {
         match key {
             Key::Zip(..) | Key::Sums(..) | Key::Signature(..) | Key::Provenance(..) => Self::Store,
-            Key::Download(..) | Key::ProvenanceSignature(..) => Self::Downloads,
+            Key::Download(..) | Key::Yanked(..) | Key::ProvenanceSignature(..) => Self::Downloads,
             Key::Versions(_) => Self::Index,
             Key::Discovery => Self::Discovery,
         }
@@ -402,9 +405,17 @@ fn not_published(provider: &Provider) -> Refusal {
     Refusal::new(Key::Versions(provider.clone()), format!("{provider} is not published"))
         .found("no index")
         .expected("the index of a provider that is published here")
-        .remedy(
-            "check the target and the provider's name; if the index was lost, `tfreg reindex` makes it anew",
-        )
+        .remedy("check the target and the provider's name")
+}
+
+/// The record of a yanked version, if there is one.
+fn yanked_record(seen: &Observation, key: &Key) -> Result<Option<YankedRecord>, Refusal> {
+    seen.document(key).map(|read| YankedRecord::parse(key, &read.bytes)).transpose()
+}
+
+/// Platforms in words.
+fn names<'a>(platforms: impl IntoIterator<Item = &'a Platform>) -> String {
+    platforms.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// An object of `store/` that is not what its key says. Never overwritten.

@@ -57,17 +57,18 @@ pub(super) struct ChangeArgs {
 /// Whether the user agrees to the plan.
 #[derive(Debug, Clone)]
 pub(super) enum Consent {
-    /// The command line says all, or `--yes`.
+    /// The command line says all.
     Given,
+    /// By `--yes`; these words are told all the same.
+    Told(String),
     /// The plan is shown, with these words, and the user is asked.
     Asked(String),
 }
 
-#[expect(dead_code, reason = "the commands that ask come next")]
 impl Consent {
-    /// What `--yes` gives, and otherwise has to be asked for with `words`.
+    /// What `--yes` gives, and otherwise has to be asked for with `words`. They are told either way.
     pub(super) fn new(yes: bool, words: String) -> Self {
-        if yes { Self::Given } else { Self::Asked(words) }
+        if yes { Self::Told(words) } else { Self::Asked(words) }
     }
 }
 
@@ -99,12 +100,16 @@ pub(super) fn run<G: Goal>(
             return Ok(());
         }
         let mut heard = Heard { reporter, shown: false, changes: std::sync::Mutex::default() };
-        if let Consent::Asked(words) = consent {
-            let plan = observe().await?;
-            if !plan.is_empty() {
-                reporter.proposed(&plan);
-                heard.shown = true;
-                ask(&words, reporter)?;
+        match consent {
+            Consent::Given => {}
+            Consent::Told(words) => reporter.note(&words),
+            Consent::Asked(words) => {
+                let plan = observe().await?;
+                if !plan.is_empty() {
+                    reporter.proposed(&plan);
+                    heard.shown = true;
+                    ask(&words, reporter)?;
+                }
             }
         }
         let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));

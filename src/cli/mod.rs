@@ -13,6 +13,7 @@ mod source;
 mod target;
 mod values;
 mod warn;
+mod yank;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
     Warn(warn::WarnArgs),
+    Yank(yank::YankArgs),
+    Unyank(yank::UnyankArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -238,6 +241,8 @@ pub fn main() -> ExitCode {
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
+        Command::Yank(args) => yank::yank(args, &cli.global, &environment, &reporter),
+        Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, &reporter),
         Command::Warn(args) => warn::run(&args, &cli.global, &environment, &reporter),
         Command::Key(args) => key::run(&args, environment, &reporter),
         Command::Completions(args) => completions::run(&args, &reporter),

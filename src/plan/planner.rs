@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, Look, Memory, Observation, Plan, Probe, Published, Seen, SignedObjects, Step, Wanted, Write,
-    foreign, keep,
+    foreign, keep, yanked_record,
 };
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
@@ -15,7 +15,7 @@ use crate::package::{Checksums, Package, Sealed};
 use crate::provider::{Platform, Version};
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{DownloadDocument, Key, VersionsDocument, discovery};
+use crate::registry::{DownloadDocument, Key, VersionsDocument, YankedRecord, discovery};
 use crate::store::{Document, Revision};
 
 /// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
@@ -44,6 +44,7 @@ impl Planner<'_> {
         let provider = &self.wanted.provider;
         let versions_key = Key::Versions(provider.clone());
         self.need(&Key::Discovery, Look::Read);
+        self.need(&Key::Yanked(provider.clone(), self.version.clone()), Look::Read);
         self.need(&versions_key, Look::Read);
         for package in self.wanted.packages.packages() {
             self.need(&self.download_key(&package.platform), Look::Read);
@@ -60,6 +61,7 @@ impl Planner<'_> {
         }
 
         let index = self.index(&versions_key)?;
+        self.check_yanked(&versions_key, index.as_ref().map(|(document, _)| document))?;
         let listed = match &index {
             Some((document, _)) => document.listed(&versions_key, self.version)?,
             None => None,
@@ -216,6 +218,28 @@ impl Planner<'_> {
             }
         }
         Ok(documents)
+    }
+
+    /// A yanked version stays out of the index. The record may have been written after it was looked for; then the index says
+    /// it, which is the one thing that a publish replaces.
+    fn check_yanked(&self, index_key: &Key, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
+        let key = Key::Yanked(self.wanted.provider.clone(), self.version.clone());
+        let record = yanked_record(self.seen, &key)?;
+        let mark =
+            index.map(|index| index.marks(index_key)).transpose()?.unwrap_or_default().remove(self.version);
+        let mark = mark.filter(|mark| mark.is_yanked);
+        let (subject, found) = match (record.filter(YankedRecord::is_yanked), mark) {
+            (Some(record), _) => (&key, record.words()),
+            (None, Some(mark)) => (index_key, format!("yanked at {}, and not put back whole", mark.when)),
+            (None, None) => return Ok(()),
+        };
+        Err(Refusal::new(subject, format!("version {} is yanked, and is not published again", self.version))
+            .found(found)
+            .expected("a version that is not yanked")
+            .remedy(format!(
+                "release a new version; or put this one back by `tfreg unyank TARGET {} {}` first",
+                self.wanted.provider, self.version
+            )))
     }
 
     /// Without `--replace`, a platform's document decides whose contents it has, listed or not; and the protocols of a

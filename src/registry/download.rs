@@ -136,6 +136,22 @@ impl DownloadDocument {
         json::strings(key, &self.object, "protocols")
     }
 
+    /// The link to the zip, as written.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn zip_link(&self, key: &Key) -> Result<&str, Refusal> {
+        json::string(key, &self.object, "download_url")
+    }
+
+    /// The link to the signature of SHA256SUMS, as written.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn signature_link(&self, key: &Key) -> Result<&str, Refusal> {
+        json::string(key, &self.object, "shasums_signature_url")
+    }
+
     /// The link to SHA256SUMS, as written.
     ///
     /// # Errors

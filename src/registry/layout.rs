@@ -6,6 +6,7 @@
 //! .well-known/terraform.json
 //! registry/NS/TYPE/versions
 //! registry/NS/TYPE/VERSION/download/OS/ARCH
+//! registry/NS/TYPE/VERSION/yanked
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_OS_ARCH.zip
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS.KEYID.sig
@@ -30,6 +31,8 @@ pub enum Key {
     Versions(Provider),
     /// The download document of a platform.
     Download(Provider, Version, Platform),
+    /// The record that a version is, or was, yanked.
+    Yanked(Provider, Version),
     /// A platform's zip; the digest is its own.
     Zip(Provider, Version, Platform, ShortDigest),
     /// A version's SHA256SUMS; the digest is its own.
@@ -67,7 +70,7 @@ impl Default for DocumentMaxAge {
 pub enum Area {
     /// Zips, SHA256SUMS, records of publishes, and signatures.
     Store,
-    /// The index and the download documents.
+    /// The index, the download documents and the records of yanked versions.
     Registry,
     /// Discovery.
     Discovery,
@@ -112,7 +115,11 @@ impl Key {
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::Discovery | Self::Versions(_) | Self::Download(..) | Self::Provenance(..) => JSON,
+            Self::Discovery
+            | Self::Versions(_)
+            | Self::Download(..)
+            | Self::Yanked(..)
+            | Self::Provenance(..) => JSON,
             Self::Zip(..) => "application/zip",
             Self::Sums(..) => "text/plain; charset=utf-8",
             Self::Signature(..) | Self::ProvenanceSignature(..) => "application/pgp-signature",
@@ -142,7 +149,7 @@ impl Key {
     pub fn area(&self) -> Area {
         match self {
             Self::Discovery => Area::Discovery,
-            Self::Versions(_) | Self::Download(..) => Area::Registry,
+            Self::Versions(_) | Self::Download(..) | Self::Yanked(..) => Area::Registry,
             Self::Zip(..)
             | Self::Sums(..)
             | Self::Signature(..)
@@ -166,6 +173,7 @@ impl fmt::Display for Key {
             Self::Download(provider, version, platform) => {
                 write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
             }
+            Self::Yanked(provider, version) => write!(f, "registry/{provider}/{version}/yanked"),
             Self::Zip(provider, version, platform, digest) => {
                 let name = Self::zip_file_name(provider, version, platform);
                 write!(f, "store/{provider}/{version}/{digest}/{name}")
@@ -242,6 +250,7 @@ impl FromStr for Key {
             ["registry", ns, ty, version, "download", os, arch] => {
                 Self::Download(provider(ns, ty)?, version.parse()?, Platform::new(os, arch)?)
             }
+            ["registry", ns, ty, version, "yanked"] => Self::Yanked(provider(ns, ty)?, version.parse()?),
             ["store", ns, ty, version, digest, name] => {
                 let (provider, version): (_, Version) = (provider(ns, ty)?, version.parse()?);
                 let digest = digest.parse().map_err(|_| NotAKey)?;
@@ -360,6 +369,7 @@ mod tests {
             Key::Discovery,
             Key::Versions(provider.clone()),
             Key::Download(provider.clone(), version.clone(), platform.clone()),
+            Key::Yanked(provider.clone(), version.clone()),
             Key::Zip(provider.clone(), version.clone(), platform, digest),
             Key::Sums(provider.clone(), version.clone(), digest),
             Key::Signature(provider.clone(), version.clone(), digest, "0123456789ABCDEF".to_owned()),
@@ -379,6 +389,7 @@ mod tests {
                 ".well-known/terraform.json".to_owned(),
                 "registry/acme/my-x/versions".to_owned(),
                 "registry/acme/my-x/1.2.3-rc.1/download/linux/amd64".to_owned(),
+                "registry/acme/my-x/1.2.3-rc.1/yanked".to_owned(),
                 format!("{store}_linux_amd64.zip"),
                 format!("{store}_SHA256SUMS"),
                 format!("{store}_SHA256SUMS.0123456789ABCDEF.sig"),
@@ -466,6 +477,7 @@ mod tests {
                 ("application/json", CreateOnly),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
+                ("application/json", CompareAndSwap),
                 ("application/zip", CreateOnly),
                 ("text/plain; charset=utf-8", CreateOnly),
                 ("application/pgp-signature", CreateOnly),
@@ -474,6 +486,6 @@ mod tests {
             ]
         );
         assert_eq!(keys()[1].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");
-        assert_eq!(keys()[3].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
+        assert_eq!(keys()[4].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
     }
 }

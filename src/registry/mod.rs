@@ -6,7 +6,9 @@ pub mod json;
 pub mod layout;
 pub mod provenance;
 pub mod versions;
+pub mod yanked;
 
 pub use download::DownloadDocument;
 pub use layout::{Area, DocumentMaxAge, Folder, Key, Links, WriteRule};
 pub use versions::VersionsDocument;
+pub use yanked::YankedRecord;

@@ -1,6 +1,6 @@
 //! The index of a provider's versions: `GET :namespace/:type/versions` of the provider registry protocol.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use crate::error::Refusal;
 use crate::provider::{Platform, Version};
 
 const WARNINGS: &str = "warnings";
+/// Not of the protocol; clients pass it over.
+const YANKED: &str = "yanked";
 
 /// The index, as it was read or merged; members that are not understood are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +25,15 @@ pub struct VersionsDocument {
 struct Entry {
     version: Version,
     object: Object,
+}
+
+/// What the index says of a version that is, or was, yanked: see [`crate::plan::yank`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Whether it is now.
+    pub is_yanked: bool,
+    /// When it was yanked, or put back, as its record says.
+    pub when: String,
 }
 
 /// What the index says of one version.
@@ -85,14 +96,27 @@ impl VersionsDocument {
         protocols: &[String],
         platforms: &BTreeSet<Platform>,
     ) -> Result<Self, Refusal> {
-        let mut merged = self.clone();
         let mut all = platforms.clone();
-        let mut kept: Vec<Object> = Vec::new();
         if let Some(listed) = self.listed(key, version)? {
             all.extend(listed.platforms);
         }
+        Ok(self.with(version, &Object::new(), protocols, &all))
+    }
+
+    /// The index that lists `version` for exactly these platforms. What else its entry holds is kept; where it is not listed
+    /// now, that of `earlier`, an entry that it once had.
+    #[must_use]
+    pub fn with(
+        &self,
+        version: &Version,
+        earlier: &Object,
+        protocols: &[String],
+        platforms: &BTreeSet<Platform>,
+    ) -> Self {
+        let mut merged = self.clone();
+        let mut kept: Vec<Object> = Vec::new();
         let at = merged.entries.iter().position(|entry| entry.version == *version).unwrap_or_else(|| {
-            merged.entries.push(Entry { version: version.clone(), object: Object::new() });
+            merged.entries.push(Entry { version: version.clone(), object: earlier.clone() });
             merged.entries.len() - 1
         });
         let entry = &mut merged.entries[at].object;
@@ -101,7 +125,7 @@ impl VersionsDocument {
         }
         entry.insert("version".to_owned(), version.to_string().into());
         entry.insert("protocols".to_owned(), protocols.into());
-        let list = all.iter().map(|platform| {
+        let list = platforms.iter().map(|platform| {
             let same = |object: &&Object| {
                 object.get("os").and_then(Value::as_str) == Some(platform.os())
                     && object.get("arch").and_then(Value::as_str) == Some(platform.arch())
@@ -113,7 +137,58 @@ impl VersionsDocument {
         });
         entry.insert("platforms".to_owned(), list.collect());
         merged.entries.sort_by(|a, b| a.version.cmp(&b.version));
-        Ok(merged)
+        merged
+    }
+
+    /// The index that does not list `version`.
+    #[must_use]
+    pub fn without(&self, version: &Version) -> Self {
+        let mut changed = self.clone();
+        changed.entries.retain(|entry| entry.version != *version);
+        changed
+    }
+
+    /// A version's entry, whole.
+    #[must_use]
+    pub fn entry(&self, version: &Version) -> Option<&Object> {
+        self.entries.iter().find(|entry| entry.version == *version).map(|entry| &entry.object)
+    }
+
+    /// The marks of the versions that are or were yanked.
+    ///
+    /// # Errors
+    /// The member is something else than that.
+    pub fn marks(&self, key: &Key) -> Result<BTreeMap<Version, Mark>, Refusal> {
+        let refuse =
+            || json::refuse(key, format!("{YANKED:?} has something else than marks of yanked versions"));
+        let mark = |(version, mark): (&String, &Value)| {
+            let is_yanked = mark.get("yanked").and_then(Value::as_bool);
+            let when = mark.get("when").and_then(Value::as_str);
+            match (version.parse(), is_yanked, when) {
+                (Ok(version), Some(is_yanked), Some(when)) => {
+                    Ok((version, Mark { is_yanked, when: when.to_owned() }))
+                }
+                _ => Err(refuse()),
+            }
+        };
+        match self.object.get(YANKED) {
+            None => Ok(BTreeMap::new()),
+            Some(Value::Object(marks)) => marks.iter().map(mark).collect(),
+            Some(_) => Err(refuse()),
+        }
+    }
+
+    /// The same with the mark of one more version, in place of an earlier one.
+    #[must_use]
+    pub fn with_mark(&self, version: &Version, mark: &Mark) -> Self {
+        let mut changed = self.clone();
+        let mut marks = self.object.get(YANKED).and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut object = Object::new();
+        object.insert("yanked".to_owned(), mark.is_yanked.into());
+        object.insert("when".to_owned(), mark.when.as_str().into());
+        marks.insert(version.to_string(), Value::Object(object));
+        changed.object.insert(YANKED.to_owned(), Value::Object(marks));
+        changed
     }
 
     /// What clients show at init.

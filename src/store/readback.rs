@@ -46,7 +46,9 @@ impl Meant {
         match key {
             Key::Zip(..) | Key::Sums(..) => Self::Object(digest),
             Key::Signature(..) | Key::ProvenanceSignature(..) => Self::Signature(digest),
-            Key::Discovery | Key::Versions(_) | Key::Download(..) | Key::Provenance(..) => Self::Document,
+            Key::Discovery | Key::Versions(_) | Key::Download(..) | Key::Yanked(..) | Key::Provenance(..) => {
+                Self::Document
+            }
         }
     }
 }

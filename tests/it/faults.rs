@@ -12,7 +12,7 @@ use tfreg::plan::{Published, Wanted};
 use crate::support::in_process::{bucket, publish_with, wanted};
 use crate::support::reader::Objects;
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
-use crate::support::watched::{listed, objects, watch, watched};
+use crate::support::watched::{listed, objects, watched, watched_with};
 use crate::support::{publish, ran, run, tarball, tarballs};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,15 +50,6 @@ fn base() -> Objects {
         run(publish("s3://bucket", &[linux]).envs(server.envs())).succeeds();
     }
     objects(&server, "")
-}
-
-fn watched_with(base: &Objects) -> S3Server {
-    let server = S3Server::start(&["bucket"]);
-    for (key, bytes) in base {
-        server.put_directly("bucket", key, bytes.clone());
-    }
-    watch(&server);
-    server
 }
 
 /// A publish that adds a platform to a version: it creates and replaces.

@@ -1,7 +1,7 @@
-//! A model checker: *all* interleavings of two publishers, with at most one crash at any point, over a store in memory.
+//! A model checker: *all* interleavings of two publishers, and of those who yank and put back, with at most one crash at any point, over a store in memory.
 //!
 //! What is run is the program's own publish loop, planner and merge, not a model of them; only the store is one. A step is
-//! a read or a conditional write of a document (the index, a download document), which takes effect at once; where a
+//! a listing, or a read or a conditional write of a document (the index, a download document, the record of a yank), which takes effect at once; where a
 //! publisher may go on is chosen exhaustively. Operations on `store/` and on the discovery document are no steps of their
 //! own: objects there are content-addressed and only created, so they commute with everything that is not the read of a
 //! document. A crash may come before every step; one in the middle of a request is the same as before or after it.
@@ -11,7 +11,7 @@
 //! success is listed with its bytes, all documents of a version are on one SHA256SUMS, and a crashed publisher that runs
 //! again completes.
 //!
-//! Not covered: three publishers at once, two crashes, and a store that answers wrongly (see `faults`).
+//! Not covered: three publishers of different versions at once, two crashes, and a store that answers wrongly (see `faults`).
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
@@ -24,10 +24,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
+use jiff::Timestamp;
 use tfreg::digest::Digest;
 use tfreg::error::Error;
 use tfreg::package::Sealed;
+use tfreg::plan::unyank::Unyank;
+use tfreg::plan::yank::Yank;
 use tfreg::plan::{Published, Wanted};
+use tfreg::provider::{Provider, Version};
 use tfreg::publish::Outcome;
 use tfreg::registry::Key;
 use tfreg::store::{
@@ -66,9 +70,12 @@ impl Publisher {
 impl Memory {
     /// Waits until this step is chosen.
     async fn step(&self, key: &Key) {
-        if !matches!(key, Key::Versions(_) | Key::Download(..)) {
-            return;
+        if matches!(key, Key::Versions(_) | Key::Download(..) | Key::Yanked(..)) {
+            self.wait().await;
         }
+    }
+
+    async fn wait(&self) {
         std::future::poll_fn(|context| {
             let mut publisher = self.publisher.lock().unwrap();
             if std::mem::take(&mut publisher.granted) {
@@ -117,11 +124,18 @@ impl Store for Memory {
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Found, StoreError>> {
-        let objects = self.objects.lock().unwrap();
-        let below = objects.iter().filter(|(key, _)| key.starts_with(folder));
-        let found: Vec<_> =
-            below.map(|(key, bytes)| Ok(Found { key: key.clone(), len: bytes.len() as u64 })).collect();
-        stream::iter(found).boxed()
+        let folder = folder.to_owned();
+        let found = async move {
+            self.wait().await;
+            let objects = self.objects.lock().unwrap();
+            let below: Vec<_> = objects.iter().filter(|(key, _)| key.starts_with(&folder)).collect();
+            let keys: Vec<_> = below.iter().map(|(key, _)| (*key).clone()).collect();
+            ("list", &folder, &keys).hash(&mut self.publisher.lock().unwrap().history);
+            let found =
+                below.iter().map(|(key, bytes)| Ok(Found { key: (*key).clone(), len: bytes.len() as u64 }));
+            stream::iter(found.collect::<Vec<_>>())
+        };
+        stream::once(found).flatten().boxed()
     }
 
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, _: OnSent) -> Answer {
@@ -151,9 +165,40 @@ enum Choice {
     Crash(usize),
 }
 
+/// Who takes part.
+enum Actor {
+    Publish(Box<Wanted>),
+    Yank(Yank),
+    Unyank(Unyank),
+}
+
+impl Actor {
+    async fn run(&self, store: &Memory) -> Result<Outcome, Error> {
+        match self {
+            Self::Publish(goal) => publish_with(store, &**goal, 1, PATIENCE).await,
+            Self::Yank(goal) => publish_with(store, goal, 1, PATIENCE).await,
+            Self::Unyank(goal) => publish_with(store, goal, 1, PATIENCE).await,
+        }
+    }
+}
+
+fn yank(version: &str, second: i64) -> Actor {
+    let (version, now) = (version.parse().unwrap(), Timestamp::from_second(second).unwrap());
+    Actor::Yank(Yank { provider: sample(), version, reason: Some("broken".to_owned()), now })
+}
+
+fn unyank(version: &str, second: i64) -> Actor {
+    let (version, now) = (version.parse().unwrap(), Timestamp::from_second(second).unwrap());
+    Actor::Unyank(Unyank { provider: sample(), version, now })
+}
+
+fn sample() -> Provider {
+    Provider { namespace: "acme".parse().unwrap(), provider_type: "sample".parse().unwrap() }
+}
+
 type Publishing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
 
-/// One run of both publishers, as far as its choices have led it.
+/// One run of all, as far as its choices have led it.
 struct World<'a> {
     objects: Arc<Mutex<Objects>>,
     publishers: Vec<Arc<Mutex<Publisher>>>,
@@ -171,13 +216,12 @@ type State = (u64, Vec<u64>, Vec<Option<Result<(), u8>>>, Option<usize>);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl<'a> World<'a> {
-    fn new(start: &Objects, wanted: &'a [Wanted]) -> Self {
+    fn new(start: &Objects, wanted: &'a [Actor]) -> Self {
         let objects = Arc::new(Mutex::new(start.clone()));
         let publishers: Vec<Arc<Mutex<Publisher>>> = wanted.iter().map(|_| Arc::default()).collect();
         let running = wanted.iter().zip(&publishers).map(|(wanted, publisher)| {
             let store = Memory { objects: Arc::clone(&objects), publisher: Arc::clone(publisher) };
-            let run: Publishing<'a> =
-                Box::pin(async move { publish_with(&store, wanted, 1, PATIENCE).await });
+            let run: Publishing<'a> = Box::pin(async move { wanted.run(&store).await });
             Some(run)
         });
         let running = running.collect();
@@ -259,7 +303,7 @@ struct Covered {
 }
 
 /// Explores all interleavings of `wanted` from `start`, and judges every state and, by `judge`, every end.
-fn explore(start: &Objects, wanted: &[Wanted], judge: impl Fn(&World<'_>, &Listed)) -> Covered {
+fn explore(start: &Objects, wanted: &[Actor], judge: impl Fn(&World<'_>, &Listed)) -> Covered {
     let mut covered = Covered::default();
     let (mut seen, mut whole) = (HashSet::new(), HashSet::new());
     let mut todo: Vec<Vec<Choice>> = vec![Vec::new()];
@@ -293,7 +337,7 @@ fn explore(start: &Objects, wanted: &[Wanted], judge: impl Fn(&World<'_>, &Liste
 
 fn judge_end(
     world: &World<'_>,
-    wanted: &[Wanted],
+    wanted: &[Actor],
     path: &[Choice],
     covered: &mut Covered,
     judge: &impl Fn(&World<'_>, &Listed),
@@ -301,8 +345,15 @@ fn judge_end(
     covered.ends += 1;
     covered.starved += usize::from(world.results.contains(&Some(Err(4))));
     let listed = world.listed().unwrap();
+    let is_yanked = |version: &Version| {
+        wanted.iter().any(|other| matches!(other, Actor::Yank(yank) if yank.version == *version))
+    };
     for (wanted, result) in wanted.iter().zip(&world.results) {
-        if *result == Some(Ok(())) && wanted.published == Published::Immutable {
+        if let Actor::Publish(wanted) = wanted
+            && *result == Some(Ok(()))
+            && wanted.published == Published::Immutable
+            && !is_yanked(wanted.packages.version())
+        {
             assert_lists(&listed, wanted, &format!("R2 after {path:?}"));
         }
     }
@@ -313,7 +364,7 @@ fn judge_end(
         covered.crashes += 1;
         // Run again, alone.
         let store = Memory { objects: Arc::clone(&world.objects), publisher: Arc::default() };
-        let mut again = Box::pin(publish_with(&store, &wanted[crashed], 1, PATIENCE));
+        let mut again = Box::pin(wanted[crashed].run(&store));
         let result = loop {
             let context = &mut Context::from_waker(futures::task::noop_waker_ref());
             if let Poll::Ready(result) = again.as_mut().poll(context) {
@@ -324,7 +375,12 @@ fn judge_end(
         match result {
             Ok(_) => {
                 world.assert_settled(path);
-                assert_lists(&world.listed().unwrap(), &wanted[crashed], &format!("again after {path:?}"));
+                let listed = world.listed().unwrap();
+                match &wanted[crashed] {
+                    Actor::Publish(wanted) => assert_lists(&listed, wanted, &format!("again after {path:?}")),
+                    Actor::Yank(yank) => assert!(!lists(&listed, &yank.version), "again after {path:?}"),
+                    Actor::Unyank(unyank) => assert!(lists(&listed, &unyank.version), "again after {path:?}"),
+                }
             }
             Err(error) => assert_eq!(error.exit_code(), 3, "again after {path:?}: {error}"),
         }
@@ -340,8 +396,12 @@ fn assert_lists(listed: &Listed, wanted: &Wanted, context: &str) {
     }
 }
 
-/// The objects after these were published, one after the other.
-fn after(published: &[Wanted]) -> Objects {
+fn lists(listed: &Listed, version: &Version) -> bool {
+    listed.keys().any(|name| name.starts_with(&format!("{version} ")))
+}
+
+/// The objects after these were carried out, one after the other.
+fn after(published: &[Actor]) -> Objects {
     let mut objects = Objects::new();
     for one in published {
         let mut world = World::new(&objects, std::slice::from_ref(one));
@@ -353,8 +413,8 @@ fn after(published: &[Wanted]) -> Objects {
     objects
 }
 
-fn immutable(tarballs: &[std::path::PathBuf]) -> Wanted {
-    wanted(tarballs, Published::Immutable)
+fn immutable(tarballs: &[std::path::PathBuf]) -> Actor {
+    Actor::Publish(Box::new(wanted(tarballs, Published::Immutable)))
 }
 
 /// Where nothing is disputed both succeed, whoever is first.
@@ -433,6 +493,7 @@ fn different_bytes_with_replace() {
     ];
     let hash = |wanted: &Wanted| wanted.packages.packages()[0].zip.digest().to_string();
     let hashes = [hash(&two[0]), hash(&two[1])];
+    let two = two.map(|wanted| Actor::Publish(Box::new(wanted)));
     // One of the two is there at the end; who reports success was there when it looked last, and when nobody wrote after
     // it, still is.
     let last_wins = |world: &World<'_>, listed: &Listed| {
@@ -443,4 +504,83 @@ fn different_bytes_with_replace() {
         assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
     };
     report("different bytes with --replace", &explore(&start, &two, last_wins));
+}
+
+/// What a yank has taken out stays out: whoever publishes the version at the same time is refused, or was there before.
+fn yanked_stays_out(version: &'static str) -> impl Fn(&World<'_>, &Listed) {
+    move |world, listed| {
+        if world.results[0] == Some(Ok(())) {
+            assert!(!lists(listed, &version.parse().unwrap()));
+        }
+        assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
+    }
+}
+
+#[test]
+fn a_yank_and_a_publish_of_the_same_version() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = after(&[linux()]);
+    let adding = [yank("1.2.0", 1), immutable(&[tarball("release-1.2.0", "darwin-arm64")])];
+    report("another platform", &explore(&start, &adding, yanked_stays_out("1.2.0")));
+    let same = [yank("1.2.0", 1), linux()];
+    report("the same platform", &explore(&start, &same, yanked_stays_out("1.2.0")));
+    // The version is new, and so not there to be yanked until it is published.
+    let start = after(&[immutable(&[tarball("release-1.10.0", "linux_amd64")])]);
+    report("a new version", &explore(&start, &same, yanked_stays_out("1.2.0")));
+    // Two publish it, and it is yanked as soon as the first has: an index without it is not the one before it was in.
+    let three = [yank("1.2.0", 1), linux(), linux()];
+    report("twice", &explore(&start, &three, yanked_stays_out("1.2.0")));
+}
+
+#[test]
+fn a_yank_and_a_publish_of_another_version() {
+    let start = after(&[immutable(&[tarball("release-1.2.0", "linux-amd64")])]);
+    let two = [yank("1.2.0", 1), immutable(&[tarball("release-1.10.0", "linux_amd64")])];
+    let both = |world: &World<'_>, listed: &Listed| {
+        both_succeed(world, listed);
+        yanked_stays_out("1.2.0")(world, listed);
+    };
+    report("another version", &explore(&start, &two, both));
+}
+
+#[test]
+fn an_unyank_and_a_publish() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = after(&[linux(), yank("1.2.0", 1)]);
+    let put_back = |world: &World<'_>, listed: &Listed| {
+        let result = world.results[0];
+        assert!(result == Some(Ok(())) || world.crashed == Some(0), "{result:?}");
+        assert!(result.is_none() || lists(listed, &"1.2.0".parse().unwrap()));
+    };
+    for (name, other) in [
+        ("of the same", linux()),
+        ("of another platform", immutable(&[tarball("release-1.2.0", "darwin-arm64")])),
+        ("of another version", immutable(&[tarball("release-1.10.0", "linux_amd64")])),
+    ] {
+        report(name, &explore(&start, &[unyank("1.2.0", 2), other], put_back));
+    }
+}
+
+#[test]
+fn those_who_yank_and_put_back_agree_in_the_end() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let listed_start = after(&[linux()]);
+    let yanked_start = after(&[linux(), yank("1.2.0", 1)]);
+    // Whatever is listed at the end is what the record says, unless one crashed between the two.
+    let consistent = |world: &World<'_>, listed: &Listed| {
+        let objects = world.objects.lock().unwrap();
+        let record = objects.get("registry/acme/sample/1.2.0/yanked");
+        let is_yanked =
+            record.is_some_and(|bytes| String::from_utf8_lossy(bytes).contains("\"yanked\": true"));
+        assert!(world.crashed.is_some() || is_yanked != lists(listed, &"1.2.0".parse().unwrap()));
+        assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
+    };
+    report("two yanks", &explore(&listed_start, &[yank("1.2.0", 2), yank("1.2.0", 3)], consistent));
+    report("two unyanks", &explore(&yanked_start, &[unyank("1.2.0", 2), unyank("1.2.0", 3)], consistent));
+    for (name, start) in [("from listed", &listed_start), ("from yanked", &yanked_start)] {
+        report(name, &explore(start, &[yank("1.2.0", 2), unyank("1.2.0", 3)], consistent));
+    }
+    // From a version that is listed it are 48,564 states, which take minutes; they were all well.
+    let three = [yank("1.2.0", 2), unyank("1.2.0", 3), yank("1.2.0", 4)];
+    report("three", &explore(&yanked_start, &three, consistent));
 }

@@ -1,14 +1,20 @@
-//! The commands that change what is published: warn.
+//! The commands that change what is published: warn, yank and unyank.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use tfreg::plan::Goal;
+use tfreg::plan::unyank::Unyank;
+use tfreg::plan::yank::Yank;
+use tfreg::provider::{Provider, Version};
 
 use crate::support::clients::{Preview, Terraform, require_program};
-use crate::support::reader;
-use crate::support::s3_server::{Matcher, S3Server};
-use crate::support::watched::watched;
+use crate::support::in_process::{bucket, publish_with};
+use crate::support::reader::{self, Objects};
+use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
+use crate::support::watched::{listed, objects, watched, watched_with};
 use crate::support::{Ran, folder, publish, run, tarball, tarballs, tfreg, tree};
 
 const INDEX: &str = "registry/acme/sample/versions";
@@ -118,9 +124,9 @@ fn warnings_go_to_a_bucket() {
 #[test]
 fn of_two_that_warn_the_overtaken_says_so() {
     let server = server();
-    let gate = crate::support::s3_server::Gate::manual();
+    let gate = Gate::manual();
     // The first has written, and looks again only when the second has written too.
-    server.gate(Matcher::get().suffix("versions").nth(2), crate::support::s3_server::Point::Before, &gate);
+    server.gate(Matcher::get().suffix("versions").nth(2), Point::Before, &gate);
     let mut first = command("warn", "s3://bucket", &["first"]);
     let first = first.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     gate.wait_until_arrived(1, std::time::Duration::from_mins(1));
@@ -164,4 +170,248 @@ fn terraform_shows_warnings_at_init() {
     on(&site, "warn", &[]).succeeds();
     let ran = shown(&Terraform::new(&preview, "1.2.0"));
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(said), "{ran:?}");
+}
+
+const RECORD: &str = "registry/acme/sample/1.2.0/yanked";
+
+fn versions(site: &Path) -> Vec<String> {
+    let index = json(site, INDEX);
+    let entries = index["versions"].as_array().unwrap().iter();
+    entries.map(|entry| entry["version"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_version_is_yanked_and_put_back_as_it_was() {
+    let (_root, site) = site();
+    edit(&site, INDEX, |index| index["versions"][0]["note"] = 1.into());
+    let before = tree(&site);
+    // Nobody is there to be asked.
+    let asked = on(&site, "yank", &["1.2.0"]).fails(2, &["--yes", "fails for lock files"]);
+    assert!(
+        asked.stdout.contains("- 1.2.0 (darwin_arm64, linux_amd64, linux_arm64, windows_amd64)"),
+        "{asked:?}"
+    );
+    assert_eq!(tree(&site), before);
+
+    let yank = ["1.2.0", "--reason", "deletes tags", "--yes", "--format", "json"];
+    let done = on(&site, "yank", &yank).succeeds();
+    assert!(done.stderr.contains("fails for lock files"), "{done:?}");
+    let done = result(done);
+    let keys: Vec<&str> =
+        done["objects"].as_array().unwrap().iter().map(|o| o["key"].as_str().unwrap()).collect();
+    assert_eq!((&done["outcome"], keys), (&"changed".into(), vec![RECORD, INDEX]));
+    assert_eq!(versions(&site), ["1.10.0"]);
+    let record = json(&site, RECORD);
+    assert_eq!((&record["yanked"], &record["reason"]), (&true.into(), &"deletes tags".into()));
+    assert_eq!(json(&site, INDEX)["yanked"]["1.2.0"]["when"], record["when"]);
+    assert!(tree(&site).len() == before.len() + 1, "objects stay");
+    assert_eq!(result(on(&site, "yank", &yank))["outcome"], "unchanged");
+    let other = on(&site, "yank", &["1.2.0", "--reason", "other"]).succeeds();
+    assert!(
+        other.stderr.contains("already yanked at") && other.stdout.contains("Nothing to do"),
+        "{other:?}"
+    );
+
+    // A publish of it is refused, of another version not; what is not known in the record stays.
+    let after = tree(&site);
+    for release in ["release-1.2.0", "release-1.2.0-more"] {
+        run(&mut publish(&site, &tarballs(release))).refused(
+            release,
+            &[RECORD, "version 1.2.0 is yanked", "deletes tags", "tfreg unyank TARGET acme/sample 1.2.0"],
+        );
+    }
+    run(publish(&site, &tarballs("release-1.2.0-rebuilt")).arg("--replace"))
+        .refused("--replace", &["is yanked"]);
+    assert_eq!(tree(&site), after);
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
+    edit(&site, RECORD, |record| record["ticket"] = 7.into());
+
+    let back = on(&site, "unyank", &["1.2.0"]).succeeds();
+    assert!(
+        back.stdout.contains("+ 1.2.0 (darwin_arm64, linux_amd64, linux_arm64, windows_amd64)"),
+        "{back:?}"
+    );
+    let record = json(&site, RECORD);
+    assert_eq!(
+        (&record["yanked"], &record["ticket"], &record["reason"]),
+        (&false.into(), &7.into(), &"deletes tags".into())
+    );
+    let mut now = tree(&site);
+    assert!(now.remove(RECORD).is_some());
+    let mut index = json(&site, INDEX);
+    assert_eq!(index.as_object_mut().unwrap().remove("yanked").unwrap()["1.2.0"]["yanked"], false);
+    let was: Value = serde_json::from_slice(&before[INDEX]).unwrap();
+    assert_eq!(index, was, "its note included");
+    let ran = on(&site, "unyank", &["1.2.0"]).succeeds();
+    assert!(ran.stdout.contains("Nothing to do"), "{ran:?}");
+    let ran = run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    assert!(ran.stdout.contains("Already published"), "{ran:?}");
+    on(&site, "yank", &["1.2.0", "--yes"]).succeeds();
+    let record = json(&site, RECORD);
+    assert_eq!((&record["yanked"], record.get("reason"), record.get("unyanked")), (&true.into(), None, None));
+}
+
+#[test]
+fn what_cannot_be_yanked_or_put_back_is_refused() {
+    let (_root, site) = site();
+    let yank = |version: &str| on(&site, "yank", &[version, "--yes"]);
+    let unyank = |version: &str| on(&site, "unyank", &[version]);
+    yank("1.3.0").refused("not published", &[INDEX, "version 1.3.0 is not published"]);
+    unyank("1.3.0").refused("not yanked", &["version 1.3.0 is not yanked"]);
+    yank("v1.2.0").fails(2, &["1.2.0"]);
+    on(&site, "yank", &["1.2.0", "--reason", "a\nb", "--yes"]).fails(2, &["--reason"]);
+    yank("1.2.0").succeeds();
+    let whole = tree(&site);
+    let document = "registry/acme/sample/1.2.0/download/linux/amd64";
+    let linked = |member: &str| json(&site, document)[member].as_str().unwrap()[1..].to_owned();
+    for key in
+        [document.to_owned(), linked("download_url"), linked("shasums_url"), linked("shasums_signature_url")]
+    {
+        for damaged in [false, true] {
+            if damaged && key.ends_with(".sig") {
+                continue;
+            }
+            std::fs::remove_file(site.join(&key)).unwrap();
+            if damaged {
+                std::fs::write(site.join(&key), "{").unwrap();
+            }
+            unyank("1.2.0").refused(&key, &["version 1.2.0 cannot be put back", &key]);
+            std::fs::write(site.join(&key), &whole[&key]).unwrap();
+        }
+    }
+    assert_eq!(tree(&site), whole);
+    // What is not understood is never taken for a version that is not yanked.
+    for text in ["", "{}", r#"{"yanked":"no","when":"x"}"#, r#"{"yanked":false}"#] {
+        std::fs::write(site.join(RECORD), text).unwrap();
+        for ran in [yank("1.2.0"), unyank("1.2.0"), run(&mut publish(&site, &tarballs("release-1.2.0")))] {
+            ran.refused(text, &[RECORD, "cannot be understood"]);
+        }
+    }
+    // The index says it too, should the record be lost; and the version is put back by it.
+    std::fs::remove_file(site.join(RECORD)).unwrap();
+    run(&mut publish(&site, &tarballs("release-1.2.0")))
+        .refused("no record", &[INDEX, "version 1.2.0 is yanked"]);
+    unyank("1.2.0").succeeds();
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    edit(&site, INDEX, |index| index["yanked"] = serde_json::json!(["1.2.0"]));
+    yank("1.2.0").refused("foreign marks", &[INDEX, "cannot be understood"]);
+}
+
+/// What is wanted of the sample provider's 1.2.0 in the tests of faults.
+fn provider() -> Provider {
+    Provider { namespace: "acme".parse().unwrap(), provider_type: "sample".parse().unwrap() }
+}
+
+#[test]
+fn each_request_of_a_yank_may_fail_or_be_its_last() {
+    let version: Version = "1.2.0".parse().unwrap();
+    let base = objects(&server(), "");
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let goal = Yank { provider: provider(), version, reason: None, now };
+    every_request(&base, &goal, "yank", &["1.2.0", "--yes"], &|server| assert_eq!(listed(server).len(), 4));
+}
+
+#[test]
+fn each_request_of_an_unyank_may_fail_or_be_its_last() {
+    let server = server();
+    run(command("yank", "s3://bucket", &["1.2.0", "--yes"]).envs(server.envs())).succeeds();
+    let (version, now) = ("1.2.0".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH);
+    let goal = Unyank { provider: provider(), version, now };
+    let base = objects(&server, "");
+    every_request(&base, &goal, "unyank", &["1.2.0"], &|server| assert_eq!(listed(server).len(), 8));
+}
+
+/// Every request of a command fails before and after it is carried out, and kills the process before and after; every state
+/// is judged, and running again completes it.
+fn every_request<G: Goal>(base: &Objects, goal: &G, name: &str, args: &[&str], judge: &dyn Fn(&S3Server)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let start = |server: &S3Server| {
+        let mut command = command(name, "s3://bucket", args);
+        command.envs(server.envs()).args(["--jobs", "1"]);
+        command
+    };
+    for nth in 1.. {
+        let mut fired = false;
+        for (said, action) in [
+            ("500 before", Action::AnswerBefore(500, "InternalError")),
+            ("500 after", Action::AnswerAfter(500, "InternalError")),
+            ("dropped before", Action::DropBefore),
+            ("dropped after", Action::DropAfter),
+            ("answer cut", Action::CutAnswer),
+        ] {
+            let server = watched_with(base);
+            let store = bucket(&server, "s3://bucket");
+            let rule = server.fault(Matcher::any().nth(nth), action);
+            let outcome = runtime.block_on(publish_with(&store, goal, 1, Duration::from_secs(5)));
+            assert!(outcome.is_ok(), "{name}: {said} of request {nth}: {outcome:?}");
+            fired |= rule.fired() > 0;
+            judge(&server);
+            server.verify();
+        }
+        for point in [Point::Before, Point::After] {
+            let server = watched_with(base);
+            let child: std::sync::Arc<std::sync::Mutex<Option<std::process::Child>>> =
+                std::sync::Arc::default();
+            let victim = std::sync::Arc::clone(&child);
+            let rule = server.kill_hook(Matcher::any().nth(nth), point, move |_| {
+                let mut child = victim.lock().unwrap().take().unwrap();
+                child.kill().unwrap();
+                child.wait().unwrap();
+            });
+            {
+                // The slot is locked until the child is in it.
+                let mut slot = child.lock().unwrap();
+                let mut command = start(&server);
+                *slot = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+            }
+            loop {
+                let ended =
+                    child.lock().unwrap().as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
+                if ended {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            server.clear_rules();
+            let ran = run(&mut start(&server));
+            assert_eq!(ran.code, 0, "again after a kill {point:?} request {nth}: {ran:?}");
+            fired |= rule.fired() > 0;
+            judge(&server);
+            server.verify();
+        }
+        if !fired {
+            assert!(nth > 6, "{name}: only {nth} requests?");
+            return;
+        }
+    }
+}
+
+#[test]
+fn terraform_does_not_find_a_yanked_version() {
+    if !require_program("terraform") {
+        return;
+    }
+    let (_root, site) = site();
+    let preview = Preview::of(&site);
+    let before = Terraform::new(&preview, "1.2.0");
+    before.run(&["init", "-no-color"]).succeeds();
+    let lock = before.lock_file();
+    on(&site, "yank", &["1.2.0", "--yes"]).succeeds();
+
+    let range = Terraform::new(&preview, "~> 1.0");
+    range.run(&["init", "-no-color"]).succeeds();
+    assert!(range.lock_file().contains("1.10.0"));
+    let pinned = Terraform::new(&preview, "1.2.0");
+    pinned.run(&["init", "-no-color"]).fails(1, &["no available releases match"]);
+    // A lock file that names it fails, in a fresh directory and where the version is installed.
+    let locked = Terraform::new(&preview, "~> 1.0");
+    std::fs::write(locked.path(".terraform.lock.hcl"), &lock).unwrap();
+    let ran = locked.run(&["init", "-no-color"]);
+    assert!(ran.code == 1 && ran.stderr.contains("1.2.0"), "{ran:?}");
+    before.run(&["init", "-no-color"]).fails(1, &["1.2.0 is no", "available"]);
+
+    on(&site, "unyank", &["1.2.0"]).succeeds();
+    Terraform::new(&preview, "1.2.0").run(&["init", "-no-color"]).succeeds();
+    locked.run(&["init", "-no-color", "-lockfile=readonly"]).succeeds();
+    assert!(locked.installed("1.2.0").exists());
 }

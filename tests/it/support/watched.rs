@@ -14,6 +14,16 @@ pub(crate) fn watched() -> S3Server {
     server
 }
 
+/// The same with objects in it.
+pub(crate) fn watched_with(base: &Objects) -> S3Server {
+    let server = S3Server::start(&["bucket"]);
+    for (key, bytes) in base {
+        server.put_directly("bucket", key, bytes.clone());
+    }
+    watch(&server);
+    server
+}
+
 /// Lets the reader judge the registry in `bucket` after every single write from now on; `S3Server::verify` tells.
 pub(crate) fn watch(server: &S3Server) {
     server.on_write(Box::new(|snapshot, event| {

@@ -1,0 +1,110 @@
+//! `tfreg yank` and `tfreg unyank`
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs, Consent, Subject};
+use super::{Environment, GlobalArgs};
+use crate::error::{Error, Result};
+use crate::plan::unyank::Unyank;
+use crate::plan::yank::Yank;
+use crate::provider::Version;
+use crate::report::Reporter;
+
+/// Take a version out of the index; its objects stay
+///
+/// Clients do not find the version any more. Who has it in a lock file, or names it exactly, gets an error from `terraform
+/// init`; what is installed already goes on working without. A publish of the version is refused until `tfreg unyank` puts it back. Nothing is
+/// deleted.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Look at the plan, and answer y or N:
+    tfreg yank s3://registry-bucket acme/sample 1.2.0 --reason \"deletes tags\"
+
+  In a pipeline:
+    tfreg yank s3://registry-bucket acme/sample 1.2.0 --reason \"deletes tags\" --yes
+
+  What would be done, without writing to the target:
+    tfreg yank site acme/sample 1.2.0 --dry-run preview")]
+pub(super) struct YankArgs {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// The version
+    #[arg(value_name = "VERSION")]
+    version: Version,
+
+    /// Why; it is kept in the record, and told to who publishes the version
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
+    /// Do not ask; needed where standard input is no terminal
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Put a yanked version back into the index
+///
+/// The version is listed again, for the platforms whose download documents are there, once all that they point to is proven
+/// to be there. It can be published again too.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  tfreg unyank s3://registry-bucket acme/sample 1.2.0
+  tfreg unyank site acme/sample 1.2.0 --dry-run preview")]
+pub(super) struct UnyankArgs {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// The version
+    #[arg(value_name = "VERSION")]
+    version: Version,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn yank(
+    args: YankArgs,
+    global: &GlobalArgs,
+    environment: &Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    if let Some(reason) =
+        args.reason.as_ref().filter(|text| text.trim().is_empty() || text.chars().any(char::is_control))
+    {
+        return Err(Error::Usage(format!("--reason {reason:?}: it has to be text, of one line")));
+    }
+    let words = format!(
+        "Version {} of {} will not be found any more: terraform init fails for lock files and constraints that name it, \
+         until they are changed.",
+        args.version,
+        args.subject.provider()
+    );
+    let goal = Yank {
+        provider: args.subject.provider().clone(),
+        version: args.version,
+        reason: args.reason,
+        now: jiff::Timestamp::now(),
+    };
+    let consent = Consent::new(args.yes, words);
+    change::run("yank", (&args.subject, &args.change), &goal, consent, (global, environment, reporter))
+}
+
+pub(super) fn unyank(
+    args: UnyankArgs,
+    global: &GlobalArgs,
+    environment: &Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    let goal = Unyank {
+        provider: args.subject.provider().clone(),
+        version: args.version,
+        now: jiff::Timestamp::now(),
+    };
+    let common = (global, environment, reporter);
+    change::run("unyank", (&args.subject, &args.change), &goal, Consent::Given, common)
+}

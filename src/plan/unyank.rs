@@ -1,0 +1,138 @@
+//! Putting a yanked version back into the index, from its download documents.
+//!
+//! As in [`super::yank`] the record is written first and the index follows, with its mark, also where the version is listed
+//! still because a yank was stopped half way, or is under way: that one must not write its index any more. Between the two
+//! writes a publish of the version is refused, because the index says that it is yanked; running the command again completes
+//! it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::whole::{self, Verdict};
+use super::{Goal, Look, Observation, Plan, Step, keep, names, not_published, probe, replace, yanked_record};
+use crate::error::Refusal;
+use crate::provider::{Platform, Provider, Version};
+use crate::registry::json::Object;
+use crate::registry::versions::Mark;
+use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
+
+/// A version to be put back.
+#[derive(Debug)]
+pub struct Unyank {
+    /// The provider.
+    pub provider: Provider,
+    /// The version.
+    pub version: Version,
+    /// When the run began.
+    pub now: Timestamp,
+}
+
+impl Goal for Unyank {
+    /// Whether this run has written the record.
+    type Memory = bool;
+
+    fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
+        let index_key = Key::Versions(self.provider.clone());
+        let record_key = Key::Yanked(self.provider.clone(), self.version.clone());
+        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), Look::Read));
+        if let Some(look) = seen.lacks(looks) {
+            return Ok(look);
+        }
+        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let index = VersionsDocument::parse(&index_key, &read.bytes)?;
+        let is_listed = index.listed(&index_key, &self.version)?.is_some();
+        let mark = index.marks(&index_key)?.remove(&self.version);
+        let record = yanked_record(seen, &record_key)?;
+        let is_yanked = record.as_ref().is_some_and(YankedRecord::is_yanked);
+        let mut plan = Plan { probe: probe(seen, &index_key), ..Plan::default() };
+        if is_yanked && *written {
+            return Err(Refusal::new(
+                record_key,
+                format!("overtaken: version {} was yanked again", self.version),
+            )
+            .found(record.map_or(String::new(), |record| record.words()))
+            .expected("the record of this run")
+            .remedy("find out which was meant; put it back again if it was this"));
+        }
+        if record.is_none() && mark.is_none() && !is_listed {
+            return Err(Refusal::new(record_key, format!("version {} is not yanked", self.version))
+                .found("no record, and an index without it")
+                .expected("a version that was yanked")
+                .remedy("check the version; one that was not published is published by `tfreg publish`"));
+        }
+        let record = record.map(|record| if is_yanked { record.put_back(self.now) } else { record });
+        let mut wanted = match (&record, &mark) {
+            (Some(record), _) => index.with_mark(&self.version, &record.mark()),
+            // The record was lost.
+            (None, Some(mark)) if mark.is_yanked => {
+                index.with_mark(&self.version, &Mark { is_yanked: false, when: self.now.to_string() })
+            }
+            (None, _) => index.clone(),
+        };
+        if !is_listed {
+            let folder = Folder::version(&self.provider, &self.version);
+            let Some(found) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
+            let nothing = Object::new();
+            let entry = record.as_ref().and_then(YankedRecord::entry).unwrap_or(&nothing);
+            let prior = platforms_of(entry);
+            let mut platforms =
+                whole::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
+            // What was listed once must be there again.
+            platforms.extend(prior.iter().cloned());
+            match whole::judge((&self.provider, &self.version), &platforms, &prior, seen) {
+                Verdict::Look(looks) => return Ok(Step::Look(looks)),
+                Verdict::Not(problems) => {
+                    return Err(Refusal::new(
+                        record_key,
+                        format!("version {} cannot be put back", self.version),
+                    )
+                    .found(problems.join("\n"))
+                    .expected("a download document for each platform, and all that they point to")
+                    .remedy("put the objects back from a backup, or release a new version"));
+                }
+                Verdict::Whole(whole) => {
+                    if !whole.left_out.is_empty() {
+                        plan.warnings.push(format!(
+                            "{} of {}: a publish of it was stopped; publish it again when the version is back",
+                            names(&whole.left_out),
+                            self.version
+                        ));
+                    }
+                    plan.changes.push(format!("+ {} ({})", self.version, names(&whole.platforms)));
+                    wanted = wanted.with(&self.version, entry, &whole.protocols, &whole.platforms);
+                }
+            }
+        }
+        if let (Some(record), Some(read)) = (&record, seen.document(&record_key)) {
+            plan.writes.push(if is_yanked {
+                replace(record_key, read, record.to_bytes())
+            } else {
+                keep(record_key, &read.bytes)
+            });
+        }
+        plan.writes.push(if wanted == index {
+            keep(index_key, &read.bytes)
+        } else {
+            replace(index_key, read, wanted.to_bytes())
+        });
+        Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn written(&self, key: &Key, written: &mut bool) {
+        *written |= matches!(key, Key::Yanked(..));
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index lists the version again."
+    }
+}
+
+/// The platforms of an entry that an index once had.
+pub(super) fn platforms_of(entry: &Object) -> BTreeSet<Platform> {
+    let list = entry.get("platforms").and_then(|platforms| platforms.as_array()).into_iter().flatten();
+    list.filter_map(|platform| {
+        Platform::new(platform.get("os")?.as_str()?, platform.get("arch")?.as_str()?).ok()
+    })
+    .collect()
+}

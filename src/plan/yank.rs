@@ -1,0 +1,111 @@
+//! Taking a version out of the index.
+//!
+//! First the record is written, which says what is meant and why, then the index: the version's entry goes, and a mark
+//! stays in the index's own member `yanked`, with the time of the record. Putting back leaves a mark too.
+//!
+//! The marks are what makes it safe. A publish of the same version may have looked for the record before it was written, and
+//! at the index after: it finds the mark in the index, which is the one thing that it replaces. And an index without a
+//! version would have the very bytes, and so the revision, that it had before the version was in it: who has read that one
+//! could replace this one. With the marks no index is twice the same: every yank and every putting back changes it, also
+//! where the version is not listed, or listed, already.
+//!
+//! Between the two writes the version is listed as before, a publish of it is refused, and running the command again
+//! completes it.
+
+use jiff::Timestamp;
+
+use super::{
+    Action, Goal, Look, Observation, Plan, Step, Write, keep, names, not_published, probe, replace,
+    yanked_record,
+};
+use crate::error::Refusal;
+use crate::package::Sealed;
+use crate::provider::{Provider, Version};
+use crate::registry::{Key, VersionsDocument, YankedRecord};
+
+/// A version to be yanked.
+#[derive(Debug)]
+pub struct Yank {
+    /// The provider.
+    pub provider: Provider,
+    /// The version.
+    pub version: Version,
+    /// Why.
+    pub reason: Option<String>,
+    /// When the run began.
+    pub now: Timestamp,
+}
+
+impl Goal for Yank {
+    /// Whether this run has written the record.
+    type Memory = bool;
+
+    fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
+        let index_key = Key::Versions(self.provider.clone());
+        let record_key = Key::Yanked(self.provider.clone(), self.version.clone());
+        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), Look::Read));
+        if let Some(look) = seen.lacks(looks) {
+            return Ok(look);
+        }
+        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let index = VersionsDocument::parse(&index_key, &read.bytes)?;
+        let listed = index.listed(&index_key, &self.version)?;
+        let mark = index.marks(&index_key)?.remove(&self.version);
+        let entry = index.entry(&self.version);
+
+        let mut plan = Plan { probe: probe(seen, &index_key), ..Plan::default() };
+        let record = match yanked_record(seen, &record_key)? {
+            // Already, or half: an earlier run was stopped before it wrote the index.
+            Some(record) if record.is_yanked() => {
+                if self.reason.is_some() && record.reason() != self.reason.as_deref() {
+                    plan.warnings.push(format!("{record_key}: already {}; it is left so", record.words()));
+                }
+                record.with_entry(entry)
+            }
+            Some(_) if *written => return Err(self.overtaken(&record_key)),
+            _ if listed.is_none() && mark.is_none_or(|mark| !mark.is_yanked) => {
+                return Err(Refusal::new(&index_key, format!("version {} is not published", self.version))
+                    .found(format!("an index without {}", self.version))
+                    .expected("a version that the index lists")
+                    .remedy("check the version; what is not listed cannot be installed either"));
+            }
+            earlier => YankedRecord::of(earlier.as_ref(), self.reason.as_deref(), self.now, entry),
+        };
+        if let Some(listed) = listed {
+            plan.changes.push(format!("- {} ({})", self.version, names(&listed.platforms)));
+        }
+        plan.writes.push(match seen.document(&record_key) {
+            Some(read) if YankedRecord::parse(&record_key, &read.bytes)? == record => {
+                keep(record_key, &read.bytes)
+            }
+            Some(read) => replace(record_key, read, record.to_bytes()),
+            None => {
+                Write { key: record_key, body: Sealed::from_bytes(record.to_bytes()), action: Action::Create }
+            }
+        });
+        let wanted = index.without(&self.version).with_mark(&self.version, &record.mark());
+        plan.writes.push(if wanted == index {
+            keep(index_key, &read.bytes)
+        } else {
+            replace(index_key, read, wanted.to_bytes())
+        });
+        Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn written(&self, key: &Key, written: &mut bool) {
+        *written |= matches!(key, Key::Yanked(..));
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index does not list the version any more."
+    }
+}
+
+impl Yank {
+    fn overtaken(&self, record: &Key) -> Refusal {
+        Refusal::new(record, format!("overtaken: version {} was put back meanwhile", self.version))
+            .found("a record that says that it is not yanked any more")
+            .expected("the record of this run")
+            .remedy("find out which was meant; yank it again if it was this")
+    }
+}

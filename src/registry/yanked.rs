@@ -1,0 +1,164 @@
+//! The record that a version is yanked: `registry/NS/TYPE/VERSION/yanked`. Clients do not read it.
+//!
+//! It says what is meant, and the index follows: the record is written first. It is never deleted; a version that is put back
+//! has a record that says so. Every yank and every putting back makes it a text that it never was before, by its times, so
+//! that a compare-and-swap of it cannot succeed by accident.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::json::{self, Object};
+use super::layout::Key;
+use super::versions::Mark;
+use crate::error::Refusal;
+
+/// A version's record; members that are not understood are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct YankedRecord {
+    object: Object,
+    is_yanked: bool,
+    when: String,
+}
+
+const YANKED: &str = "yanked";
+const REASON: &str = "reason";
+const WHEN: &str = "when";
+const UNYANKED: &str = "unyanked";
+const ENTRY: &str = "entry";
+
+impl YankedRecord {
+    /// Reads the record at `key`.
+    ///
+    /// # Errors
+    /// It is not such a record. It is never taken for none.
+    pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Refusal> {
+        let object = json::parse(key, bytes)?;
+        let is_yanked = match object.get(YANKED) {
+            Some(Value::Bool(is_yanked)) => *is_yanked,
+            Some(other) => {
+                return Err(json::refuse(key, format!("{YANKED:?} is {}, not a boolean", json::kind(other))));
+            }
+            None => return Err(json::refuse(key, format!("no {YANKED:?}"))),
+        };
+        if object.contains_key(REASON) {
+            json::string(key, &object, REASON)?;
+        }
+        let when = json::string(key, &object, WHEN)?.to_owned();
+        Ok(Self { object, is_yanked, when })
+    }
+
+    /// The record of a version that is yanked, with its entry in the index, which is put back some day.
+    #[must_use]
+    pub fn of(earlier: Option<&Self>, reason: Option<&str>, when: Timestamp, entry: Option<&Object>) -> Self {
+        let mut object = earlier.map(|record| record.object.clone()).unwrap_or_default();
+        object.shift_remove(UNYANKED);
+        object.insert(YANKED.to_owned(), true.into());
+        match reason {
+            Some(reason) => drop(object.insert(REASON.to_owned(), reason.into())),
+            None => drop(object.shift_remove(REASON)),
+        }
+        let when = when.to_string();
+        object.insert(WHEN.to_owned(), when.clone().into());
+        Self { object, is_yanked: true, when }.with_entry(entry)
+    }
+
+    /// The same with another entry of the index; with its own where there is none.
+    #[must_use]
+    pub fn with_entry(&self, entry: Option<&Object>) -> Self {
+        let mut record = self.clone();
+        if let Some(entry) = entry {
+            record.object.insert(ENTRY.to_owned(), Value::Object(entry.clone()));
+        }
+        record
+    }
+
+    /// The record of the same version, put back.
+    #[must_use]
+    pub fn put_back(&self, when: Timestamp) -> Self {
+        let mut object = self.object.clone();
+        object.insert(YANKED.to_owned(), false.into());
+        object.insert(UNYANKED.to_owned(), when.to_string().into());
+        Self { object, is_yanked: false, when: self.when.clone() }
+    }
+
+    /// Whether the version is yanked.
+    #[must_use]
+    pub fn is_yanked(&self) -> bool {
+        self.is_yanked
+    }
+
+    /// The mark that the index has to have.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let put_back = self.object.get(UNYANKED).and_then(Value::as_str).filter(|_| !self.is_yanked);
+        Mark { is_yanked: self.is_yanked, when: put_back.unwrap_or(&self.when).to_owned() }
+    }
+
+    /// Why it was yanked.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.object.get(REASON).and_then(Value::as_str)
+    }
+
+    /// The version's entry in the index when it was yanked.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Object> {
+        self.object.get(ENTRY).and_then(Value::as_object)
+    }
+
+    /// When, and why, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let reason = self.reason().map_or(", without a reason".to_owned(), |reason| format!(": {reason}"));
+        format!("yanked at {}{reason}", self.when)
+    }
+
+    /// The document's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::to_bytes(&self.object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        "registry/acme/x/1.0.0/yanked".parse().unwrap()
+    }
+
+    #[test]
+    fn a_record_is_written_put_back_and_written_again() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let entry: Object = serde_json::from_str(r#"{"version":"1.0.0","x":1}"#).unwrap();
+        let first = YankedRecord::of(None, Some("leaks"), time("2026-01-02T03:04:05Z"), Some(&entry));
+        assert_eq!(YankedRecord::parse(&key(), &first.to_bytes()), Ok(first.clone()));
+        assert_eq!(first.words(), "yanked at 2026-01-02T03:04:05Z: leaks");
+        let mut object = first.object.clone();
+        object.insert("ticket".to_owned(), 7.into());
+        let back = YankedRecord { object, ..first }.put_back(time("2026-02-02T03:04:05Z"));
+        let text = String::from_utf8(back.to_bytes()).unwrap();
+        assert!(text.contains("\"ticket\": 7") && text.contains("\"yanked\": false"), "{text}");
+        assert_eq!(YankedRecord::parse(&key(), text.as_bytes()), Ok(back.clone()));
+        let again = YankedRecord::of(Some(&back), None, time("2026-03-02T03:04:05Z"), None);
+        let text = String::from_utf8(again.to_bytes()).unwrap();
+        assert!(again.is_yanked() && again.reason().is_none() && !text.contains("unyanked"), "{text}");
+        assert_eq!(again.entry(), Some(&entry));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused() {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"yanked":1}"#,
+            r#"{"yanked":true}"#,
+            r#"{"yanked":true,"when":1}"#,
+            r#"{"yanked":false,"when":"x","reason":{}}"#,
+        ] {
+            assert!(YankedRecord::parse(&key(), bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
