@@ -4,7 +4,7 @@
 //! release tarballs                       names, sidecars, limits, executable headers     release
 //!        │
 //!        ▼
-//!  PackageSet          one deterministic, self-checked zip a platform                    package
+//!  PackageSet          one deterministic, self-checked zip a platform                    package, splice
 //!        │
 //!        ▼              what is there: index, documents, objects ◄── Store               store
 //!      Plan  ◄───────── SHA256SUMS of all platforms, signature, merged documents         plan, registry

@@ -249,6 +249,48 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_may_be_large_has_zip64_fields() {
+        let mut zip = ZipWriter::new().unwrap();
+        let content = sample(100_000);
+        zip.add("large", Kind::Executable, 5 << 30, &mut content.as_slice()).unwrap();
+        zip.add("small", Kind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
+        let zip = zip.finish().unwrap();
+        let mut bytes = Vec::new();
+        zip.reader().read_to_end(&mut bytes).unwrap();
+        // Version 4.5, and 16 bytes of extra field 1 behind the name (APPNOTE 4.5.3).
+        assert_eq!((bytes[4], &bytes[18..26], &bytes[35..39]), (45, &[0xff; 8][..], &[1, 0, 16, 0][..]));
+        assert_eq!(bytes[39..47], 100_000_u64.to_le_bytes());
+        let mut archive = ZipArchive::new(zip.reader()).unwrap();
+        let mut found = Vec::new();
+        archive.by_name("large").unwrap().read_to_end(&mut found).unwrap();
+        assert!(found == content);
+    }
+
+    #[test]
+    fn an_entry_is_exactly_one_stream() {
+        // Two streams one after the other, and one with a byte behind it, under sizes that agree with that.
+        let stream = |bytes: &[u8]| {
+            let mut encoder = DeflateEncoder::new(Vec::new(), LEVEL);
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let good = stream(b"contents");
+        for (data, is_good) in [
+            (good.clone(), true),
+            ([good.clone(), stream(b"")].concat(), false),
+            ([good.clone(), vec![0]].concat(), false),
+            (good[..good.len() - 1].to_vec(), false),
+        ] {
+            let mut zip = Container::new(tempfile::tempfile().unwrap());
+            zip.begin("x", 0o100_644, 8).unwrap();
+            zip.write_all(&data).unwrap();
+            zip.end(8, crc32fast::hash(b"contents")).unwrap();
+            let found = check::read_back(&zip.finish().unwrap());
+            assert_eq!(found.is_ok(), is_good, "{data:?}");
+        }
+    }
+
+    #[test]
     fn a_changed_zip_fails_the_self_check() {
         let mut bytes = Vec::new();
         let good = zip_of(&sample(5000), false);

@@ -190,24 +190,21 @@ impl<'a> Maker<'a> {
             put(output, code_of(symbol, &order));
             output.put(extra, bits);
         }
-        let code = |lengths: &[u8]| -> Vec<Code> {
-            (0..lengths.len()).map(|symbol| code_of(symbol, lengths)).collect()
-        };
-        let (literal_codes, distance_codes) = (code(&lengths), code(&distances));
+        let (mut literal_codes, mut distance_codes) = (Codes::new(&lengths), Codes::new(&distances));
         for token in tokens {
             match *token {
-                Token::Literal(byte) => put(output, literal_codes[usize::from(byte)]),
+                Token::Literal(byte) => put(output, literal_codes.of(byte.into())),
                 Token::Copy(length, distance) => {
                     let symbol = LENGTHS.iter().rposition(|range| range.base <= length).unwrap();
-                    put(output, literal_codes[257 + symbol]);
+                    put(output, literal_codes.of(257 + symbol));
                     output.put((length - LENGTHS[symbol].base).into(), LENGTHS[symbol].extra.into());
                     let symbol = DISTANCES.iter().rposition(|range| range.base <= distance).unwrap();
-                    put(output, distance_codes[symbol]);
+                    put(output, distance_codes.of(symbol));
                     output.put((distance - DISTANCES[symbol].base).into(), DISTANCES[symbol].extra.into());
                 }
             }
         }
-        put(output, literal_codes[256]);
+        put(output, literal_codes.of(256));
     }
 
     /// A complete code of any shape for the symbols that are used, and maybe some others.
@@ -267,6 +264,19 @@ impl<'a> Maker<'a> {
             at += count;
         }
         runs
+    }
+}
+
+/// Codes of symbols, each found when it is first needed.
+struct Codes<'a>(&'a [u8], Vec<Option<Code>>);
+
+impl<'a> Codes<'a> {
+    fn new(lengths: &'a [u8]) -> Self {
+        Self(lengths, vec![None; lengths.len()])
+    }
+
+    fn of(&mut self, symbol: usize) -> Code {
+        *self.1[symbol].get_or_insert_with(|| code_of(symbol, self.0))
     }
 }
 
