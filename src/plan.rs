@@ -9,6 +9,7 @@
 //! that two publishers who add platforms at the same time never drop each other's from the users' lock files.
 
 mod planner;
+pub mod reindex;
 pub mod unyank;
 pub mod warn;
 mod whole;
@@ -405,7 +406,9 @@ fn not_published(provider: &Provider) -> Refusal {
     Refusal::new(Key::Versions(provider.clone()), format!("{provider} is not published"))
         .found("no index")
         .expected("the index of a provider that is published here")
-        .remedy("check the target and the provider's name")
+        .remedy(
+            "check the target and the provider's name; if the index was lost, `tfreg reindex` makes it anew",
+        )
 }
 
 /// The record of a yanked version, if there is one.

@@ -8,6 +8,7 @@ mod key;
 mod man;
 mod policy;
 mod publish;
+mod reindex;
 mod serve;
 mod source;
 mod target;
@@ -69,6 +70,7 @@ enum Command {
     Warn(warn::WarnArgs),
     Yank(yank::YankArgs),
     Unyank(yank::UnyankArgs),
+    Reindex(reindex::ReindexArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -241,6 +243,7 @@ pub fn main() -> ExitCode {
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
+        Command::Reindex(args) => reindex::run(&args, &cli.global, &environment, &reporter),
         Command::Yank(args) => yank::yank(args, &cli.global, &environment, &reporter),
         Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, &reporter),
         Command::Warn(args) => warn::run(&args, &cli.global, &environment, &reporter),

@@ -14,7 +14,7 @@ const WARNINGS: &str = "warnings";
 const YANKED: &str = "yanked";
 
 /// The index, as it was read or merged; members that are not understood are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionsDocument {
     /// The whole document; its `versions` are kept apart.
     object: Object,
@@ -43,6 +43,14 @@ pub struct ListedVersion {
     pub protocols: Vec<String>,
     /// Its platforms.
     pub platforms: BTreeSet<Platform>,
+}
+
+impl Default for VersionsDocument {
+    /// An index without versions. They come first, whatever else is put into it.
+    fn default() -> Self {
+        let object = Object::from_iter([("versions".to_owned(), Value::Null)]);
+        Self { object, entries: Vec::new() }
+    }
 }
 
 impl VersionsDocument {
@@ -176,6 +184,14 @@ impl VersionsDocument {
             Some(Value::Object(marks)) => marks.iter().map(mark).collect(),
             Some(_) => Err(refuse()),
         }
+    }
+
+    /// The same without any mark.
+    #[must_use]
+    pub fn without_marks(&self) -> Self {
+        let mut changed = self.clone();
+        changed.object.shift_remove(YANKED);
+        changed
     }
 
     /// The same with the mark of one more version, in place of an earlier one.

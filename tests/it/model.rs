@@ -527,6 +527,12 @@ fn a_yank_and_a_publish_of_the_same_version() {
     // The version is new, and so not there to be yanked until it is published.
     let start = after(&[immutable(&[tarball("release-1.10.0", "linux_amd64")])]);
     report("a new version", &explore(&start, &same, yanked_stays_out("1.2.0")));
+}
+
+#[test]
+fn a_yank_between_two_publishes_of_the_same_version() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = after(&[immutable(&[tarball("release-1.10.0", "linux_amd64")])]);
     // Two publish it, and it is yanked as soon as the first has: an index without it is not the one before it was in.
     let three = [yank("1.2.0", 1), linux(), linux()];
     report("twice", &explore(&start, &three, yanked_stays_out("1.2.0")));

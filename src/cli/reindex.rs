@@ -1,0 +1,50 @@
+//! `tfreg reindex`
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs, Consent, Subject};
+use super::{Environment, GlobalArgs};
+use crate::error::Result;
+use crate::plan::reindex::Reindex;
+use crate::report::Reporter;
+
+/// Compute the index of a provider again from its download documents
+///
+/// For an index that was deleted or damaged by hand. Listed is every version whose download documents can be read and point
+/// to a zip, a SHA256SUMS and a signature that are there; what is not whole stays out, and so does what is yanked. Warnings
+/// and other members of the old index are kept, if it can be read.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Look at the plan, and answer y or N:
+    tfreg reindex s3://registry-bucket acme/sample
+
+  Look at the plan only; the new index is left in DIR:
+    tfreg reindex site acme/sample --dry-run preview
+
+  In a pipeline:
+    tfreg reindex s3://registry-bucket acme/sample --yes")]
+pub(super) struct ReindexArgs {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Do not ask; needed where standard input is no terminal
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn run(
+    args: &ReindexArgs,
+    global: &GlobalArgs,
+    environment: &Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    let goal = Reindex { provider: args.subject.provider().clone() };
+    let words =
+        format!("The index of {} will list what the plan says, and nothing else.", args.subject.provider());
+    let consent = Consent::new(args.yes, words);
+    change::run("reindex", (&args.subject, &args.change), &goal, consent, (global, environment, reporter))
+}

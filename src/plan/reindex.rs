@@ -1,0 +1,210 @@
+//! The index computed again from the download documents: for one that was deleted or damaged by hand.
+//!
+//! The index is read before the folder is listed, so that every version that it lists has its documents in the listing; and it
+//! is replaced only if it is still what was read. So whatever a publish has put into it meanwhile is seen, or makes the
+//! replacement fail. What was yanked stays out, by its record, or by the mark in the index where that is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::unyank::platforms_of;
+use super::whole::{self, Verdict};
+use super::{Action, Goal, Look, Observation, Plan, Probe, Step, Write, keep, names, probe, replace};
+use crate::error::Refusal;
+use crate::package::Sealed;
+use crate::provider::{Platform, Provider, Version};
+use crate::registry::json::Object;
+use crate::registry::versions::Mark;
+use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
+
+/// An index to be computed again.
+#[derive(Debug)]
+pub struct Reindex {
+    /// The provider.
+    pub provider: Provider,
+}
+
+/// What there is of a version.
+#[derive(Default)]
+struct Found {
+    /// Platforms with a document.
+    platforms: BTreeSet<Platform>,
+    /// Platforms that the index lists, if its entry can be understood.
+    listed: Option<BTreeSet<Platform>>,
+    is_listed: bool,
+    mark: Option<Mark>,
+    record: Option<YankedRecord>,
+}
+
+impl Goal for Reindex {
+    type Memory = ();
+
+    fn next(&self, seen: &Observation, (): &mut ()) -> Result<Step, Refusal> {
+        let key = Key::Versions(self.provider.clone());
+        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (key.clone(), Look::Read)]) {
+            return Ok(look);
+        }
+        let folder = Folder::provider(&self.provider);
+        let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
+        let record_keys: Vec<Key> = listing
+            .iter()
+            .filter_map(|listed| listed.key.parse().ok())
+            .filter(|key| matches!(key, Key::Yanked(..)))
+            .collect();
+        if let Some(look) = seen.lacks(record_keys.iter().map(|key| (key.clone(), Look::Read))) {
+            return Ok(look);
+        }
+
+        let mut plan = Plan::default();
+        for listed in listing.iter().filter(|listed| listed.key.parse::<Key>().is_err()) {
+            plan.warnings.push(format!("{}: no object of a registry; it is left alone", listed.key));
+        }
+        let read = seen.document(&key);
+        let index = match read.map(|read| VersionsDocument::parse(&key, &read.bytes)) {
+            Some(Ok(index)) => index,
+            Some(Err(refusal)) => {
+                plan.changes.push(format!("~ the index, made anew: {}", refusal.found));
+                VersionsDocument::default()
+            }
+            None => {
+                plan.changes.push("+ the index".to_owned());
+                VersionsDocument::default()
+            }
+        };
+        let marks = index.marks(&key);
+        let mut wanted = match &marks {
+            Ok(_) => index.clone(),
+            Err(refusal) => {
+                plan.changes.push(format!("~ the marks of yanked versions, made anew: {}", refusal.found));
+                index.without_marks()
+            }
+        };
+        let versions = self.found(&key, &index, marks.unwrap_or_default(), seen, &record_keys)?;
+        let mut looks = Vec::new();
+        for (version, found) in &versions {
+            wanted = self.judge(wanted, version, found, seen, &mut plan, &mut looks);
+        }
+        if !looks.is_empty() {
+            return Ok(Step::Look(looks));
+        }
+        if wanted.versions().next().is_none() && index.versions().next().is_none() {
+            return Err(Refusal::new(folder, format!("{} has no version that can be listed", self.provider))
+                .found(if plan.warnings.is_empty() { "nothing".to_owned() } else { plan.warnings.join("\n") })
+                .expected("download documents, and all that they point to")
+                .remedy("check the target and the provider's name, or publish a version"));
+        }
+        plan.probe = probe(seen, &key).or_else(|| {
+            let documents = seen.objects.keys().filter(|key| matches!(key, Key::Sums(..)));
+            documents.into_iter().find_map(|key| Some(Probe::there(key, seen.document(key)?)))
+        });
+        plan.writes.push(match read {
+            None => Write { key, body: Sealed::from_bytes(wanted.to_bytes()), action: Action::Create },
+            Some(read) if wanted == index && plan.changes.is_empty() => keep(key, &read.bytes),
+            Some(read) => replace(key, read, wanted.to_bytes()),
+        });
+        Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn written(&self, _: &Key, (): &mut ()) {}
+
+    fn indexed(&self) -> &'static str {
+        "The index is made anew."
+    }
+}
+
+impl Reindex {
+    /// All that is known of each version.
+    fn found(
+        &self,
+        key: &Key,
+        index: &VersionsDocument,
+        marks: BTreeMap<Version, Mark>,
+        seen: &Observation,
+        records: &[Key],
+    ) -> Result<BTreeMap<Version, Found>, Refusal> {
+        let listing = seen.folders.get(&Folder::provider(&self.provider)).map_or(&[][..], Vec::as_slice);
+        let mut versions: BTreeMap<Version, Found> = BTreeMap::new();
+        for (version, platforms) in whole::documents(&self.provider, listing) {
+            versions.entry(version).or_default().platforms = platforms;
+        }
+        for version in index.versions() {
+            let found = versions.entry(version.clone()).or_default();
+            found.is_listed = true;
+            found.listed = index.listed(key, version).ok().flatten().map(|listed| listed.platforms);
+        }
+        for (version, mark) in marks {
+            versions.entry(version).or_default().mark = Some(mark);
+        }
+        for key in records {
+            // One that is not understood might say that the version is yanked.
+            if let (Key::Yanked(_, version), Some(read)) = (key, seen.document(key)) {
+                versions.entry(version.clone()).or_default().record =
+                    Some(YankedRecord::parse(key, &read.bytes)?);
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Puts a version into the index, or takes it out; says what has to be seen first, and what changes.
+    fn judge(
+        &self,
+        wanted: VersionsDocument,
+        version: &Version,
+        found: &Found,
+        seen: &Observation,
+        plan: &mut Plan,
+        looks: &mut Vec<(Key, Look)>,
+    ) -> VersionsDocument {
+        // The record says what is meant; where it is lost, the index does.
+        let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
+        let wanted = match &mark {
+            Some(mark) if found.mark.as_ref() != Some(mark) => {
+                plan.changes.push(format!("~ the mark of {version}, as its record says"));
+                wanted.with_mark(version, mark)
+            }
+            _ => wanted,
+        };
+        if mark.as_ref().is_some_and(|mark| mark.is_yanked) {
+            if found.is_listed {
+                plan.changes.push(format!("- {version}: it is yanked"));
+            }
+            return wanted.without(version);
+        }
+        let nothing = Object::new();
+        let entry = found.record.as_ref().and_then(YankedRecord::entry).unwrap_or(&nothing);
+        let prior = found.listed.clone().unwrap_or_else(|| platforms_of(entry));
+        match whole::judge((&self.provider, version), &found.platforms, &prior, seen) {
+            Verdict::Look(missing) => {
+                looks.extend(missing);
+                wanted
+            }
+            Verdict::Not(problems) => {
+                let problems = problems.join("; ");
+                if found.is_listed {
+                    plan.changes.push(format!("- {version}: {problems}"));
+                } else {
+                    plan.warnings.push(format!("{version} is not listed: {problems}"));
+                }
+                wanted.without(version)
+            }
+            Verdict::Whole(whole) => {
+                if !whole.left_out.is_empty() {
+                    let names = names(&whole.left_out);
+                    plan.warnings
+                        .push(format!("{names} of {version}: a publish is under way, or was stopped"));
+                }
+                let changed = wanted.with(version, entry, &whole.protocols, &whole.platforms);
+                match &found.listed {
+                    None => plan.changes.push(format!("+ {version} ({})", names(&whole.platforms))),
+                    Some(listed) if *listed != whole.platforms => plan.changes.push(format!(
+                        "~ {version} ({} -> {})",
+                        names(listed),
+                        names(&whole.platforms)
+                    )),
+                    Some(_) if changed != wanted => plan.changes.push(format!("~ {version}")),
+                    Some(_) => return wanted,
+                }
+                changed
+            }
+        }
+    }
+}
