@@ -16,13 +16,10 @@ use crate::report::Reporter;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Look at the plan, and answer y or N:
-    tfreg reindex s3://registry-bucket acme/sample
-
   Look at the plan only; the new index is left in DIR:
     tfreg reindex site acme/sample --dry-run preview
 
-  In a pipeline:
+  Without being asked, as in a pipeline:
     tfreg reindex s3://registry-bucket acme/sample --yes")]
 pub(super) struct ReindexArgs {
     #[command(flatten)]

@@ -18,10 +18,7 @@ use crate::report::Reporter;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Look at the plan, and answer y or N:
-    tfreg yank s3://registry-bucket acme/sample 1.2.0 --reason \"deletes tags\"
-
-  In a pipeline:
+  Without being asked, as in a pipeline:
     tfreg yank s3://registry-bucket acme/sample 1.2.0 --reason \"deletes tags\" --yes
 
   What would be done, without writing to the target:
@@ -53,8 +50,11 @@ pub(super) struct YankArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  tfreg unyank s3://registry-bucket acme/sample 1.2.0
-  tfreg unyank site acme/sample 1.2.0 --dry-run preview")]
+  Put a version back:
+    tfreg unyank s3://registry-bucket acme/sample 1.2.0
+
+  What would be done, without writing to the target:
+    tfreg unyank site acme/sample 1.2.0 --dry-run preview")]
 pub(super) struct UnyankArgs {
     #[command(flatten)]
     subject: Subject,

@@ -29,7 +29,7 @@ use crate::support::{Ran, folder, key, publish, ran, run, tarball, testdata, tfr
 /// |---|---|
 /// | a release of acme/sample 1.2.0 for linux/amd64 and darwin/arm64, with its manifest | `build/` |
 /// | the key that signed it, without a passphrase | `key.asc`, `TFREG_SIGNING_KEY` |
-/// | a registry with that release, but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
+/// | a registry with that release (yanked, for `tfreg unyank`), but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
 /// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
 /// | an S3 server with these buckets, and `production` | the AWS variables |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TFREG_SIGNING_PASSPHRASE` |
@@ -86,6 +86,12 @@ impl Fixture {
         if !script.contains("tfreg publish") {
             run(&mut publish(fixture.path("site"), &release)).succeeds();
             run(publish("s3://registry-bucket", &release).envs(fixture.server.envs())).succeeds();
+        }
+        if script.contains("tfreg unyank") {
+            for target in [fixture.path("site").to_str().unwrap(), "s3://registry-bucket"] {
+                let yank = ["yank", target, "acme/sample", "1.2.0", "--yes"];
+                run(tfreg().args(yank).envs(fixture.server.envs())).succeeds();
+            }
         }
         fixture
     }
