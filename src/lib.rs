@@ -14,6 +14,9 @@
 //!        │             observed and planned again until nothing is left to do
 //!        ▼
 //!      Store           a directory or an S3 bucket                                       store
+//!        │
+//!        ▼
+//!     verify            read back as clients do, there or through the CDN                 reader, verify
 //! ```
 //!
 //! Each step's output is the next one's only input, so none can be skipped: only a checked [`package::PackageSet`] can
@@ -21,8 +24,8 @@
 //! consistent registry because of the order of the writes and because every write is conditional.
 //!
 //! Pure and synchronous: [`provider`], [`splice`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous:
-//! [`fetch`], [`probe`], [`reader`], [`store`], [`publish`], [`serve`]. Only [`cli`] reads the environment, and only [`report`]
-//! prints.
+//! [`fetch`], [`probe`], [`reader`], [`store`], [`publish`], [`verify`], [`serve`]. Only [`cli`] reads the environment, and
+//! only [`report`] prints.
 
 pub mod cli;
 pub mod digest;
@@ -42,3 +45,4 @@ pub mod report;
 pub mod serve;
 pub mod splice;
 pub mod store;
+pub mod verify;

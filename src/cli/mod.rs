@@ -13,6 +13,7 @@ mod serve;
 mod source;
 mod target;
 mod values;
+mod verify;
 mod warn;
 mod yank;
 
@@ -65,6 +66,7 @@ struct Cli {
 enum Command {
     Publish(Box<publish::PublishArgs>),
     Drone(drone::DroneArgs),
+    Verify(Box<verify::VerifyArgs>),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
     Warn(warn::WarnArgs),
@@ -101,7 +103,8 @@ struct GlobalArgs {
 struct Environment {
     signing_key: Option<Secret>,
     signing_passphrase: Option<Secret>,
-    ca_bundle: Option<PathBuf>,
+    /// A PEM file, and what named it: `AWS_CA_BUNDLE`, or an option.
+    ca_bundle: Option<(&'static str, PathBuf)>,
     /// Variables of the SDK that are set to nothing, which it takes for addresses.
     empty_endpoints: Vec<&'static str>,
     /// What the build server says of the build.
@@ -117,7 +120,7 @@ impl Environment {
         Self {
             signing_key: set("TFREG_SIGNING_KEY").map(secret),
             signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
-            ca_bundle: set("AWS_CA_BUNDLE").map(PathBuf::from),
+            ca_bundle: set("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", PathBuf::from(path))),
             empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
                 .into_iter()
                 .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
@@ -145,15 +148,16 @@ impl Environment {
         }
     }
 
-    /// The certificates that `AWS_CA_BUNDLE` names, which the SDK does not look at.
+    /// The certificates that `AWS_CA_BUNDLE` names, or an option, which the SDK does not look at.
     fn ca_bundle(&self) -> Result<Option<CaBundle>> {
-        let Some(path) = &self.ca_bundle else { return Ok(None) };
-        let pem = std::fs::read(path).map_err(|error| Error::io("cannot read AWS_CA_BUNDLE", path, error))?;
+        let Some((name, path)) = &self.ca_bundle else { return Ok(None) };
+        let failed = |error| Error::io(&format!("cannot read {name}"), path, error);
+        let pem = std::fs::read(path).map_err(failed)?;
         let bundle = CaBundle::parse(pem).map_err(|found| {
-            Refusal::new(format!("AWS_CA_BUNDLE {}", path.display()), "not a file of certificates")
+            Refusal::new(format!("{name} {}", path.display()), "not a file of certificates")
                 .found(found)
                 .expected("PEM certificates (-----BEGIN CERTIFICATE-----)")
-                .remedy("name the file with the certificate of the server's CA, or unset AWS_CA_BUNDLE")
+                .remedy("name the file with the certificate of the server's CA, or none")
         })?;
         Ok(Some(bundle))
     }
@@ -241,6 +245,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(*args, &cli.global, environment, &reporter),
         // Its command line was taken in place of it.
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
+        Command::Verify(args) => verify::run(*args, &cli.global, environment, &reporter),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
         Command::Reindex(args) => reindex::run(&args, &cli.global, &environment, &reporter),

@@ -20,8 +20,6 @@ use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Options};
-use crate::reader::Reader;
-use crate::reader::web::Web;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
 use crate::release::tarball::Limits;
@@ -352,7 +350,7 @@ pub(super) fn run(
             reporter.probed(probe);
         }
         if let Some(place) = &request.expected_in {
-            let reader = open_reader(place, &request.access).await?;
+            let reader = target::open_reader(place, &request.access).await?;
             let reads = request.options.reads;
             promotion::expect_match(&wanted.packages, &request.namespace, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
@@ -377,16 +375,6 @@ pub(super) fn run(
         tokio::select! {
             outcome = publishing => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
-        }
-    })
-}
-
-/// Opens the registry that this run is compared with.
-async fn open_reader(place: &Place, access: &Access) -> Result<Reader> {
-    Ok(match place {
-        Place::Web(host) => Reader::Web(Web::open(host.clone(), access.ca_bundle.as_ref()).await?),
-        Place::Target(target) => {
-            Reader::Store(target::open(target, DocumentMaxAge::default(), access).await?)
         }
     })
 }

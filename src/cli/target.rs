@@ -4,9 +4,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::Environment;
-use super::values::Target;
+use super::values::{Place, Target};
 use crate::error::{Error, Refusal, Result};
 use crate::plan::{Action, Plan};
+use crate::reader::Reader;
+use crate::reader::web::Web;
 use crate::registry::DocumentMaxAge;
 use crate::store::access::Access;
 use crate::store::directory::Directory;
@@ -22,6 +24,14 @@ pub(super) fn access(target: &Target, role_arn: Option<String>, environment: &En
         access.ca_bundle = environment.ca_bundle()?;
     }
     Ok(access)
+}
+
+/// The same for a place that is only read.
+pub(super) fn access_to(place: &Place, environment: &Environment) -> Result<Access> {
+    match place {
+        Place::Target(target) => access(target, None, environment),
+        Place::Web(_) => Ok(Access { ca_bundle: environment.ca_bundle()?, ..Access::default() }),
+    }
 }
 
 /// Opens the target of a command that writes. A dry run leaves even what a killed run left there.
@@ -47,6 +57,14 @@ pub(super) async fn open(
         Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
         Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await)),
     }
+}
+
+/// Opens a registry to be read.
+pub(super) async fn open_reader(place: &Place, access: &Access) -> Result<Reader> {
+    Ok(match place {
+        Place::Web(host) => Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref())?)),
+        Place::Target(target) => Reader::Store(open(target, DocumentMaxAge::default(), access).await?),
+    })
 }
 
 /// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.

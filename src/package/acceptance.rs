@@ -178,6 +178,12 @@ impl<'a> Overview<'a> {
     }
 }
 
+/// When signatures by `signer` begin to be refused or warned of: when it expires, or the primary key does.
+pub(crate) fn expires(cert: &Cert, signer: &Fingerprint, now: SystemTime) -> Option<SystemTime> {
+    let overview = Overview::new(cert, Some(signer), now);
+    [overview.expires, overview.signer_expires].into_iter().flatten().min()
+}
+
 /// [`judge`] for the text that a registry's document embeds, of which clients read the first armor block only.
 ///
 /// # Errors

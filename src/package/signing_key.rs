@@ -519,7 +519,7 @@ fn armor(cert: &Cert) -> openpgp::Result<String> {
     Ok(String::from_utf8(writer.finalize()?)?)
 }
 
-pub(super) fn date(time: SystemTime) -> String {
+pub(crate) fn date(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
         .map_or_else(|_| "an unknown date".to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
 }

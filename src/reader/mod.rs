@@ -11,15 +11,84 @@ use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Provider, Version};
 use crate::registry::{DownloadDocument, Key, VersionsDocument};
-use crate::store::Store;
+use crate::store::{Body, Headers, Store, StoreError};
+use url::Url;
 use web::Web;
 
 /// Where a registry is read.
 pub enum Reader {
     /// At its public address, as clients do.
-    Web(Web),
+    Web(Box<Web>),
     /// In a directory or a bucket.
     Store(Box<dyn Store>),
+}
+
+/// What came of asking for an object.
+#[derive(Debug)]
+pub enum Reply<T> {
+    /// It is there.
+    Found(T),
+    /// It is said not to exist: 404.
+    Absent,
+    /// Another status, with its text: what clients get instead.
+    Status(u16, String),
+    /// A redirect that leads nowhere, or that is not followed; in words.
+    Misdirected(String),
+    /// More bytes than any document has.
+    TooLarge,
+}
+
+/// A document as it was answered.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// What was sent along.
+    pub headers: Headers,
+    /// The address behind all redirects, against which links are resolved.
+    pub url: Url,
+    /// How many redirects led there.
+    pub redirects: usize,
+}
+
+/// An object that is being read.
+pub type Opened = (Headers, Body);
+
+impl<T> Reply<T> {
+    /// The same with another value where it was found.
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Reply<U> {
+        match self {
+            Self::Found(value) => Reply::Found(with(value)),
+            Self::Absent => Reply::Absent,
+            Self::Status(status, text) => Reply::Status(status, text),
+            Self::Misdirected(text) => Reply::Misdirected(text),
+            Self::TooLarge => Reply::TooLarge,
+        }
+    }
+
+    /// The same without the value; one that was found counts as absent.
+    pub(crate) fn without<U>(self) -> Reply<U> {
+        match self {
+            Self::Found(_) | Self::Absent => Reply::Absent,
+            Self::Status(status, text) => Reply::Status(status, text),
+            Self::Misdirected(text) => Reply::Misdirected(text),
+            Self::TooLarge => Reply::TooLarge,
+        }
+    }
+
+    /// The value, `None` where it is said not to exist; everything else is a failure to read `url`.
+    fn or_failed(self, url: &Url) -> Result<Option<T>, StoreError> {
+        let (text, status) = match self {
+            Self::Found(value) => return Ok(Some(value)),
+            Self::Absent => return Ok(None),
+            Self::Status(status, text) => (text, Some(status)),
+            Self::Misdirected(text) => (text, None),
+            Self::TooLarge => {
+                (format!("more than {} bytes, which is no document", crate::store::MAX_DOCUMENT), None)
+            }
+        };
+        Err(web::failed(url, text, status))
+    }
 }
 
 /// The zips that a registry lists for a version: the SHA-256 of each platform's.

@@ -34,6 +34,11 @@ impl Bars {
         self.drawn
     }
 
+    /// One more bar.
+    pub(super) fn add(&self, bar: ProgressBar) -> ProgressBar {
+        self.all.add(bar)
+    }
+
     /// Prints something without tearing the bars.
     pub(super) fn around(&self, print: impl FnOnce()) {
         self.all.suspend(print);

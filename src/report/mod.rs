@@ -3,6 +3,7 @@
 mod bars;
 mod json;
 mod key;
+mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::store::OnSent;
 pub use bars::Repacking;
 use bars::{Bars, Sending};
 pub use json::{ChangeReport, PublishReport, Report, ServeReport};
+pub use verify::Verifying;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

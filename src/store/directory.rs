@@ -18,7 +18,10 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
-use super::{Answer, Condition, Conditions, Document, Listed, OnSent, Revision, Store, StoreError, Summary};
+use super::{
+    Answer, Body, Condition, Conditions, Document, Headers, Listed, OnSent, Revision, Store, StoreError,
+    Summary,
+};
 use crate::digest::Digest;
 use crate::package::Sealed;
 use crate::package::sealed::CHUNK;
@@ -305,6 +308,33 @@ impl Store for Directory {
         let path = self.path(key);
         let read = path.clone();
         blocking(move || summary_of(&read)).await.map_err(|error| failed("cannot read", &path, &error))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
+        let path = self.path(key);
+        let read = path.clone();
+        let len = blocking(move || open(&read)?.map(|file| Ok(file.metadata()?.len())).transpose());
+        let len = len.await.map_err(|error| failed("cannot read", &path, &error))?;
+        Ok(len.map(|len| Headers { len: Some(len), ..Headers::default() }))
+    }
+
+    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
+        let path = self.path(key);
+        let read = path.clone();
+        let opened =
+            blocking(move || open(&read)?.map(|file| Ok((file.metadata()?.len(), file))).transpose());
+        let opened = opened.await.map_err(|error| failed("cannot read", &path, &error))?;
+        let Some((len, file)) = opened else { return Ok(None) };
+        let body = stream::try_unfold(file, |mut file| async {
+            let read = blocking(move || {
+                let mut buffer = vec![0; CHUNK];
+                let count = file.read(&mut buffer)?;
+                buffer.truncate(count);
+                Ok((!buffer.is_empty()).then(|| (buffer.into(), file)))
+            });
+            read.await.map_err(|error| error.to_string())
+        });
+        Ok(Some((Headers { len: Some(len), ..Headers::default() }, body.boxed())))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {

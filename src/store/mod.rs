@@ -49,6 +49,29 @@ pub struct Listed {
     pub len: u64,
 }
 
+/// What a store tells of an object besides its contents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Its length in bytes.
+    pub len: Option<u64>,
+    /// Its SHA-256, where one is kept beside it.
+    pub digest: Option<Digest>,
+    /// What is sent along with it over HTTP. `None` for files: of them the web server decides.
+    pub http: Option<HttpHeaders>,
+}
+
+/// Headers that clients and CDNs go by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpHeaders {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+}
+
+/// An object's bytes as they arrive; a failure in words.
+pub type Body = BoxStream<'static, Result<Bytes, String>>;
+
 /// What must be true of an object for a write to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
@@ -97,6 +120,12 @@ pub trait Store: Send + Sync {
 
     /// Length and digest of an object; `None` only where the store says that it does not exist.
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError>;
+
+    /// What is told of an object without its bytes; `None` only where the store says that it does not exist.
+    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError>;
+
+    /// Opens an object to be read once, in pieces; `None` only where the store says that it does not exist.
+    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError>;
 
     /// Every object below `folder`, in the order of the keys' bytes; none where nothing is there. The folder is named with or
     /// without the slash at its end, which counts either way: `1.2.0` does not hold `1.2.0-rc.1/…`. Only a few keys are in

@@ -23,14 +23,14 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::access::{Access, DOCUMENT_TIMEOUT};
 use super::{
-    Answer, Condition, Conditions, Document, Listed, MAX_DOCUMENT, OnSent, Revision, Store, StoreError,
-    Summary, readback,
+    Answer, Body, Condition, Conditions, Document, Headers, HttpHeaders, Listed, MAX_DOCUMENT, OnSent,
+    Revision, Store, StoreError, Summary, readback,
 };
 use crate::digest::Digest;
 use crate::error::Error;
@@ -364,18 +364,45 @@ impl Store for S3 {
     }
 
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+        let Some(headers) = self.head(key).await? else { return Ok(None) };
+        match (headers.digest, headers.len) {
+            (Some(digest), Some(len)) => Ok(Some(Summary { len, digest })),
+            _ => self.digest_by_reading(key).await,
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
         let request = self.client.head_object().bucket(&self.location.bucket).key(self.key(key));
         let head = match request.checksum_mode(ChecksumMode::Enabled).send().await {
             Ok(head) => head,
             Err(error) => return not_found_or(self.explain("cannot read", key, &error)),
         };
-        // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
-        match (head.checksum_sha256().and_then(Digest::from_base64), head.content_length()) {
-            (Some(digest), Some(len)) => {
-                Ok(Some(Summary { len: u64::try_from(len).unwrap_or_default(), digest }))
-            }
-            _ => self.digest_by_reading(key).await,
-        }
+        Ok(Some(Headers {
+            len: head.content_length().and_then(|len| u64::try_from(len).ok()),
+            // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
+            digest: head.checksum_sha256().and_then(Digest::from_base64),
+            http: Some(HttpHeaders {
+                content_type: head.content_type().map(str::to_owned),
+                cache_control: head.cache_control().map(str::to_owned),
+            }),
+        }))
+    }
+
+    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
+        let Some(object) = self.open_object(key).await? else { return Ok(None) };
+        let headers = Headers {
+            len: object.content_length().and_then(|len| u64::try_from(len).ok()),
+            digest: None,
+            http: Some(HttpHeaders {
+                content_type: object.content_type().map(str::to_owned),
+                cache_control: object.cache_control().map(str::to_owned),
+            }),
+        };
+        let body = futures::stream::try_unfold(object.body, |mut body| async {
+            let chunk = body.try_next().await.map_err(|error| chain(&error))?;
+            Ok(chunk.map(|chunk| (chunk, body)))
+        });
+        Ok(Some((headers, body.boxed())))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
@@ -452,7 +479,7 @@ struct FileBody {
     on_sent: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
-impl Body for FileBody {
+impl HttpBody for FileBody {
     type Data = Bytes;
     type Error = std::io::Error;
 

@@ -31,3 +31,4 @@ mod secrets;
 mod splice;
 mod store_conformance;
 mod support;
+mod verify;

@@ -35,7 +35,8 @@ use tfreg::provider::{Provider, Version};
 use tfreg::publish::Outcome;
 use tfreg::registry::Key;
 use tfreg::store::{
-    Answer, Condition, Conditions, Document, Listed as Found, OnSent, Revision, Store, StoreError, Summary,
+    Answer, Body, Condition, Conditions, Document, Headers, Listed as Found, OnSent, Revision, Store,
+    StoreError, Summary,
 };
 
 use crate::support::in_process::{publish_with, wanted};
@@ -121,6 +122,14 @@ impl Store for Memory {
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
         let document = self.get(key).await?;
         Ok(document.map(|d| Summary { len: d.bytes.len() as u64, digest: Digest::of(&d.bytes) }))
+    }
+
+    async fn head(&self, _: &Key) -> Result<Option<Headers>, StoreError> {
+        panic!("a publish reads documents and summaries")
+    }
+
+    async fn open(&self, _: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
+        panic!("a publish reads documents and summaries")
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Found, StoreError>> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tfreg::digest::Digest;
 
 use crate::support::clients::Preview;
+use crate::support::host::{Host, Instead};
 use crate::support::s3_server::{Action, Matcher, S3Server};
 use crate::support::{Ran, folder, publish, run, tarball, tarballs, tree};
 
@@ -37,6 +38,34 @@ fn what_was_tested_is_published_wherever_it_is_read() {
         assert_eq!(digest_in(&production, "linux_amd64.zip"), digest_in(&staging, "linux_amd64.zip"));
     }
     preview.stop();
+}
+
+#[test]
+fn a_host_is_trusted_by_its_certificate_and_never_left_for_plain_http() {
+    let root = folder();
+    let (staging, production) = (root.path().join("staging"), root.path().join("production"));
+    let release = tarballs("release-1.2.0");
+    run(&mut publish(&staging, &release)).succeeds();
+    let host = Host::of(&staging);
+    let promote = |certificate: Option<PathBuf>| {
+        let mut command = publish(&production, &release);
+        command.args(["--expect-match", &host.url()]);
+        if let Some(certificate) = certificate {
+            command.env("SSL_CERT_FILE", certificate);
+        }
+        run(&mut command)
+    };
+    promote(None).fails(1, &["cannot read", "certificate", "remedy:"]);
+    assert!(!production.exists());
+    let ran = promote(Some(host.certificate())).succeeds();
+    assert!(ran.stderr.contains("Every zip is the one that"), "{ran:#?}");
+    // Redirects are followed, but not to where anybody may answer.
+    host.instead("/versions", Instead::Redirect("{host}/registry/acme/sample/moved"));
+    std::fs::copy(staging.join("registry/acme/sample/versions"), staging.join("registry/acme/sample/moved"))
+        .unwrap();
+    promote(Some(host.certificate())).succeeds();
+    host.instead("/linux/amd64", Instead::Redirect("http://localhost:{port}/registry/acme/sample/versions"));
+    promote(Some(host.certificate())).fails(1, &["a redirect from https to plain http", "linux/amd64"]);
 }
 
 #[test]

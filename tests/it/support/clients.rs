@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::host::Host;
 use super::{Ran, folder, run, tfreg};
 
 /// Whether a program that a test needs is there; see [`require`].
@@ -98,6 +99,19 @@ impl Terraform {
         terraform
     }
 
+    /// A working directory for the sample provider in `version`, found on a host by discovery, as users find it.
+    pub(crate) fn over(host: &Host, version: &str) -> Self {
+        let terraform = Self { folder: folder() };
+        std::fs::write(terraform.path("cli.tfrc"), "").unwrap();
+        std::fs::copy(host.certificate(), terraform.path("cert.pem")).unwrap();
+        let source = format!("{}/acme/sample", host.name());
+        let block = format!(
+            "terraform {{\n required_providers {{\n sample = {{ source = \"{source}\", version = \"{version}\" }}\n }}\n}}\n"
+        );
+        std::fs::write(terraform.path("main.tf"), block).unwrap();
+        terraform
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -114,6 +128,9 @@ impl Terraform {
             .env("TF_CLI_CONFIG_FILE", self.path("cli.tfrc"))
             .env("HOME", self.folder.path())
             .env("CHECKPOINT_DISABLE", "1");
+        if self.path("cert.pem").exists() {
+            command.env("SSL_CERT_FILE", self.path("cert.pem"));
+        }
         run(&mut command)
     }
 

@@ -2,8 +2,10 @@
 
 pub(crate) mod archive;
 pub(crate) mod clients;
+pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;
+pub(crate) mod mutated;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
 pub(crate) mod watched;
@@ -51,6 +53,8 @@ const INHERITED: &[&str] = &[
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "TFREG_TO",
     "TFREG_NAMESPACE",
     "TFREG_PROTOCOLS",

@@ -1,0 +1,103 @@
+//! `tfreg verify`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::target::{access_to, open_reader};
+use super::values::{self, Place};
+use super::{Environment, GlobalArgs, runtime, stop_signal};
+use crate::error::{Error, Result};
+use crate::provider::{Namespace, ProviderType, Version};
+use crate::report::Reporter;
+use crate::verify::{self, Depth, Extent, Scope};
+
+/// Verify a registry: read it back as clients do, and check every claim that they rely on
+///
+/// Reads a directory, a bucket, or the public address through the CDN: discovery, the index, every download document,
+/// SHA256SUMS, the signature and its key, every zip. Tells what clients would trip over and what else somebody should know,
+/// why it matters, and what to do. Nothing is written. Exit code 3: clients, or the next publish, would trip over something.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A registry in a directory or a bucket, all of it:
+    tfreg verify site
+    tfreg verify s3://registry-bucket
+
+  What users get, through the CDN; a host cannot be listed, so the provider is named:
+    tfreg verify https://registry.example.com/ --namespace acme --type sample
+
+  One version, without downloading its zips:
+    tfreg verify site --namespace acme --type sample --version 1.2.0 --quick
+
+  What clients would trip over, for another program:
+    tfreg verify site --format json | jq '.findings[] | select(.severity == \"error\")'
+
+Exit codes:
+  0  nothing that clients would trip over; there may be warnings
+  1  it could not be read: a file, the store or the network
+  3  clients, or the next publish, would trip over something")]
+pub(super) struct VerifyArgs {
+    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it
+    #[arg(value_name = "TARGET|URL", value_parser = values::place)]
+    place: Place,
+
+    /// Only this namespace; needed for a host
+    #[arg(long, value_name = "NS")]
+    namespace: Option<Namespace>,
+
+    /// Only this provider type; needed for a host
+    #[arg(long = "type", value_name = "TYPE")]
+    provider_type: Option<ProviderType>,
+
+    /// Only this version
+    #[arg(long, value_name = "V", value_parser = Version::from_tag)]
+    version: Option<Version>,
+
+    /// Download no zips: ask whether they are there, and compare the checksums that the store keeps
+    #[arg(long)]
+    quick: bool,
+
+    /// A PEM file of certificates to trust beside the system's, instead of those of AWS_CA_BUNDLE
+    #[arg(long, value_name = "PEM")]
+    ca_file: Option<PathBuf>,
+}
+
+pub(super) fn run(
+    args: VerifyArgs,
+    global: &GlobalArgs,
+    environment: Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    let started = Instant::now();
+    let scope = Scope {
+        namespace: args.namespace,
+        provider_type: args.provider_type,
+        version: args.version,
+        depth: if args.quick { Depth::Quick } else { Depth::Full },
+        extent: Extent::Registry,
+    };
+    let ca_file = args.ca_file.map(|path| ("--ca-file", path));
+    let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
+    let access = access_to(&args.place, &environment)?;
+    let reads = global.jobs().reads;
+    let verifying = async {
+        let reader = open_reader(&args.place, &access).await?;
+        let bars = reporter.verifying(&reader.describe());
+        let verification = verify::verify(&reader, &scope, reads, &bars).await;
+        bars.finish();
+        let verification = verification?;
+        reporter.verified(&verification, started.elapsed());
+        match verification.refusal() {
+            None => Ok(()),
+            Some(refusal) => Err(Error::Reported(Box::new(refusal))),
+        }
+    };
+    runtime()?.block_on(async {
+        tokio::select! {
+            outcome = verifying => outcome,
+            () = stop_signal()? => Err(Error::Interrupted),
+        }
+    })
+}

@@ -1,0 +1,214 @@
+//! What is in a directory or a bucket, found by listing: providers, versions, and what nothing refers to.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{Hash as _, Hasher as _};
+
+use futures::StreamExt as _;
+
+use crate::error::Result;
+use crate::provider::{Platform, Provider, Version};
+use crate::registry::{Area, Key};
+use crate::store::{Listed, Store};
+
+use super::finding::{Finding, Group, Rule, Severity, rules};
+use super::{Scope, Unreferenced};
+
+rules! { Objects:
+    UNREFERENCED = "object-unreferenced", Warning,
+        "no listed version leads to some objects of a provider",
+        "nobody can install them, and they cost money; a publish that was stopped leaves such, and one with --replace",
+        "publish the version again to complete it; if it is not wanted, remove them by hand";
+    FOREIGN = "object-foreign", Warning,
+        "some objects are none of a registry",
+        "everybody can read them through the CDN",
+        "remove them by hand if they are not meant to be there";
+}
+
+/// How many keys a finding names.
+const EXAMPLES: usize = 3;
+
+/// The documents of a provider that are there.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    pub(super) documents: BTreeMap<Version, BTreeSet<Platform>>,
+    pub(super) yanked: BTreeSet<Version>,
+}
+
+/// Everything that a listing has found below `registry/`.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) providers: BTreeMap<Provider, Folder>,
+    foreign: Pile,
+}
+
+/// Objects that are told of together.
+#[derive(Debug, Default)]
+struct Pile {
+    count: u64,
+    bytes: u64,
+    examples: Vec<String>,
+}
+
+impl Pile {
+    fn add(&mut self, listed: &Listed) {
+        self.count += 1;
+        self.bytes += listed.len;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(listed.key.clone());
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let more = self.count - self.examples.len() as u64;
+        let more = if more == 0 { String::new() } else { format!("\nand {more} more") };
+        format!("{} objects, {} bytes:\n{}{more}", self.count, self.bytes, self.examples.join("\n"))
+    }
+}
+
+/// The folder of an area that is within the scope.
+fn folder(area: Area, scope: &Scope) -> String {
+    let mut folder = area.pattern().trim_end_matches('*').to_owned();
+    if let Some(namespace) = &scope.namespace {
+        folder = format!("{folder}{namespace}/");
+        if let Some(provider_type) = &scope.provider_type {
+            folder = format!("{folder}{provider_type}/");
+        }
+    }
+    folder
+}
+
+fn in_scope(scope: &Scope, provider: &Provider) -> bool {
+    scope.namespace.as_ref().is_none_or(|namespace| *namespace == provider.namespace)
+        && scope.provider_type.as_ref().is_none_or(|ty| *ty == provider.provider_type)
+}
+
+/// A mark that a version was taken out of the index: `registry/NS/TYPE/VERSION/yanked`.
+fn yanked(key: &str) -> Option<(Provider, Version)> {
+    // The keys of a version's documents are those of its mark but for the end.
+    let document = format!("{}download/linux/amd64", key.strip_suffix("yanked")?);
+    match document.parse().ok()? {
+        Key::Download(provider, version, _) => Some((provider, version)),
+        _ => None,
+    }
+}
+
+impl Inventory {
+    /// Lists the documents that are there.
+    pub(super) async fn take(store: &dyn Store, scope: &Scope) -> Result<Self> {
+        let mut inventory = Self::default();
+        let mut listing = store.list(&folder(Area::Registry, scope));
+        while let Some(listed) = listing.next().await {
+            let listed = listed?;
+            if let Some((provider, version)) = yanked(&listed.key) {
+                if in_scope(scope, &provider) {
+                    inventory.providers.entry(provider).or_default().yanked.insert(version);
+                }
+                continue;
+            }
+            match listed.key.parse() {
+                Ok(Key::Versions(provider)) if in_scope(scope, &provider) => {
+                    inventory.providers.entry(provider).or_default();
+                }
+                Ok(Key::Download(provider, version, platform)) if in_scope(scope, &provider) => {
+                    let folder = inventory.providers.entry(provider).or_default();
+                    folder.documents.entry(version).or_default().insert(platform);
+                }
+                Ok(_) => {}
+                Err(_) => inventory.foreign.add(&listed),
+            }
+        }
+        Ok(inventory)
+    }
+}
+
+/// Which objects are referred to. Only a hash of each key is kept: of some 100,000 objects it would take a collision to
+/// overlook one.
+#[derive(Debug, Default)]
+pub(super) struct References(HashSet<u64>);
+
+impl References {
+    fn hash(key: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(super) fn add(&mut self, key: &Key) {
+        self.0.insert(Self::hash(&key.to_string()));
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.contains(&Self::hash(key))
+    }
+}
+
+/// What the documents have told.
+pub(super) struct Known<'a> {
+    /// The versions of each index that could be read.
+    pub(super) listed: &'a BTreeMap<Provider, BTreeSet<Version>>,
+    /// Versions of which not all documents could be read.
+    pub(super) unsure: &'a BTreeSet<(Provider, Version)>,
+    pub(super) references: &'a References,
+}
+
+/// Looks for objects that nothing refers to: not a document of a listed or yanked version. Earlier SHA256SUMS of a listed
+/// version, with their signatures and records, are its history, and are counted only: each added platform leaves some.
+pub(super) async fn check(
+    store: &dyn Store,
+    scope: &Scope,
+    inventory: Inventory,
+    known: &Known<'_>,
+) -> Result<(Vec<Finding>, Unreferenced)> {
+    let mut unreferenced: BTreeMap<Provider, Pile> = BTreeMap::new();
+    let mut foreign = inventory.foreign;
+    let mut counted = Unreferenced::default();
+    let mut listing = store.list(&folder(Area::Store, scope));
+    while let Some(object) = listing.next().await {
+        let object = object?;
+        let (provider, version, history) = match object.key.parse() {
+            Ok(Key::Zip(provider, version, ..)) => (provider, version, false),
+            Ok(
+                Key::Sums(provider, version, _)
+                | Key::Signature(provider, version, ..)
+                | Key::Provenance(provider, version, _)
+                | Key::ProvenanceSignature(provider, version, ..),
+            ) => (provider, version, true),
+            Ok(_) | Err(_) => {
+                foreign.add(&object);
+                continue;
+            }
+        };
+        // An index that is there and cannot be read may list anything.
+        let unread = inventory.providers.contains_key(&provider) && !known.listed.contains_key(&provider);
+        let unsure = unread || known.unsure.contains(&(provider.clone(), version.clone()));
+        let yanked =
+            inventory.providers.get(&provider).is_some_and(|folder| folder.yanked.contains(&version));
+        if !in_scope(scope, &provider)
+            || scope.version.as_ref().is_some_and(|wanted| *wanted != version)
+            || yanked
+            || unsure
+            || known.references.has(&object.key)
+        {
+            continue;
+        }
+        if history && known.listed.get(&provider).is_some_and(|versions| versions.contains(&version)) {
+            counted.earlier_objects += 1;
+            counted.earlier_bytes += object.len;
+            continue;
+        }
+        counted.objects += 1;
+        counted.bytes += object.len;
+        unreferenced.entry(provider).or_default().add(&object);
+    }
+    let mut findings: Vec<Finding> = unreferenced
+        .into_iter()
+        .map(|(provider, pile)| {
+            UNREFERENCED.at(provider).found(pile.in_words()).expected("objects that a document leads to")
+        })
+        .collect();
+    if foreign.count > 0 {
+        findings.push(FOREIGN.at(store.describe()).found(foreign.in_words()).expected("keys of a registry"));
+    }
+    Ok((findings, counted))
+}

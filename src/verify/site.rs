@@ -1,0 +1,277 @@
+//! The registry as one space of URLs, wherever it is read.
+//!
+//! A client knows URLs only. A directory or a bucket stands for a host whose address nobody knows: what its discovery
+//! document says is believed, and every link is resolved as a client resolves it, and then mapped to a key.
+
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, mpsc};
+use url::Url;
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::reader::{Fetched, Opened, Reader, Reply};
+use crate::registry::{Key, Links};
+use crate::store::{Body, Headers, MAX_DOCUMENT, Store, StoreError};
+
+use super::Watch;
+
+/// How often an object is read whose answer is cut short.
+const ATTEMPTS: u32 = 3;
+
+/// The registry that is verified.
+pub(super) struct Site<'a> {
+    reader: &'a Reader,
+    /// The root of the host.
+    host: Url,
+    /// The address of the provider registry service; ends in a slash.
+    service: Url,
+    /// The requests that may be under way.
+    requests: Semaphore,
+    /// The zips that may lie on this machine's disk.
+    zips: Semaphore,
+    pub(super) watch: &'a dyn Watch,
+}
+
+/// A zip on this machine's disk, in a file without a name.
+pub(super) struct Spooled {
+    pub(super) file: File,
+    pub(super) headers: Headers,
+    pub(super) digest: Digest,
+    pub(super) len: u64,
+}
+
+/// Where the object of a URL is.
+enum At<'a> {
+    Web(&'a crate::reader::web::Web),
+    Store(&'a dyn Store, Key),
+    /// No object of this store has this address.
+    Nowhere,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn new(reader: &'a Reader, reads: usize, watch: &'a dyn Watch) -> Result<Self> {
+        let host = match reader {
+            Reader::Web(web) => web.host().clone(),
+            // A name that is nobody's (RFC 2606).
+            Reader::Store(_) => {
+                Url::parse("https://registry.invalid/").map_err(|error| Error::Usage(error.to_string()))?
+            }
+        };
+        let service = host.join("registry/").map_err(|error| Error::Usage(error.to_string()))?;
+        // A zip is up to some 100 MB on disk and a core's work.
+        let zips = Semaphore::new(reads.min(2 * std::thread::available_parallelism().map_or(1, usize::from)));
+        Ok(Self { reader, host, service, requests: Semaphore::new(reads), zips, watch })
+    }
+
+    /// Believes what the discovery document says.
+    pub(super) fn found_at(&mut self, service: Url) {
+        self.service = service;
+    }
+
+    pub(super) fn store(&self) -> Option<&'a dyn Store> {
+        match self.reader {
+            Reader::Store(store) => Some(&**store),
+            Reader::Web(_) => None,
+        }
+    }
+
+    /// The host's root, against which the discovery document's own address is resolved.
+    pub(super) fn host(&self) -> &Url {
+        &self.host
+    }
+
+    /// Below what the keys are, as far as the service's address tells.
+    fn base(&self) -> Option<&str> {
+        self.service.as_str().strip_suffix("registry/")
+    }
+
+    /// The address of a document.
+    pub(super) fn url(&self, key: &Key) -> Url {
+        let text = key.to_string();
+        let joined = match (key, text.strip_prefix("registry/")) {
+            (Key::Discovery, _) | (_, None) => self.host.join(&text),
+            (_, Some(path)) => self.service.join(path),
+        };
+        // Keys are made of letters, digits, dots, dashes and slashes: they always join.
+        joined.unwrap_or_else(|_| self.host.clone())
+    }
+
+    /// The key of an object; of a URL that holds no key of ours, nothing.
+    pub(super) fn key(&self, url: &Url) -> Option<Key> {
+        if *url == self.url(&Key::Discovery) {
+            return Some(Key::Discovery);
+        }
+        if let Some(path) = url.as_str().strip_prefix(self.service.as_str())
+            && let Ok(key) = format!("registry/{path}").parse()
+        {
+            return Some(key);
+        }
+        if let Some(base) = self.base()
+            && let Some(text) = url.as_str().strip_prefix(base)
+        {
+            return text.parse().ok();
+        }
+        match self.reader {
+            Reader::Web(_) => Links::target(url.as_str()),
+            // Documents with absolute URLs under a discovery document without: only a host could tell.
+            Reader::Store(_) if url.host_str() != self.host.host_str() => Links::target(url.as_str()),
+            Reader::Store(_) => None,
+        }
+    }
+
+    /// How an object is called in findings.
+    pub(super) fn name(&self, url: &Url) -> String {
+        match (self.reader, self.key(url)) {
+            (Reader::Store(_), Some(key)) => key.to_string(),
+            (Reader::Store(_), None) if url.host_str() == self.host.host_str() => url.path().to_owned(),
+            _ => url.to_string(),
+        }
+    }
+
+    fn at(&self, url: &Url) -> At<'a> {
+        match self.reader {
+            Reader::Web(web) => At::Web(web),
+            Reader::Store(store) => match self.key(url) {
+                Some(key) => At::Store(&**store, key),
+                None => At::Nowhere,
+            },
+        }
+    }
+
+    /// Reads a document.
+    pub(super) async fn document(&self, url: &Url) -> Result<Reply<Fetched>> {
+        let _permit = self.requests.acquire().await;
+        let reply = match self.at(url) {
+            At::Web(web) => web.fetch(url).await?,
+            At::Nowhere => Reply::Absent,
+            At::Store(store, key) => read_document(store, &key).await?.map(|(bytes, headers)| Fetched {
+                bytes: bytes.into(),
+                headers,
+                url: url.clone(),
+                redirects: 0,
+            }),
+        };
+        if let Reply::Found(document) = &reply {
+            self.watch.read(document.bytes.len() as u64);
+        }
+        Ok(reply)
+    }
+
+    /// Asks for what is told of an object.
+    pub(super) async fn head(&self, url: &Url) -> Result<Reply<Headers>> {
+        let _permit = self.requests.acquire().await;
+        let reply = match self.at(url) {
+            At::Web(web) => web.head(url).await?,
+            At::Nowhere => Reply::Absent,
+            At::Store(store, key) => store.head(&key).await?.map_or(Reply::Absent, Reply::Found),
+        };
+        Ok(reply)
+    }
+
+    /// Reads a zip into a file without a name, in constant memory.
+    pub(super) async fn zip<T>(
+        &self,
+        url: &Url,
+        look: impl FnOnce(Spooled) -> T + Send + 'static,
+    ) -> Result<Reply<T>>
+    where
+        T: Send + 'static,
+    {
+        let _disk = self.zips.acquire().await;
+        let mut attempt = 1;
+        let spooled = loop {
+            let _permit = self.requests.acquire().await;
+            let opened: Reply<Opened> = match self.at(url) {
+                At::Web(web) => web.stream(url).await?,
+                At::Nowhere => Reply::Absent,
+                At::Store(store, key) => store.open(&key).await?.map_or(Reply::Absent, Reply::Found),
+            };
+            let (headers, body) = match opened {
+                Reply::Found(opened) => opened,
+                other => return Ok(other.without()),
+            };
+            match spool(headers, body).await? {
+                Ok(spooled) => break spooled,
+                Err(answer) if attempt == ATTEMPTS => return Err(cut_short(&self.name(url), answer).into()),
+                Err(answer) => tracing::debug!(%url, attempt, "the answer was cut short: {answer}"),
+            }
+            attempt += 1;
+        };
+        self.watch.read(spooled.len);
+        let looked = tokio::task::spawn_blocking(move || look(spooled)).await;
+        looked.map(Reply::Found).map_err(|error| temporary(std::io::Error::other(error)))
+    }
+}
+
+async fn read_document(store: &dyn Store, key: &Key) -> Result<Reply<(Vec<u8>, Headers)>> {
+    let mut attempt = 1;
+    loop {
+        let Some((headers, mut body)) = store.open(key).await? else { return Ok(Reply::Absent) };
+        let mut bytes = Vec::new();
+        let failure = loop {
+            match body.next().await {
+                None => return Ok(Reply::Found((bytes, headers))),
+                Some(Ok(chunk)) if (bytes.len() + chunk.len()) as u64 > MAX_DOCUMENT => {
+                    return Ok(Reply::TooLarge);
+                }
+                Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
+                Some(Err(failure)) => break failure,
+            }
+        };
+        if attempt == ATTEMPTS {
+            return Err(cut_short(&key.to_string(), failure).into());
+        }
+        tracing::debug!(%key, attempt, "the answer was cut short: {failure}");
+        attempt += 1;
+    }
+}
+
+/// Writes what arrives to a file, by a thread that may block; the inner error is that of what arrives.
+async fn spool(headers: Headers, mut body: Body) -> Result<Result<Spooled, String>> {
+    let (sender, mut chunks) = mpsc::channel::<Bytes>(4);
+    let writing = tokio::task::spawn_blocking(move || -> std::io::Result<(File, Digest, u64)> {
+        let (mut file, mut hash, mut len) = (tempfile::tempfile()?, Sha256::new(), 0);
+        while let Some(chunk) = chunks.blocking_recv() {
+            hash.update(&chunk);
+            file.write_all(&chunk)?;
+            len += chunk.len() as u64;
+        }
+        file.seek(SeekFrom::Start(0))?;
+        Ok((file, Digest::from_hasher(hash), len))
+    });
+    let mut failure = None;
+    while let Some(chunk) = body.next().await {
+        match chunk {
+            // The writer is gone when it failed, which it says below.
+            Ok(chunk) => {
+                if sender.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            Err(answer) => {
+                failure = Some(answer);
+                break;
+            }
+        }
+    }
+    drop(sender);
+    let written = writing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let (file, digest, len) = written.map_err(temporary)?;
+    Ok(match failure {
+        Some(answer) => Err(answer),
+        None => Ok(Spooled { file, headers, digest, len }),
+    })
+}
+
+fn temporary(source: std::io::Error) -> Error {
+    Error::Io { context: "cannot write to a temporary file (TMPDIR names its folder)".to_owned(), source }
+}
+
+fn cut_short(name: &str, answer: String) -> StoreError {
+    StoreError { doing: format!("cannot read {name}"), answer, status: None, remedy: None }
+}

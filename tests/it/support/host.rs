@@ -1,0 +1,207 @@
+//! A static host with https and a certificate of its own: files of a directory, as a CDN would serve them, and what a test
+//! wants to be served otherwise.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::ServerConfig;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tempfile::TempDir;
+use tfreg::registry::{DocumentMaxAge, Key};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use super::folder;
+
+/// What is served otherwise than a CDN would.
+#[derive(Debug, Clone)]
+pub(crate) enum Instead {
+    /// This status, and nothing else.
+    Status(u16),
+    /// The file with this header; an empty value leaves it out.
+    Header(&'static str, &'static str),
+    /// A redirect there; `{host}` stands for the host's own address, and `{port}` for its port.
+    Redirect(&'static str),
+}
+
+/// Paths, or parts of them, with what is served for them instead. The first one that is a part of a path counts.
+type Rules = Vec<(String, Instead)>;
+
+/// A running host; it ends when it is dropped.
+pub(crate) struct Host {
+    address: SocketAddr,
+    certificate: TempDir,
+    rules: Arc<Mutex<Rules>>,
+    requests: Arc<Mutex<BTreeMap<String, usize>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Serves the files of `root` at `https://localhost:PORT/`.
+    pub(crate) fn of(root: &Path) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let certificate = folder();
+        std::fs::write(certificate.path().join("cert.pem"), cert.pem()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (rules, requests) = (Arc::<Mutex<Rules>>::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
+        let files = Files {
+            root: root.to_owned(),
+            rules: Arc::clone(&rules),
+            requests: Arc::clone(&requests),
+            port: address.port(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let serve = serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::new(files), stopped);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve);
+        });
+        Self { address, certificate, rules, requests, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// `https://localhost:PORT/`
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}/", self.name())
+    }
+
+    /// `localhost:PORT`, as source addresses name it.
+    pub(crate) fn name(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// The certificate's file.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.certificate.path().join("cert.pem")
+    }
+
+    /// Serves what has `part` in its path otherwise.
+    pub(crate) fn instead(&self, part: &str, instead: Instead) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push((part.to_owned(), instead));
+    }
+
+    /// How often a path, without its first slash, was asked for by GET.
+    pub(crate) fn gets(&self, suffix: &str) -> usize {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().filter(|(path, _)| path.ends_with(suffix)).map(|(_, count)| count).sum()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let joined = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            joined.unwrap().unwrap();
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    files: Arc<Files>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let stream = tokio::select! {
+            _ = &mut stopped => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => continue,
+            },
+        };
+        let (tls, files) = (tls.clone(), Arc::clone(&files));
+        tokio::spawn(async move {
+            // A client that does not trust the certificate ends it here.
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = files.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+struct Files {
+    root: PathBuf,
+    rules: Arc<Mutex<Rules>>,
+    requests: Arc<Mutex<BTreeMap<String, usize>>>,
+    port: u16,
+}
+
+impl Files {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().trim_start_matches('/').to_owned();
+        if request.method() == Method::GET {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            *requests.entry(path.clone()).or_default() += 1;
+        }
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules: Vec<Instead> = rules
+            .iter()
+            .filter(|(part, _)| path.contains(part.as_str()))
+            .map(|(_, instead)| instead.clone())
+            .collect();
+        let mut answer = Response::new(Full::new(Bytes::new()));
+        match rules.iter().find(|instead| !matches!(instead, Instead::Header(..))) {
+            Some(Instead::Status(status)) => {
+                *answer.status_mut() = StatusCode::from_u16(*status).unwrap();
+                return answer;
+            }
+            Some(Instead::Redirect(to)) => {
+                let to = to.replace("{host}", &format!("https://localhost:{}", self.port));
+                let to = to.replace("{port}", &self.port.to_string());
+                *answer.status_mut() = StatusCode::FOUND;
+                answer.headers_mut().insert(LOCATION, HeaderValue::from_str(&to).unwrap());
+                return answer;
+            }
+            _ => {}
+        }
+        let file = self.root.join(&path);
+        let Some(bytes) = std::fs::read(&file).ok().filter(|_| !path.contains("..")) else {
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            return answer;
+        };
+        *answer.body_mut() = Full::new(bytes.into());
+        let headers = answer.headers_mut();
+        if let Ok(key) = path.parse::<Key>() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(key.content_type()));
+            let cache = key.cache_control(DocumentMaxAge::default());
+            headers.insert(CACHE_CONTROL, HeaderValue::from_str(&cache).unwrap());
+        }
+        for instead in rules {
+            if let Instead::Header(name, value) = instead {
+                headers.remove(name);
+                if !value.is_empty() {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+        }
+        answer
+    }
+}

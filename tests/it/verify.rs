@@ -1,0 +1,690 @@
+//! `tfreg verify`: a good registry passes wherever it is read; one change at a time of a good registry is named, and real
+//! Terraform is asked about the same change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use serde_json::{Value, json};
+
+use crate::support::clients::{Preview, require_program};
+use crate::support::host::{Host, Instead};
+use crate::support::mutated::{
+    Case, DISCOVERY, EXECUTABLE, Entry, HERE, INDEX, Signer, THERE, central, executable, expired, zip_of,
+};
+use crate::support::s3_server::{Action, Matcher, S3Server};
+use crate::support::{Ran, folder, publish, run, tarballs, tfreg, tree};
+
+/// `tfreg verify PLACE --format json ARG…`
+fn verify(place: &str, args: &[&str]) -> Ran {
+    run(tfreg().args(["verify", "--format", "json", place]).args(args))
+}
+
+fn verify_host(host: &Host, args: &[&str]) -> Ran {
+    let certificate = host.certificate().display().to_string();
+    let provider = ["--namespace", "acme", "--type", "sample", "--ca-file", &certificate];
+    verify(&host.url(), &[&provider, args].concat())
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
+}
+
+/// The rules that are broken, each with where, what was found and what was expected.
+fn findings(report: &Value) -> Vec<(String, String)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings.map(|f| (f["rule"].as_str().unwrap().to_owned(), f.to_string())).collect()
+}
+
+/// The rules that are broken, but for those that depend on where it is read.
+fn verdict(report: &Value) -> BTreeSet<String> {
+    findings(report).into_iter().map(|(rule, _)| rule).collect()
+}
+
+#[test]
+fn a_good_registry_passes_wherever_it_is_read() {
+    let root = folder();
+    let site = root.path().join("site");
+    let server = S3Server::start(&["bucket"]);
+    for release in ["release-1.2.0", "release-1.2.0-more", "release-1.10.0"] {
+        run(&mut publish(&site, &tarballs(release))).succeeds();
+        run(publish("s3://bucket/some/prefix", &tarballs(release)).envs(server.envs())).succeeds();
+    }
+    let preview = Preview::of(&site);
+    let host = Host::of(&site);
+    let provider = ["--namespace", "acme", "--type", "sample"];
+    let bucket = ["verify", "--format", "json", "s3://bucket/some/prefix"];
+    let reports = [
+        ("directory", verify(&site.display().to_string(), &[])),
+        ("bucket", run(tfreg().args(bucket).envs(server.envs()))),
+        ("preview", verify(preview.url(), &provider)),
+        ("host", verify_host(&host, &[])),
+        ("quick", verify_host(&Host::of(&site), &["--quick"])),
+        ("one version", verify_host(&host, &["--version", "1.10.0"])),
+    ];
+    let mut hashes = BTreeSet::new();
+    for (place, ran) in reports {
+        let report = json(&ran.clone().succeeds());
+        assert_eq!(report["outcome"], "good", "{place}: {report:#}");
+        assert_eq!(report["findings"], json!([]), "{place}");
+        assert_eq!(report["signers"][0]["key_id"], "A7F2BC5B6E845A69", "{place}");
+        let (versions, platforms) = if place == "one version" { (1, 4) } else { (2, 10) };
+        assert_eq!(report["checked"]["versions"], versions, "{place}");
+        assert_eq!(report["checked"]["platforms"], platforms, "{place}");
+        let zips = if place == "quick" { 0 } else { platforms };
+        assert_eq!(report["checked"]["zips"], zips, "{place}");
+        if platforms == 10 && zips > 0 {
+            let packages = report["packages"].as_array().unwrap().iter();
+            let of = |p: &Value| format!("{} {} {} {}", p["version"], p["platform"], p["sha256"], p["h1"]);
+            hashes.insert(packages.map(of).collect::<Vec<_>>());
+        }
+        if let Some(counted) = report.get("unreferenced") {
+            assert_eq!(counted["objects"], 0, "{place}");
+            assert_eq!(counted["earlier_objects"], 4, "{place}: SHA256SUMS of the first run of 1.2.0");
+        }
+    }
+    assert_eq!(hashes.len(), 1, "the same hashes wherever they are read");
+    preview.stop();
+}
+
+#[test]
+fn quick_downloads_no_zip() {
+    let case = Case::new();
+    verify_host(&case.host, &["--quick"]).succeeds();
+    assert_eq!(case.host.gets(".zip"), 0);
+    verify_host(&case.host, &[]).succeeds();
+    assert_eq!(case.host.gets(".zip"), 8, "each once");
+    // What quick cannot see.
+    let mut bytes = std::fs::read(case.at(&case.zip_key())).unwrap();
+    bytes[40] ^= 1;
+    case.write(&case.zip_key(), bytes);
+    verify_host(&case.host, &["--quick"]).succeeds();
+    verify_host(&case.host, &[]).fails(3, &[]);
+    case.remove(&case.zip_key());
+    let report = json(&verify_host(&case.host, &["--quick"]).fails(3, &[]));
+    assert_eq!(verdict(&report), BTreeSet::from(["zip-missing".to_owned()]));
+}
+
+#[test]
+fn what_was_asked_for_must_be_there() {
+    let case = Case::new();
+    let site = case.site.display().to_string();
+    let report = json(&verify(&site, &["--version", "9.9.9"]).fails(3, &["9.9.9"]));
+    assert_eq!(verdict(&report), BTreeSet::from(["index-not-listed".to_owned()]));
+    let report = json(&verify(&site, &["--namespace", "acme", "--type", "other"]).fails(3, &[]));
+    assert_eq!(verdict(&report), BTreeSet::from(["index-missing".to_owned()]));
+    let report = json(&verify(&site, &["--namespace", "nobody"]).fails(3, &[]));
+    assert_eq!(verdict(&report), BTreeSet::from(["index-none".to_owned()]));
+    run(tfreg().args(["verify", &site, "--type", "Sample"])).fails(2, &["--type"]);
+    run(tfreg().args(["verify", "https://h/prefix/"])).fails(2, &["https://HOST/"]);
+}
+
+#[test]
+fn doubtful_links_and_keys_that_expire_are_told_of() {
+    let case = Case::new();
+    case.edit(HERE, |v| {
+        for member in ["download_url", "shasums_url", "shasums_signature_url"] {
+            v[member] = json!(format!("http://registry.example.com{}", v[member].as_str().unwrap()));
+        }
+    });
+    let report = json(&verify(&case.site.display().to_string(), &[]).succeeds());
+    assert!(verdict(&report).contains("document-plain-http"), "{report:#}");
+
+    let case = Case::new();
+    case.write(DISCOVERY, r#"{"providers.v1": "http://registry.example.com/registry/"}"#);
+    let report = json(&verify(&case.site.display().to_string(), &[]).succeeds());
+    assert!(verdict(&report).contains("discovery-plain-http"), "{report:#}");
+
+    let case = Case::new();
+    case.edit(HERE, |v| v["filename"] = json!("sample.zip"));
+    case.sums(|text| text.replace("terraform-provider-sample_1.2.0_linux_amd64.zip", "sample.zip"));
+    let report = json(&verify_host(&case.host, &[]).succeeds());
+    assert!(verdict(&report).contains("document-filename"), "{report:#}");
+
+    let case = Case::new();
+    case.embed(&Signer::expiring(30));
+    let report = json(&verify_host(&case.host, &[]).succeeds());
+    assert!(verdict(&report).contains("key-expires"), "{report:#}");
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl tfreg::verify::Watch for Deaf {
+    fn versions(&self, _: usize) {}
+    fn version_done(&self) {}
+    fn read(&self, _: u64) {}
+}
+
+#[test]
+fn no_bytes_in_any_file_make_it_panic() {
+    let case = Case::new();
+    let files: Vec<(String, Vec<u8>)> = tree(&case.site).into_iter().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let store = tfreg::store::directory::Directory::open(&case.site).unwrap();
+    let reader = tfreg::reader::Reader::Store(Box::new(store));
+    let scope = tfreg::verify::Scope {
+        namespace: None,
+        provider_type: None,
+        version: None,
+        depth: tfreg::verify::Depth::Full,
+        extent: tfreg::verify::Extent::Registry,
+    };
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let damage = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        prop::collection::vec(any::<u8>(), 0..64),
+        any::<bool>(),
+    );
+    let judged = runner.run(&damage, |(file, at, bytes, whole)| {
+        let (name, good) = &files[file.index(files.len())];
+        let mut bad = bytes.clone();
+        if !whole {
+            let at = at.index(good.len());
+            let end = good.len().min(at + bytes.len());
+            bad = [&good[..at], &bytes, &good[end..]].concat();
+        }
+        case.write(name, &bad);
+        let verification = runtime.block_on(tfreg::verify::verify(&reader, &scope, 8, &Deaf));
+        case.write(name, good);
+        let verification = verification.map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
+        // Of every file it is noticed that it is another one: by its checksum, its signature, or what it says.
+        prop_assert!(
+            bad == *good || !verification.findings.is_empty() || is_overlooked(name, good, &bad),
+            "{name}: {bad:?}"
+        );
+        Ok(())
+    });
+    judged.unwrap();
+}
+
+/// Whether a change of a document may leave it as good as it was: white space, or a member that nobody knows.
+fn is_overlooked(name: &str, good: &[u8], bad: &[u8]) -> bool {
+    let value = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+    name.starts_with("registry/") && value(bad).is_some()
+        || value(good) == value(bad) && value(good).is_some()
+}
+
+#[test]
+fn the_hashes_are_those_of_lock_files() {
+    if !require_program("terraform") {
+        return;
+    }
+    let case = Case::new();
+    let terraform = crate::support::clients::Terraform::over(&case.host, "1.2.0");
+    terraform.run(&["init"]).succeeds();
+    let lock = terraform.lock_file();
+    let report = json(&verify(&case.site.display().to_string(), &["--version", "1.2.0"]).succeeds());
+    let packages = report["packages"].as_array().unwrap();
+    assert_eq!(packages.len(), 4);
+    for package in packages {
+        assert!(
+            lock.contains(&format!("\"zh:{}\"", package["sha256"].as_str().unwrap())),
+            "{package} {lock}"
+        );
+        let here = package["platform"] == "linux_amd64";
+        assert_eq!(lock.contains(package["h1"].as_str().unwrap()), here, "{package} {lock}");
+    }
+}
+
+#[test]
+fn people_get_a_table_with_what_and_why_and_remedies() {
+    let case = Case::new();
+    let site = case.site.display().to_string();
+    let good = run(tfreg().args(["verify", &site])).succeeds();
+    for text in ["What", "State", "Why it matters", "Remedy", "ok", "Good", "2 versions, 8 platforms"] {
+        assert!(good.stdout.contains(text), "{text}: {good:#?}");
+    }
+    let zip = case.zip_key();
+    case.remove(&zip);
+    let bad = run(tfreg().args(["verify", &site])).fails(3, &["clients would trip over this registry"]);
+    for text in ["ERROR", "zip-missing", &zip, "  found:    404", "  remedy:   publish"] {
+        assert!(bad.stdout.contains(text), "{text}: {bad:#?}");
+    }
+    let quiet = run(tfreg().args(["verify", "--quiet", &site]));
+    assert_eq!(quiet.code, 3);
+}
+
+#[test]
+fn a_host_cannot_be_listed_and_what_cannot_be_read_is_no_verdict() {
+    let case = Case::new();
+    let url = case.host.url();
+    let certificate = case.host.certificate().display().to_string();
+    run(tfreg().args(["verify", &url, "--ca-file", &certificate])).fails(2, &["--namespace", "--type"]);
+    // Nobody vouches for the certificate.
+    let provider = ["--namespace", "acme", "--type", "sample"];
+    run(tfreg().args(["verify", &url]).args(provider)).fails(1, &["cannot read", "remedy:"]);
+    run(tfreg().args(["verify", &url, "--ca-file", "/nonexistent.pem"]).args(provider))
+        .fails(1, &["--ca-file"]);
+    case.host.instead("versions", Instead::Status(503));
+    run(tfreg().args(["verify", &url, "--ca-file", &certificate]).args(provider))
+        .fails(1, &["503", "versions"]);
+    let nothing = folder();
+    let empty = verify(&nothing.path().join("nowhere").display().to_string(), &[]);
+    assert_eq!(
+        verdict(&json(&empty)),
+        BTreeSet::from(["discovery-missing".to_owned(), "index-none".to_owned()])
+    );
+    assert_eq!(empty.code, 3);
+}
+
+#[test]
+fn a_bucket_is_judged_by_its_own_headers_and_answers() {
+    let root = folder();
+    let server = S3Server::start(&["bucket"]);
+    let publish =
+        |release: &str| run(publish("s3://bucket", &tarballs(release)).envs(server.envs())).succeeds();
+    publish("release-1.2.0");
+    let verify = |args: &[&str]| {
+        run(tfreg().args(["verify", "--format", "json", "s3://bucket"]).args(args).envs(server.envs()))
+    };
+    // Uploaded by hand: the wrong type, and nothing about caching.
+    let bytes = server.objects("bucket")[DISCOVERY].bytes.clone();
+    server.put_directly("bucket", DISCOVERY, bytes);
+    let report = json(&verify(&["--quick"]).fails(3, &[]));
+    assert!(verdict(&report).contains("discovery-content-type"), "{report:#}");
+    assert!(verdict(&report).contains("discovery-cache"), "{report:#}");
+    server.delete_directly("bucket", DISCOVERY);
+    publish("release-1.2.0");
+
+    server.put_directly("bucket", "store/acme/sample/1.2.0/notes.txt", "hello");
+    let zip = "store/acme/sample/1.2.0/0123456789abcdef/terraform-provider-sample_1.2.0_linux_386.zip";
+    server.put_directly("bucket", zip, "twelve bytes");
+    let report = json(&verify(&[]).succeeds());
+    assert_eq!(
+        verdict(&report),
+        BTreeSet::from(["object-foreign", "object-unreferenced"].map(str::to_owned))
+    );
+    assert_eq!(report["unreferenced"]["objects"], 1);
+    assert_eq!(report["unreferenced"]["bytes"], 12);
+    assert!(server.objects("bucket").contains_key(zip), "nothing is removed");
+
+    // Without s3:ListBucket what is missing looks forbidden.
+    server.fault(Matcher::any().contains("0.0.0-tfreg-verify"), Action::AnswerBefore(403, "AccessDenied"));
+    let report = json(&verify(&["--namespace", "acme", "--type", "sample"]).fails(3, &[]));
+    assert!(verdict(&report).contains("missing-status"), "{report:#}");
+    server.fault(Matcher::get().suffix("versions"), Action::AnswerBefore(403, "AccessDenied"));
+    verify(&[]).fails(1, &["403", "versions", "remedy:"]);
+    drop(root);
+}
+
+/// What Terraform says of a change that `tfreg verify` names.
+enum Terraform {
+    /// It fails, with this on standard error.
+    Fails(&'static str),
+    /// It installs and starts all the same. Where verify says "error" nevertheless, the reason why.
+    Installs(&'static str),
+}
+use Terraform::{Fails, Installs};
+
+/// Where a change can be seen.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    Everywhere,
+    /// A directory has no statuses and no headers.
+    OnHost,
+    /// A host cannot be listed.
+    ByListing,
+}
+use Seen::{ByListing, Everywhere, OnHost};
+
+/// One change of a good registry.
+struct Mutation {
+    name: &'static str,
+    /// The rule that must be named, and what its finding must say.
+    rule: &'static str,
+    text: &'static str,
+    seen: Seen,
+    terraform: Terraform,
+    change: fn(&Case),
+}
+
+const ELSEWHERE: &str = "it is about another platform than the one that Terraform runs on here";
+const NEXT_PUBLISH: &str = "Terraform overlooks it; the next publish, and stricter readers, refuse it";
+
+fn mutation(
+    name: &'static str,
+    rule: &'static str,
+    text: &'static str,
+    seen: Seen,
+    terraform: Terraform,
+    change: fn(&Case),
+) -> Mutation {
+    Mutation { name, rule, text, seen, terraform, change }
+}
+
+#[rustfmt::skip]
+fn discovery_and_index() -> Vec<Mutation> { vec![
+    mutation("discovery is gone", "discovery-missing", "404", Everywhere, Fails("Invalid provider registry host"), |c| c.remove(DISCOVERY)),
+    mutation("discovery is forbidden", "discovery-unreadable", "403", OnHost, Fails("could not connect"), |c| c.host.instead(DISCOVERY, Instead::Status(403))),
+    mutation("discovery as text", "discovery-content-type", "text/plain", OnHost, Fails("unsupported Content-Type"), |c| c.host.instead(DISCOVERY, Instead::Header("content-type", "text/plain"))),
+    mutation("discovery without a type", "discovery-content-type", "none", OnHost, Fails("Content-Type"), |c| c.host.instead(DISCOVERY, Instead::Header("content-type", ""))),
+    mutation("discovery with a charset", "discovery-content-type-parameters", "charset", OnHost, Installs(""), |c| c.host.instead(DISCOVERY, Instead::Header("content-type", "application/json; charset=utf-8"))),
+    mutation("discovery is no JSON", "discovery-json", "not strict JSON", Everywhere, Fails("discovery document"), |c| c.write(DISCOVERY, "{")),
+    mutation("discovery with a byte order mark", "discovery-json", "not strict JSON", Everywhere, Fails("discovery document"), |c| { let text = c.text(DISCOVERY); c.write(DISCOVERY, format!("\u{feff}{text}")); }),
+    mutation("discovery says it twice", "discovery-json", "twice", Everywhere, Installs("which of the two counts, readers do not agree on"), |c| c.write(DISCOVERY, r#"{"providers.v1": "/other/", "providers.v1": "/registry/"}"#)),
+    mutation("discovery is huge", "discovery-size", "1 MiB", Everywhere, Fails("too large"), |c| c.write(DISCOVERY, format!("{{\"providers.v1\": \"/registry/\", \"x\": \"{}\"}}", "x".repeat(1 << 20)))),
+    mutation("no provider registry", "discovery-service", "no \\\"providers.v1", Everywhere, Fails("Invalid provider registry host"), |c| c.write(DISCOVERY, r#"{"modules.v1": "/modules/"}"#)),
+    mutation("the service is a number", "discovery-service", "a number", Everywhere, Fails("registry"), |c| c.write(DISCOVERY, r#"{"providers.v1": 1}"#)),
+    mutation("the service by another protocol", "discovery-address", "ftp", Everywhere, Fails("unsupported scheme ftp"), |c| c.write(DISCOVERY, r#"{"providers.v1": "ftp://h/registry/"}"#)),
+    mutation("no slash", "discovery-slash", "/registry/", Everywhere, Fails("does not have a provider named"), |c| c.write(DISCOVERY, r#"{"providers.v1": "/registry"}"#)),
+    mutation("four redirects", "discovery-redirects", "4 redirects", OnHost, Fails("could not connect"), redirects),
+    mutation("a redirect to plain http", "discovery-unreadable", "plain http", OnHost, Fails("could not connect"), |c| c.host.instead(DISCOVERY, Instead::Redirect("http://localhost:{port}/.well-known/terraform.json"))),
+    mutation("another service address", "discovery-elsewhere", "/elsewhere/", ByListing, Fails("does not have a provider named"), |c| c.write(DISCOVERY, r#"{"providers.v1": "/elsewhere/"}"#)),
+    mutation("discovery kept for a year", "discovery-cache", "31536000", OnHost, Installs(""), |c| c.host.instead(DISCOVERY, Instead::Header("cache-control", "max-age=31536000"))),
+
+    mutation("the index is gone", "index-missing", "404", Everywhere, Fails("does not have a provider named"), |c| c.remove(INDEX)),
+    mutation("the index is forbidden", "index-unreadable", "403", OnHost, Fails("credentials"), |c| c.host.instead("/versions", Instead::Status(403))),
+    mutation("the index as a page", "document-content-type", "text/html", OnHost, Installs(""), |c| c.host.instead("/versions", Instead::Header("content-type", "text/html"))),
+    mutation("the index kept for a day", "document-cache", "86400", OnHost, Installs(""), |c| c.host.instead("/versions", Instead::Header("cache-control", "public, max-age=86400"))),
+    mutation("the index without caching", "document-cache", "no Cache-Control", OnHost, Installs(""), |c| c.host.instead("/versions", Instead::Header("cache-control", ""))),
+    mutation("the index is no JSON", "index-json", "not strict JSON", Everywhere, Fails("registry"), |c| c.write(INDEX, "<html>")),
+    mutation("something behind the index", "index-json", "trailing", Everywhere, Installs(NEXT_PUBLISH), |c| { let text = c.text(INDEX); c.write(INDEX, format!("{text}{{}}")); }),
+    mutation("no versions", "index-json", "no \\\"versions\\\"", Everywhere, Fails("was not found"), |c| c.write(INDEX, "{}")),
+    mutation("versions are no list", "index-json", "not a list", Everywhere, Fails("registry"), |c| c.write(INDEX, r#"{"versions": {}}"#)),
+    mutation("an empty index", "index-empty", "empty list", Everywhere, Fails("was not found"), |c| c.edit(INDEX, |v| v["versions"] = json!([]))),
+    mutation("v in a version", "index-version", "v1.2.0", Everywhere, Fails("invalid version"), |c| c.edit(INDEX, |v| v["versions"][0]["version"] = json!("v1.2.0"))),
+    mutation("v in another version", "index-version", "v1.10.0", Everywhere, Fails("invalid version"), |c| c.edit(INDEX, |v| v["versions"][1]["version"] = json!("v1.10.0"))),
+    mutation("build metadata", "index-version", "+b1", Everywhere, Installs("the + does not survive in S3"), |c| c.edit(INDEX, |v| v["versions"][1]["version"] = json!("1.10.0+b1"))),
+    mutation("a version is a number", "index-json", "not a string", Everywhere, Fails("registry"), |c| c.edit(INDEX, |v| v["versions"][1]["version"] = json!(1))),
+    mutation("a version twice", "index-duplicate-version", "1.2.0", Everywhere, Installs(NEXT_PUBLISH), |c| c.edit(INDEX, |v| { let first = v["versions"][0].clone(); v["versions"].as_array_mut().unwrap().push(first); })),
+    mutation("protocols of the index", "index-protocols", "v6.0", Everywhere, Installs("clients read them only to say which version fits them instead"), |c| c.edit(INDEX, |v| v["versions"][0]["protocols"] = json!(["v6.0"]))),
+    mutation("no protocols in the index", "index-protocols", "no \\\"protocols\\\"", Everywhere, Installs("clients read them only to say which version fits them instead"), |c| c.edit(INDEX, |v| { v["versions"][0].as_object_mut().unwrap().remove("protocols"); })),
+    mutation("other protocols than the index", "document-protocols-differ", "5.0", Everywhere, Installs("the next publish of the version refuses it; clients that look for a version that fits them are misled"), |c| c.edit(INDEX, |v| v["versions"][0]["protocols"] = json!(["5.0"]))),
+    mutation("no platforms", "index-platforms", "empty list", Everywhere, Installs("Terraform asks for its own platform without looking; mirrors and the next publish look"), |c| c.edit(INDEX, |v| v["versions"][0]["platforms"] = json!([]))),
+    mutation("a platform without arch", "index-platforms", "arch", Everywhere, Installs("Terraform asks for its own platform without looking; mirrors and the next publish look"), |c| c.edit(INDEX, |v| { v["versions"][0]["platforms"][0].as_object_mut().unwrap().remove("arch"); })),
+    mutation("a platform twice", "index-duplicate-platform", "darwin_arm64", Everywhere, Installs(""), |c| c.edit(INDEX, |v| { let first = v["versions"][0]["platforms"][0].clone(); v["versions"][0]["platforms"].as_array_mut().unwrap().push(first); })),
+    mutation("a platform of nobody", "index-unknown-platform", "aarch64", Everywhere, Installs("the document is missing too, which other platforms do not see"), |c| c.edit(INDEX, |v| v["versions"][0]["platforms"].as_array_mut().unwrap().push(json!({"os": "linux", "arch": "aarch64"})))),
+    mutation("warnings are a text", "index-warnings", "a string", Everywhere, Fails("registry"), |c| c.edit(INDEX, |v| v["warnings"] = json!("old"))),
+    mutation("warnings are numbers", "index-warnings", "a number", Everywhere, Fails("registry"), |c| c.edit(INDEX, |v| v["warnings"] = json!([1]))),
+    mutation("a version is not listed", "index-lacks-version", "1.10.0", ByListing, Installs(""), |c| c.edit(INDEX, |v| { v["versions"].as_array_mut().unwrap().pop(); })),
+    mutation("a platform is not listed", "index-lacks-platform", "darwin_arm64", ByListing, Installs(""), |c| c.edit(INDEX, |v| { v["versions"][0]["platforms"].as_array_mut().unwrap().remove(0); })),
+    mutation("yanked and listed", "index-yanked", "1.2.0", Everywhere, Installs(""), |c| c.write("registry/acme/sample/1.2.0/yanked", r#"{"yanked": true}"#)),
+    mutation("what is missing is forbidden", "missing-status", "403", OnHost, Installs("the version is there: only who asks for one that is not is told to log in"), |c| c.host.instead("0.0.0-tfreg-verify", Instead::Status(403))),
+    mutation("what is missing is a page", "missing-status", "200", Everywhere, Installs("the version is there: only who asks for one that is not gets nonsense"), |c| c.write("registry/acme/sample/0.0.0-tfreg-verify/download/linux/amd64", "<html>")),
+    mutation("a stray file", "object-foreign", "notes.txt", ByListing, Installs(""), |c| c.write("store/acme/sample/notes.txt", "hello")),
+    mutation("an object of nobody", "object-unreferenced", "linux_386.zip", ByListing, Installs(""), |c| c.write("store/acme/sample/1.2.0/0123456789abcdef/terraform-provider-sample_1.2.0_linux_386.zip", "zip")),
+] }
+
+/// Four redirects to the discovery document.
+fn redirects(case: &Case) {
+    case.host.instead(DISCOVERY, Instead::Redirect("{host}/hop-1"));
+    case.host.instead("hop-1", Instead::Redirect("{host}/hop-2"));
+    case.host.instead("hop-2", Instead::Redirect("{host}/hop-3"));
+    case.host.instead("hop-3", Instead::Redirect("{host}/registry/discovery"));
+    let text = case.text(DISCOVERY);
+    case.write("registry/discovery", text);
+    case.host.instead("registry/discovery", Instead::Header("content-type", "application/json"));
+}
+
+#[rustfmt::skip]
+fn documents_and_checksums() -> Vec<Mutation> { vec![
+    mutation("a document is gone", "document-missing", "404", Everywhere, Fails("does not have a package available"), |c| c.remove(HERE)),
+    mutation("another's document is gone", "document-missing", "404", Everywhere, Installs(ELSEWHERE), |c| c.remove(THERE)),
+    mutation("a document is forbidden", "document-unreadable", "403", OnHost, Fails("credentials"), |c| c.host.instead("1.2.0/download/linux/amd64", Instead::Status(403))),
+    mutation("a document is no JSON", "document-json", "not strict JSON", Everywhere, Fails("registry"), |c| c.write(HERE, "no JSON")),
+    mutation("no filename", "document-member", "filename", Everywhere, Fails("checksum list has no SHA-256 hash"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("filename"); })),
+    mutation("another filename", "checksums-lack-platform", "other.zip", Everywhere, Fails("checksum list has no SHA-256 hash"), |c| c.edit(HERE, |v| v["filename"] = json!("other.zip"))),
+    mutation("a filename with a folder", "document-member", "a/b.zip", Everywhere, Fails("checksum list has no SHA-256 hash"), |c| c.edit(HERE, |v| v["filename"] = json!("a/b.zip"))),
+    mutation("another os", "document-platform", "darwin", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| v["os"] = json!("darwin"))),
+    mutation("another arch", "document-platform", "arm64", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| v["arch"] = json!("arm64"))),
+    mutation("no os", "document-member", "no \\\"os\\\"", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("os"); })),
+    mutation("arch is a number", "document-member", "a number", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| v["arch"] = json!(64))),
+    mutation("a short shasum", "document-member", "shasum", Everywhere, Fails("SHA256 hash"), |c| c.edit(HERE, |v| v["shasum"] = json!("abc"))),
+    mutation("an upper-case shasum", "document-member", "shasum", Everywhere, Installs(NEXT_PUBLISH), |c| c.edit(HERE, |v| v["shasum"] = json!(v["shasum"].as_str().unwrap().to_uppercase()))),
+    mutation("another shasum", "checksums-differ", "shasum", Everywhere, Fails("checksum"), |c| c.edit(HERE, |v| v["shasum"] = json!("0".repeat(64)))),
+    mutation("v in a protocol", "document-protocols", "v6.0", Everywhere, Fails("invalid version string"), |c| c.edit(HERE, |v| v["protocols"] = json!(["v6.0"]))),
+    mutation("a protocol of the future", "document-protocols", "7.0", Everywhere, Fails("Incompatible"), |c| c.edit(HERE, |v| v["protocols"] = json!(["7.0"]))),
+    mutation("protocols are a text", "document-member", "not a list", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| v["protocols"] = json!("6.0"))),
+    mutation("another protocol", "document-protocols-differ", "5.0", Everywhere, Installs("the next publish of the version refuses it; clients that look for a version that fits them are misled"), |c| c.edit(HERE, |v| v["protocols"] = json!(["5.0"]))),
+    mutation("no download_url", "document-member", "download_url", Everywhere, Fails("checksum"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("download_url"); })),
+    mutation("a download_url by another protocol", "document-link", "ftp", Everywhere, Fails("URL"), |c| c.edit(HERE, |v| v["download_url"] = json!("ftp://h/x.zip"))),
+    mutation("a download_url to nowhere", "zip-missing", "404", Everywhere, Fails("404"), |c| c.edit(HERE, |v| v["download_url"] = json!("/nowhere/x.zip"))),
+    mutation("no shasums_url", "document-member", "shasums_url", Everywhere, Fails("checksum list"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("shasums_url"); })),
+    mutation("a shasums_url to nowhere", "checksums-missing", "404", Everywhere, Fails("404"), |c| c.edit(HERE, |v| v["shasums_url"] = json!("/nowhere"))),
+    mutation("no shasums_signature_url", "document-member", "shasums_signature_url", Everywhere, Fails("signature"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("shasums_signature_url"); })),
+    mutation("a shasums_signature_url to nowhere", "signature-missing", "404", Everywhere, Fails("404"), |c| c.edit(HERE, |v| v["shasums_signature_url"] = json!("/nowhere"))),
+    mutation("no signing keys", "document-member", "gpg_public_keys", Everywhere, Fails("sign"), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("signing_keys"); })),
+    mutation("an empty list of keys", "document-member", "an empty list", Everywhere, Fails("sign"), |c| c.edit(HERE, |v| v["signing_keys"]["gpg_public_keys"] = json!([]))),
+    mutation("no armor", "document-member", "ascii_armor", Everywhere, Fails("key"), |c| c.edit(HERE, |v| { v["signing_keys"]["gpg_public_keys"][0].as_object_mut().unwrap().remove("ascii_armor"); })),
+    mutation("the trust signature is a number", "document-member", "trust_signature", Everywhere, Fails("registry"), |c| c.edit(HERE, |v| v["signing_keys"]["gpg_public_keys"][0]["trust_signature"] = json!(1))),
+    mutation("no key id", "key-id", "none", Everywhere, Installs(""), |c| c.edit_all(|v| { v["signing_keys"]["gpg_public_keys"][0].as_object_mut().unwrap().remove("key_id"); })),
+    mutation("another key id", "key-id", "0123456789ABCDEF", Everywhere, Installs(""), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"][0]["key_id"] = json!("0123456789ABCDEF"))),
+    mutation("links of another version", "document-reuse", "1.10.0", Everywhere, Fails("checksum"), |c| { let other = c.linked("registry/acme/sample/1.10.0/download/linux/amd64", "download_url"); c.edit(HERE, |v| v["download_url"] = json!(format!("/{other}"))); }),
+    mutation("the zip of another platform", "zip-reuse", "darwin/arm64", Everywhere, Installs(ELSEWHERE), |c| { let (from, to) = (c.text(HERE), c.text(THERE)); let value = |text: &str| serde_json::from_str::<Value>(text).unwrap()["shasum"].as_str().unwrap().to_owned(); c.replace(THERE, &value(&to), &value(&from)); }),
+
+    mutation("SHA256SUMS is gone", "checksums-missing", "404", Everywhere, Fails("404"), |c| c.remove(&c.sums_key())),
+    mutation("SHA256SUMS is forbidden", "checksums-unreadable", "403", OnHost, Fails("403"), |c| c.host.instead("1.2.0_SHA256SUMS", Instead::Status(403))),
+    mutation("a blank line", "checksums-blank-line", "line 1", Everywhere, Fails("panic"), |c| c.sums(|text| format!("\n{text}"))),
+    mutation("a blank line at the end", "checksums-blank-line", "line 5", Everywhere, Fails("panic"), |c| c.sums(|text| format!("{text}\n"))),
+    mutation("a star", "checksums-name", "*terraform", Everywhere, Fails("checksum list has no SHA-256 hash"), |c| c.sums(|text| text.replace("  ", " *"))),
+    mutation("a folder in a name", "checksums-name", "./terraform", Everywhere, Fails("checksum list has no SHA-256 hash"), |c| c.sums(|text| text.replace("  ", "  ./"))),
+    mutation("one space", "checksums-line", "line 1", Everywhere, Installs(NEXT_PUBLISH), |c| c.sums(|text| text.replace("  ", " "))),
+    mutation("carriage returns", "checksums-line", "line 1", Everywhere, Installs(NEXT_PUBLISH), |c| c.sums(|text| text.replace('\n', "\r\n"))),
+    mutation("no line end", "checksums-end", "no line end", Everywhere, Installs(NEXT_PUBLISH), |c| c.sums(|text| text.trim_end().to_owned())),
+    mutation("a comment", "checksums-line", "hello", Everywhere, Installs("it leaves out the other platforms' checksums, so lock files made here fail elsewhere"), |c| c.sums(|text| format!("{text}hello\n"))),
+    mutation("a name twice", "checksums-duplicate", "again", Everywhere, Installs(NEXT_PUBLISH), |c| c.sums(|text| format!("{text}{}\n", text.lines().next().unwrap()))),
+    mutation("a platform is not in SHA256SUMS", "checksums-lack-platform", "darwin_arm64", Everywhere, Installs(ELSEWHERE), |c| c.sums(|text| text.lines().filter(|line| !line.contains("darwin")).fold(String::new(), |all, line| all + line + "\n"))),
+    mutation("a foreign line", "checksums-foreign-line", "README", Everywhere, Installs(""), |c| c.sums(|text| format!("{text}{}  README.md\n", "0".repeat(64)))),
+    mutation("platforms on two SHA256SUMS", "document-several-checksums", "_SHA256SUMS", Everywhere, Installs(""), |c| { let (sums, signature) = (c.sums_key(), c.signature_key()); let other = |key: &str| key.replace(sums.split('/').nth(4).unwrap(), "0123456789abcdef"); for key in [&sums, &signature] { let bytes = std::fs::read(c.at(key)).unwrap(); c.write(&other(key), bytes); } c.edit(THERE, |v| { v["shasums_url"] = json!(format!("/{}", other(&sums))); v["shasums_signature_url"] = json!(format!("/{}", other(&signature))); }); }),
+    mutation("SHA256SUMS was changed", "object-folder", "SHA-256", Everywhere, Installs(""), |c| c.sums(|text| format!("{text}{}  other.zip\n", "0".repeat(64)))),
+    mutation("no record", "record-missing", "nothing", Everywhere, Installs(""), |c| c.remove(&c.beside_sums("provenance.json"))),
+    mutation("the record is no statement", "record-unreadable", "_type", Everywhere, Installs(""), |c| c.write(&c.beside_sums("provenance.json"), "{}")),
+    mutation("the record is not signed", "record-unsigned", "nothing", Everywhere, Installs(""), |c| c.remove(&c.beside_sums("provenance.json.A7F2BC5B6E845A69.sig"))),
+    mutation("the record was changed", "record-signature", "something else", Everywhere, Installs(""), |c| c.replace(&c.beside_sums("provenance.json"), "\n}", "\n }")),
+    mutation("the record of another zip", "record-subjects", "linux_amd64", Everywhere, Installs(""), |c| c.edit(&c.beside_sums("provenance.json"), |v| for s in v["subject"].as_array_mut().unwrap() { s["digest"]["sha256"] = json!("0".repeat(64)); })),
+] }
+
+#[rustfmt::skip]
+fn signatures_and_zips() -> Vec<Mutation> { vec![
+    mutation("the signature is gone", "signature-missing", "404", Everywhere, Fails("404"), |c| c.remove(&c.signature_key())),
+    mutation("the signature is forbidden", "signature-unreadable", "403", OnHost, Fails("403"), |c| c.host.instead("1.2.0_SHA256SUMS.", Instead::Status(403))),
+    mutation("the signature is armored", "signature-armored", "-----BEGIN", Everywhere, Fails("signature"), |c| c.write(&c.signature_key(), "-----BEGIN PGP SIGNATURE-----\n\niHUEABYKAB0=\n-----END PGP SIGNATURE-----\n")),
+    mutation("the signature is a page", "signature-packets", "", Everywhere, Fails("signature"), |c| c.write(&c.signature_key(), "<html>")),
+    mutation("the signature is empty", "signature-packets", "", Everywhere, Fails("signature"), |c| c.write(&c.signature_key(), "")),
+    mutation("the signature is cut short", "signature-packets", "", Everywhere, Fails("signature"), |c| { let bytes = std::fs::read(c.at(&c.signature_key())).unwrap(); c.write(&c.signature_key(), &bytes[..bytes.len() / 2]); }),
+    mutation("the signature of something else", "signature-unknown", "A7F2BC5B6E845A69", Everywhere, Fails("signature"), |c| { let signed = Signer::of("ed25519.asc").sign(b"something else", |b| b); c.write(&c.signature_key(), signed); }),
+    mutation("another checksum in SHA256SUMS", "signature-unknown", "A7F2BC5B6E845A69", Everywhere, Fails("signature"), |c| { let text = c.text(&c.sums_key()); let last = text.lines().last().unwrap().to_owned(); c.write(&c.sums_key(), text.replace(&last[..4], "0000")); }),
+    mutation("a foreign key signs", "signature-unknown", "B89BCD519BBF8ED5", Everywhere, Fails("unknown issuer"), |c| c.sign(&Signer::of("rsa3072.asc"), |b| b)),
+    mutation("a foreign key is embedded", "signature-unknown", "A7F2BC5B6E845A69", Everywhere, Fails("unknown issuer"), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = json!(Signer::of("rsa3072.asc").armored()))),
+    mutation("the key is no key", "key-unreadable", "no armored key", Everywhere, Fails("key"), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = json!("hello"))),
+    mutation("the key is cut short", "key-unreadable", "key 1", Everywhere, Fails("key"), |c| c.edit_all(|v| { let armor = v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"].as_str().unwrap().to_owned(); v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = json!(armor[..armor.len() / 2]); })),
+    mutation("a broken key first", "key-unreadable", "key 1", Everywhere, Fails("key"), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"].as_array_mut().unwrap().insert(0, json!({"key_id": "0", "ascii_armor": "hello"})))),
+    mutation("a broken key last", "", "", Everywhere, Installs("clients stop at the first key that fits, and so does verify"), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"].as_array_mut().unwrap().push(json!({"key_id": "0", "ascii_armor": "hello"})))),
+    mutation("another key first", "signature-not-first-key", "key 2", Everywhere, Installs(""), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"].as_array_mut().unwrap().insert(0, json!({"key_id": "0", "ascii_armor": Signer::of("rsa3072.asc").armored()})))),
+    mutation("the key in a second armor block", "signature-unknown", "A7F2BC5B6E845A69", Everywhere, Fails("unknown issuer"), |c| c.edit_all(|v| { let armor = v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"].as_str().unwrap().to_owned(); v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = json!(Signer::of("rsa3072.asc").armored() + &armor); })),
+    mutation("the secret key is published", "key-secret", "not repeated", Everywhere, Installs("everybody can sign in the publisher's name"), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = json!(Signer::of("ed25519.asc").armored_secret()))),
+    mutation("a signature over SHA-1", "signature-hash", "SHA1", Everywhere, Installs(""), |c| c.sign(&Signer::of("ed25519.asc"), |b| b.set_hash_algo(sequoia_openpgp::types::HashAlgorithm::SHA1))),
+    mutation("the signature has expired", "signature-expired", "expired on", Everywhere, Fails("expired"), |c| c.sign(&Signer::of("ed25519.asc"), expired)),
+    mutation("the signature is of the future", "signature-expired", "made on", Everywhere, Fails("expired"), |c| c.sign(&Signer::of("ed25519.asc"), |b| b.set_signature_creation_time(std::time::SystemTime::now() + std::time::Duration::from_hours(48)).unwrap())),
+    mutation("an expired key", "key-doubtful", "Terraform 1.6.0 refuses", Everywhere, Installs(""), |c| c.resign("expired.asc")),
+    mutation("a revoked key", "key-refused", "revoked", Everywhere, Fails("revoked"), |c| c.resign("revoked.asc")),
+    mutation("a revoked subkey", "key-refused", "revoked", Everywhere, Fails("revoked"), |c| c.resign("subkey-revoked.asc")),
+    mutation("an expired subkey", "key-doubtful", "expired", Everywhere, Installs(""), |c| c.resign("subkey-expired.asc")),
+    mutation("a key of RFC 9580", "key-refused", "RFC 9580", Everywhere, Fails("sign"), |c| c.resign("v4-ed25519-alg27.asc")),
+    mutation("a key of version 6", "key-refused", "version 6", Everywhere, Fails("sign"), |c| c.resign("v6.asc")),
+    mutation("a key without a user id", "key-refused", "user id", Everywhere, Fails("key"), |c| c.resign("no-userid.asc")),
+    mutation("a signing subkey", "", "", Everywhere, Installs("clients take it, and so does verify"), |c| { c.resign("ed25519-subkey.asc"); }),
+
+    mutation("a zip is gone", "zip-missing", "404", Everywhere, Fails("404"), |c| c.remove(&c.zip_key())),
+    mutation("a zip is forbidden", "zip-unreadable", "403", OnHost, Fails("403"), |c| c.host.instead("1.2.0_linux_amd64.zip", Instead::Status(403))),
+    mutation("a zip is empty", "zip-empty", "0 bytes", Everywhere, Fails(""), |c| c.write(&c.zip_key(), "")),
+    mutation("a zip was changed", "zip-checksum", "SHA-256", Everywhere, Fails("checksum"), |c| { let mut bytes = std::fs::read(c.at(&c.zip_key())).unwrap(); bytes[40] ^= 1; c.write(&c.zip_key(), bytes); }),
+    mutation("a zip is not to be kept", "store-cache", "may not be kept", OnHost, Installs(""), |c| c.host.instead("linux_amd64.zip", Instead::Header("cache-control", "no-store"))),
+    mutation("a zip is no zip", "zip-damaged", "", Everywhere, Fails("zip"), |c| c.zip(b"this is no zip")),
+    mutation("a zip is cut short", "zip-damaged", "", Everywhere, Fails("zip"), |c| { let bytes = std::fs::read(c.at(&c.zip_key())).unwrap(); c.zip(&bytes[..bytes.len() - 30]); }),
+    mutation("a zip with damaged contents", "zip-damaged", "", Everywhere, Fails(""), |c| { let mut bytes = std::fs::read(c.at(&c.zip_key())).unwrap(); bytes[120] ^= 0xff; bytes[121] ^= 0xff; c.zip(&bytes); }),
+    mutation("no executable", "zip-no-executable", "README.md", Everywhere, Fails("executable"), |c| c.zip(&zip_of(&[Entry::File("README.md", 0o644, b"hello")]))),
+    mutation("the executable in a folder", "zip-no-executable", "nothing at the root", Everywhere, Fails("executable"), |c| c.zip(&zip_of(&[Entry::File(&format!("bin/{EXECUTABLE}"), 0o755, &executable())]))),
+    mutation("the executable of another type", "zip-no-executable", "terraform-provider-other", Everywhere, Fails("executable"), |c| c.zip(&zip_of(&[Entry::File("terraform-provider-other_v1.2.0", 0o755, &executable())]))),
+    mutation("two executables", "zip-several-executables", ".md", Everywhere, Fails("cannot start"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::File("terraform-provider-sample.md", 0o644, b"hello")]))),
+    mutation("the executable without a version", "zip-executable-name", EXECUTABLE, Everywhere, Installs(""), |c| c.zip(&zip_of(&[Entry::File("terraform-provider-sample", 0o755, &executable())]))),
+    mutation("mode 0644", "zip-mode", "0644", Everywhere, Fails("cannot start"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o644, &executable())]))),
+    mutation("mode 0777", "zip-odd-mode", "0777", Everywhere, Installs(""), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o777, &executable())]))),
+    mutation("mode 0700", "zip-mode", "0700", Everywhere, Installs("it starts for the user who installed it only, and plugin caches are shared"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o700, &executable())]))),
+    mutation("made by DOS", "zip-not-unix", EXECUTABLE, Everywhere, Fails("cannot start"), |c| c.zip(&central(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable())]), |header| header[5] = 0))),
+    mutation("a folder's entry", "zip-folder-entry", "docs/", Everywhere, Installs("what is installed has no folders' entries: the h1: hash of the zip, by `terraform providers lock` and mirrors, differs from it"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::Folder("docs")]))),
+    mutation("a symbolic link", "zip-symlink", "LICENSE", Everywhere, Installs("it installs a text file with the link's target in it"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::Link("LICENSE", "COPYING")]))),
+    mutation("the executable is a link", "zip-symlink", EXECUTABLE, Everywhere, Fails(""), |c| c.zip(&zip_of(&[Entry::Link(EXECUTABLE, "bin/sample"), Entry::File("bin/sample", 0o755, &executable())]))),
+    mutation("a path above the root", "zip-path", "..", Everywhere, Fails(""), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::File("../outside", 0o644, b"x")]))),
+    mutation("an unknown compression", "zip-method", EXECUTABLE, Everywhere, Fails(""), |c| c.zip(&central(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable())]), |header| header[10] = 14))),
+    mutation("encrypted", "zip-method", EXECUTABLE, Everywhere, Installs("Go unpacks it as it is; it was not really encrypted, as a real one would be damaged"), |c| c.zip(&central(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable())]), |header| header[8] |= 1))),
+    mutation("an entry twice", "zip-duplicate-entry", "twice", Everywhere, Installs("the second one wins here; which one does is up to the client"), |c| c.zip(&renamed(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::File("terraform-provider-sample_v9.9.9", 0o755, &executable())]), "terraform-provider-sample_v9.9.9", EXECUTABLE))),
+    mutation("the executable of another platform", "zip-wrong-executable", "arm64", Everywhere, Fails("cannot start"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &crate::support::archive::genuine_executable("linux-arm64"))]))),
+    mutation("a script", "zip-wrong-executable", "a script", Everywhere, Installs("a script starts where its interpreter is, and speaks no plugin protocol by itself"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, b"#!/bin/sh\nexit 0\n")]))),
+] }
+
+/// The same zip with another name of the same length in it.
+fn renamed(zip: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut zip = zip;
+    let at: Vec<usize> =
+        (0..zip.len() - from.len()).filter(|at| zip[*at..].starts_with(from.as_bytes())).collect();
+    for at in at {
+        zip[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    zip
+}
+
+/// Changes a good registry, and compares what is said with what was expected; every difference is one line.
+fn try_out(mutation: &Mutation, terraform: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let case = Case::new();
+    (mutation.change)(&case);
+    let mut codes = BTreeMap::new();
+    let places = [
+        (
+            "directory",
+            Everywhere,
+            OnHost,
+            verify(&case.site.display().to_string(), &["--namespace", "acme", "--type", "sample"]),
+        ),
+        ("host", Everywhere, ByListing, verify_host(&case.host, &[])),
+    ];
+    for (place, _, blind, ran) in places {
+        if !matches!(ran.code, 0 | 3) {
+            wrong.push(format!("{place}: {ran:#?}"));
+            continue;
+        }
+        let report = json(&ran);
+        let (errors, found) = (report["errors"].as_u64().unwrap(), findings(&report));
+        if (errors > 0) != (ran.code == 3) {
+            wrong.push(format!("{place}: exit code {} with {errors} errors", ran.code));
+        }
+        codes.insert(place, ran.code);
+        let named = found.iter().any(|(rule, text)| rule == mutation.rule && text.contains(mutation.text));
+        if mutation.rule.is_empty() {
+            if errors > 0 {
+                wrong.push(format!("{place}: {found:?}"));
+            }
+        } else if named == (blind == mutation.seen) {
+            wrong.push(format!("{place}: named {named}; found {found:#?}"));
+        }
+    }
+    if !terraform {
+        return wrong;
+    }
+    // Headers and statuses are the host's; what a listing tells is the directory's.
+    let code = codes.get(if mutation.seen == ByListing { "directory" } else { "host" }).copied();
+    let said = case.terraform();
+    match (&mutation.terraform, &said) {
+        (Fails(text), Err(error)) if error.contains(text) || unwrapped(error).contains(text) => {}
+        (Installs(_), Ok(())) => {}
+        (_, Ok(())) => wrong.push("terraform installs".to_owned()),
+        (_, Err(error)) => wrong.push(format!("terraform fails: {error}")),
+    }
+    match (&said, code, &mutation.terraform) {
+        (Err(_), Some(0), _) => {
+            wrong.push("terraform fails, and verify says no error".to_owned());
+        }
+        (Ok(()), Some(3), Installs("")) => {
+            wrong.push("verify says error, terraform installs: why?".to_owned());
+        }
+        _ => {}
+    }
+    wrong
+}
+
+/// Terraform's message without its frame and its line breaks.
+fn unwrapped(text: &str) -> String {
+    let words = text.lines().map(|line| line.trim_matches(['│', '╷', '╵', ' ']));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn try_all(mutations: &[Mutation]) {
+    let terraform = require_program("terraform");
+    let next = AtomicUsize::new(0);
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let work = || {
+            let mut wrong = Vec::new();
+            while let Some(mutation) = mutations.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let lines = try_out(mutation, terraform);
+                wrong.extend(lines.into_iter().map(|line| format!("{}: {line}", mutation.name)));
+            }
+            wrong
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), mutations.len(), wrong.join("\n"));
+}
+
+#[test]
+fn changes_of_discovery_and_index_are_named_as_terraform_meets_them() {
+    try_all(&discovery_and_index());
+}
+
+#[test]
+fn changes_of_documents_and_checksums_are_named_as_terraform_meets_them() {
+    try_all(&documents_and_checksums());
+}
+
+#[test]
+fn changes_of_signatures_and_zips_are_named_as_terraform_meets_them() {
+    try_all(&signatures_and_zips());
+}
+
+#[test]
+fn every_rule_has_a_change_that_breaks_it() {
+    let all = [discovery_and_index(), documents_and_checksums(), signatures_and_zips()].into_iter().flatten();
+    let tried: BTreeSet<&str> = all.map(|mutation| mutation.rule).collect();
+    // Tried elsewhere, or not to be had on a host with one certificate or with keys that do not age.
+    let elsewhere = [
+        "index-none",
+        "index-not-listed",
+        "discovery-plain-http",
+        "document-plain-http",
+        "document-filename",
+        "key-expires",
+    ];
+    let rules: BTreeSet<&str> = tfreg::verify::rules().map(|rule| rule.name).collect();
+    assert_eq!(rules.len(), tfreg::verify::rules().count(), "each name once");
+    let untried: Vec<_> =
+        rules.iter().filter(|rule| !tried.contains(*rule) && !elsewhere.contains(rule)).collect();
+    assert!(untried.is_empty(), "{untried:?}");
+    for rule in tfreg::verify::rules() {
+        assert!(![rule.what, rule.why, rule.remedy].contains(&""), "{rule:?}");
+    }
+}
+
+#[test]
+fn the_documentation_has_every_rule() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = 0;
+    for rule in tfreg::verify::rules() {
+        let severity = if rule.severity == tfreg::verify::Severity::Error { "error" } else { "warning" };
+        let row = format!("| `{}` | {severity} | {} | {} |", rule.name, rule.what, rule.why);
+        assert!(text.contains(&row), "{row}");
+        rows += 1;
+    }
+    assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), rows);
+}
