@@ -10,6 +10,7 @@
 
 mod planner;
 pub mod reindex;
+pub mod resign;
 pub mod unyank;
 pub mod warn;
 mod whole;

@@ -9,6 +9,7 @@ mod man;
 mod policy;
 mod publish;
 mod reindex;
+mod resign;
 mod serve;
 mod source;
 mod target;
@@ -73,6 +74,7 @@ enum Command {
     Yank(yank::YankArgs),
     Unyank(yank::UnyankArgs),
     Reindex(reindex::ReindexArgs),
+    Resign(Box<resign::ResignArgs>),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -248,6 +250,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(*args, &cli.global, environment, &reporter),
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
+        Command::Resign(args) => resign::run(*args, &cli.global, environment, &reporter),
         Command::Reindex(args) => reindex::run(&args, &cli.global, &environment, &reporter),
         Command::Yank(args) => yank::yank(args, &cli.global, &environment, &reporter),
         Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, &reporter),

@@ -188,9 +188,9 @@ struct Request {
 }
 
 /// Where the signing key and its passphrase are, as far as the command line says.
-struct Signing {
-    key_file: Option<PathBuf>,
-    passphrase_file: Option<PathBuf>,
+pub(super) struct Signing {
+    pub(super) key_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
 }
 
 impl PublishArgs {
@@ -267,7 +267,7 @@ impl Request {
 
 impl Signing {
     /// The signing key, from its file or the environment; unlocked here, once a run.
-    fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
+    pub(super) fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
             (Some(file), _) => {
                 let name = file.display().to_string();
@@ -295,13 +295,18 @@ impl Signing {
 pub(super) const MAX_SECRET: u64 = 4 << 20;
 
 pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
+    read_file(file, name).map(Secret::new)
+}
+
+/// Reads the file of a key or a passphrase; `name` stands for it in messages.
+pub(super) fn read_file(file: &Path, name: &str) -> Result<Vec<u8>> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
     let mut bytes = Vec::new();
     // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.
     std::fs::File::open(file)
         .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
         .map_err(failed)?;
-    Ok(Secret::new(bytes))
+    Ok(bytes)
 }
 
 pub(super) fn run(

@@ -32,7 +32,7 @@ Examples:
     tfreg verify site --namespace acme --type sample --version 1.2.0 --quick
 
   What clients would trip over, for another program:
-    tfreg verify site --format json | jq '.findings[] | select(.severity == \"error\")'
+    tfreg verify site --format json | jq '[.findings[] | select(.severity == \"error\")]'
 
 Exit codes:
   0  nothing that clients would trip over; there may be warnings

@@ -2,6 +2,7 @@
 
 pub mod acceptance;
 pub mod archive;
+pub mod certificate;
 mod check;
 pub mod checksums;
 mod container;

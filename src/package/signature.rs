@@ -43,15 +43,7 @@ impl SigningKey {
     /// # Errors
     /// Why clients would not accept it.
     pub fn verify(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
-        let pile =
-            PacketPile::from_bytes(signature).map_err(|error| format!("no OpenPGP signature: {error}"))?;
-        let packets: Vec<&Packet> = pile.children().collect();
-        let [Packet::Signature(signature)] = packets.as_slice() else {
-            return Err(format!("{} packets where one signature is expected", packets.len()));
-        };
-        if signature.version() != 4 || signature.typ() != SignatureType::Binary {
-            return Err(format!("a version {} signature of type {}", signature.version(), signature.typ()));
-        }
+        let signature = detached(signature)?;
         signature.signature_alive(None, None).map_err(|error| error.to_string())?;
         let embedded = openpgp::Cert::from_bytes(self.armored_certificate().as_bytes());
         let embedded =
@@ -72,6 +64,19 @@ impl SigningKey {
             Err(format!("not made by key {}, or not over this file", self.key_id()))
         }
     }
+}
+
+/// Reads a signature of the only kind that clients take: binary, detached, of version 4.
+pub(super) fn detached(bytes: &[u8]) -> Result<openpgp::packet::Signature, String> {
+    let pile = PacketPile::from_bytes(bytes).map_err(|error| format!("no OpenPGP signature: {error}"))?;
+    let packets: Vec<&Packet> = pile.children().collect();
+    let [Packet::Signature(signature)] = packets.as_slice() else {
+        return Err(format!("{} packets where one signature is expected", packets.len()));
+    };
+    if signature.version() != 4 || signature.typ() != SignatureType::Binary {
+        return Err(format!("a version {} signature of type {}", signature.version(), signature.typ()));
+    }
+    Ok(signature.clone())
 }
 
 #[cfg(test)]

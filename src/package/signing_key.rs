@@ -167,6 +167,19 @@ pub(super) struct Candidate<'c> {
 
 const POLICY: &StandardPolicy<'_> = &StandardPolicy::new();
 
+/// One key of a file, public or secret; nothing of its secret is left. It may be expired, revoked or weak.
+pub(super) fn public_half(source: &str, key: &[u8]) -> Result<Cert, Refusal> {
+    let judge = Judge { source, now: SystemTime::now(), half: Half::Public };
+    let secret = Secret::new(key.to_vec());
+    Ok(judge.single_certificate(&secret)?.strip_secret_key_material())
+}
+
+/// What the documents embed of a public key that is valid now, and that clients can use.
+pub(super) fn embeddable(source: &str, cert: &Cert) -> Result<(Cert, String), Refusal> {
+    let candidate = Judge { source, now: SystemTime::now(), half: Half::Public }.candidate(cert)?;
+    Ok((candidate.certificate, candidate.armored))
+}
+
 /// Words for what is wrong with a key.
 pub(super) struct Judge<'a> {
     pub(super) source: &'a str,

@@ -104,16 +104,32 @@ impl DownloadDocument {
         object.insert("shasums_url".to_owned(), sums.sums_link.clone().into());
         object.insert("shasums_signature_url".to_owned(), sums.signature_link.clone().into());
         object.insert("shasum".to_owned(), self.shasum.to_string().into());
+        Self { object, ..self.clone() }.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
+    }
+
+    /// The same document with another signature of its SHA256SUMS, and the public key that it is by.
+    #[must_use]
+    pub fn signed_by(&self, signature_link: &str, key_id: &str, public_key: &str) -> Self {
+        let mut object = self.object.clone();
+        object.insert("shasums_signature_url".to_owned(), signature_link.into());
         let mut keys = object.get("signing_keys").and_then(Value::as_object).cloned().unwrap_or_default();
-        let same_key = |entry: &&Value| entry.get("key_id").and_then(Value::as_str) == Some(&sums.key_id);
+        let same_key = |entry: &&Value| entry.get("key_id").and_then(Value::as_str) == Some(key_id);
         let earlier =
             keys.get("gpg_public_keys").and_then(Value::as_array).and_then(|list| list.iter().find(same_key));
-        let mut public_key = earlier.and_then(Value::as_object).cloned().unwrap_or_default();
-        public_key.insert("key_id".to_owned(), sums.key_id.clone().into());
-        public_key.insert("ascii_armor".to_owned(), sums.public_key.clone().into());
-        keys.insert("gpg_public_keys".to_owned(), Value::Array(vec![Value::Object(public_key)]));
+        let mut entry = earlier.and_then(Value::as_object).cloned().unwrap_or_default();
+        entry.insert("key_id".to_owned(), key_id.into());
+        entry.insert("ascii_armor".to_owned(), public_key.into());
+        keys.insert("gpg_public_keys".to_owned(), Value::Array(vec![Value::Object(entry)]));
         object.insert("signing_keys".to_owned(), Value::Object(keys));
         Self { object, ..self.clone() }
+    }
+
+    /// The armored public keys, as written, in their order.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<&str> {
+        let keys = self.object.get("signing_keys").and_then(|keys| keys.get("gpg_public_keys"));
+        let keys = keys.and_then(Value::as_array).into_iter().flatten();
+        keys.filter_map(|key| key.get("ascii_armor").and_then(Value::as_str)).collect()
     }
 
     /// The zip's name in SHA256SUMS.

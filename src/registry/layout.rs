@@ -348,8 +348,20 @@ impl Links {
     /// The object that a link points to, whatever the host and the prefix; `None` when it has no key of ours.
     #[must_use]
     pub fn target(link: &str) -> Option<Key> {
+        Self::split(link).map(|(_, key)| key)
+    }
+
+    /// The link to another object, on the host and under the prefix of `link`; `None` when that has no key of ours.
+    #[must_use]
+    pub fn beside(link: &str, key: &Key) -> Option<String> {
+        Self::split(link).map(|(base, _)| format!("{base}{key}"))
+    }
+
+    fn split(link: &str) -> Option<(&str, Key)> {
         let end = link.find(['?', '#']).unwrap_or(link.len());
-        link[..end].match_indices('/').find_map(|(at, _)| link[at + 1..end].parse().ok())
+        link[..end]
+            .match_indices('/')
+            .find_map(|(at, _)| Some((&link[..=at], link[at + 1..end].parse().ok()?)))
     }
 }
 
@@ -445,7 +457,8 @@ mod tests {
             for key in keys().into_iter().skip(1) {
                 let link = links.to(&key);
                 assert_eq!(link, format!("{start}{key}"));
-                assert_eq!(Links::target(&link), Some(key));
+                assert_eq!(Links::target(&link).as_ref(), Some(&key));
+                assert_eq!(Links::beside(&links.to(&Key::Discovery), &key), Some(link));
             }
             assert_eq!(links.service(), format!("{start}registry/"));
         }

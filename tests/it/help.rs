@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::archive::write;
 use crate::support::clients::{require, require_program};
+use crate::support::host::Host;
 use crate::support::s3_server::S3Server;
 use crate::support::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree};
 
@@ -31,7 +32,9 @@ use crate::support::{Ran, folder, key, publish, ran, run, tarball, testdata, tfr
 /// | the key that signed it, without a passphrase | `key.asc`, `TFREG_SIGNING_KEY` |
 /// | a registry with that release (yanked, for `tfreg unyank`), but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
 /// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
+/// | `site/` behind a web server | `https://registry.example.com/` |
 /// | an S3 server with these buckets, and `production` | the AWS variables |
+/// | the public half of that key; another key | `public.asc`, `old-public.asc`; `new.asc` |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TFREG_SIGNING_PASSPHRASE` |
 /// | a home | `HOME`, the folder itself |
 /// | stand-ins for programs that reach into the world | `bin/`, see [`STANDINS`] |
@@ -41,6 +44,9 @@ struct Fixture {
     root: tempfile::TempDir,
     server: S3Server,
 }
+
+/// The public address of the registry in `site`; a host on this machine stands for it.
+const HOST: &str = "https://registry.example.com/";
 
 /// Programs that examples pipe into or call after tfreg and that this machine must not really run. Each fails unless it is
 /// called as it would have to be.
@@ -69,6 +75,11 @@ impl Fixture {
         }
         copy(testdata("release-1.2.0/terraform-registry-manifest.json"));
         fs::copy(key("ed25519.asc"), fixture.path("key.asc")).unwrap();
+        fs::copy(key("rsa3072.asc"), fixture.path("new.asc")).unwrap();
+        let public = run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout;
+        for name in ["public.asc", "old-public.asc"] {
+            fs::write(fixture.path(name), &public).unwrap();
+        }
         fs::create_dir(fixture.path("bin")).unwrap();
         for (name, text) in STANDINS {
             let program = write(&fixture.path("bin"), name, text);
@@ -126,7 +137,15 @@ impl Fixture {
     }
 
     fn run(&self, script: &str) -> Ran {
-        if script.contains("tfreg serve ") { self.serve(script) } else { run(&mut self.bash(script)) }
+        if script.contains("tfreg serve ") {
+            return self.serve(script);
+        }
+        if script.contains(HOST) {
+            let host = Host::of(&self.path("site"));
+            let script = script.replace(HOST, &host.url());
+            return run(self.bash(&script).env("SSL_CERT_FILE", host.certificate()));
+        }
+        run(&mut self.bash(script))
     }
 
     /// Serves until it listens, and is stopped then as by Ctrl-C.

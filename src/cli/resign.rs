@@ -1,0 +1,131 @@
+//! `tfreg resign`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs, Consent, Subject};
+use super::publish::{Signing, read_file};
+use super::{Environment, GlobalArgs};
+use crate::error::{Error, Result};
+use crate::package::certificate::{Certificate, Embeddable};
+use crate::plan::resign::{Resign, Signer};
+use crate::provider::Version;
+use crate::report::Reporter;
+
+/// Sign published versions again, with another key or one that was extended
+///
+/// After a key has expired, was extended or was lost: new signatures over the SHA256SUMS that are there, and download
+/// documents that embed the new public key. Zips and SHA256SUMS stay, so lock files stay valid. Without VERSION all versions
+/// are signed that are listed or yanked.
+///
+/// Nothing is signed that is not proven: each SHA256SUMS must be signed now by the key that its documents embed, and that key
+/// must be one that you name, because whoever can write the registry could embed his own. By default it is the signing key
+/// itself, which was extended. Another one is named by --trust-key FILE, with the public half of the old key.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  The key was extended, so its signatures are good; the public half is enough:
+    tfreg resign s3://registry-bucket acme/sample --refresh-key --key public.asc
+
+  To a new key, from one that has expired or was lost:
+    tfreg resign s3://registry-bucket acme/sample \\
+      --signing-key-file new.asc --trust-key old-public.asc
+
+  Only one version, and only the plan:
+    tfreg resign site acme/sample 1.2.0 --dry-run preview \\
+      --signing-key-file new.asc --trust-key old-public.asc
+
+The public half of a lost key is in every download document that it has signed. Compare its fingerprint with one that you
+know before you trust it:
+    curl -s https://HOST/registry/NS/TYPE/VERSION/download/OS/ARCH |
+      jq -r '.signing_keys.gpg_public_keys[0].ascii_armor' > old-public.asc
+    gpg --show-keys old-public.asc")]
+pub(super) struct ResignArgs {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// The versions [default: all that are listed or yanked]
+    #[arg(value_name = "VERSION")]
+    versions: Vec<Version>,
+
+    /// The armored secret key that signs, from `gpg --armor --export-secret-keys`; or its text in TFREG_SIGNING_KEY
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    signing_key_file: Option<PathBuf>,
+
+    /// A file with the key's passphrase; or the passphrase in TFREG_SIGNING_PASSPHRASE
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
+    signing_passphrase_file: Option<PathBuf>,
+
+    /// A key, public or secret, whose present signatures are trusted; repeatable [default: the signing key]
+    #[arg(long = "trust-key", value_name = "FILE", help_heading = "Signing", conflicts_with = "refresh_key")]
+    trusted: Vec<PathBuf>,
+
+    /// Only replace the embedded public key by a newer copy of the same key; nothing is signed
+    #[arg(
+        long,
+        requires = "key",
+        conflicts_with_all = ["signing_key_file", "signing_passphrase_file"],
+        help_heading = "Signing"
+    )]
+    refresh_key: bool,
+
+    /// The newer copy of the public key, from `gpg --armor --export`
+    #[arg(long, value_name = "FILE", requires = "refresh_key", help_heading = "Signing")]
+    key: Option<PathBuf>,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+    let name = path.display().to_string();
+    let bytes = read_file(path, &name)?;
+    Ok((name, bytes))
+}
+
+pub(super) fn run(
+    args: ResignArgs,
+    global: &GlobalArgs,
+    mut environment: Environment,
+    reporter: &Reporter,
+) -> Result<()> {
+    let (signer, own) = if let Some(path) = &args.key {
+        let (name, bytes) = read(path)?;
+        let key = Embeddable::read(&name, &bytes)?;
+        let own = key.certificate().clone();
+        (Signer::Refreshed(Box::new(key)), own)
+    } else {
+        let signing =
+            Signing { key_file: args.signing_key_file, passphrase_file: args.signing_passphrase_file };
+        let key = signing.read(&mut environment)?;
+        if let Some(warning) = key.expiry_warning() {
+            reporter.warn(&warning);
+        }
+        let own = Certificate::of(&key);
+        (Signer::Anew(Box::new(key)), own)
+    };
+    let mut trusted = Vec::new();
+    for path in &args.trusted {
+        let (name, bytes) = read(path)?;
+        let key = Certificate::read(&name, &bytes)?;
+        reporter.note(&format!("trusting what is signed by key {} ({name})", key.fingerprint()));
+        // Two copies of a key know more than one.
+        match trusted.iter_mut().find(|other: &&mut Certificate| other.fingerprint() == key.fingerprint()) {
+            Some(other) => *other = other.with(&key).map_err(Error::Usage)?,
+            None => trusted.push(key),
+        }
+    }
+    match trusted.iter_mut().find(|other| other.fingerprint() == own.fingerprint()) {
+        Some(other) => *other = other.with(&own).map_err(Error::Usage)?,
+        None => trusted.push(own),
+    }
+    let goal = Resign {
+        provider: args.subject.provider().clone(),
+        versions: args.versions.into_iter().collect(),
+        signer,
+        trusted,
+    };
+    let common = (global, &environment, reporter);
+    change::run("resign", (&args.subject, &args.change), &goal, Consent::Given, common)
+}

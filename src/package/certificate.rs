@@ -1,0 +1,161 @@
+//! Public keys: those that documents embed, and those that a user names.
+
+use std::time::SystemTime;
+
+use sequoia_openpgp as openpgp;
+
+use openpgp::Cert;
+use openpgp::parse::Parse as _;
+use openpgp::policy::StandardPolicy;
+use openpgp::types::RevocationStatus;
+
+use super::signature::detached;
+use super::signing_key::{SigningKey, embeddable, public_half};
+use crate::error::Refusal;
+
+/// The public half of a key, whatever its state.
+#[derive(Debug, Clone)]
+pub struct Certificate(Cert);
+
+/// A public key that documents may embed: valid now, and of a kind that clients can use.
+#[derive(Debug, Clone)]
+pub struct Embeddable {
+    certificate: Certificate,
+    armored: String,
+}
+
+impl Certificate {
+    /// Reads one key, public or secret, of which the public half is taken; `source` names it in refusals. It may be expired:
+    /// what it has signed before is judged by it.
+    ///
+    /// # Errors
+    /// It is not one OpenPGP key.
+    pub fn read(source: &str, key: &[u8]) -> Result<Self, Refusal> {
+        public_half(source, key).map(Self)
+    }
+
+    /// Reads the armored key of a document.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn embedded(armor: &str) -> Result<Self, String> {
+        Cert::from_bytes(armor.as_bytes())
+            .map(Self)
+            .map_err(|error| format!("a public key that cannot be read: {error}"))
+    }
+
+    /// The public half of a signing key.
+    #[must_use]
+    pub fn of(key: &SigningKey) -> Self {
+        Self(key.certificate().clone())
+    }
+
+    /// The 16 upper-case hex digits by which clients name the key.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        format!("{:X}", self.0.keyid())
+    }
+
+    /// The primary key's fingerprint in upper-case hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("{:X}", self.0.fingerprint())
+    }
+
+    /// The same with what another copy of the key knows: earlier self-signatures, other subkeys, a revocation.
+    ///
+    /// # Errors
+    /// It is a copy of another key.
+    pub fn with(&self, other: &Self) -> Result<Self, String> {
+        self.0.clone().merge_public(other.0.clone()).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// Verifies a binary detached signature as of when it was made: the key may have expired since, and not have been
+    /// revoked as one that others have.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub fn verify_as_of_then(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
+        let signature = detached(signature)?;
+        let made = signature.signature_creation_time().ok_or("the signature has no time")?;
+        if made > SystemTime::now() {
+            return Err("the signature is from the future".to_owned());
+        }
+        let policy = StandardPolicy::new();
+        // A newer copy of a key has only the self-signature by which it was extended, which is younger than the signature.
+        let times = self.newest().filter(|newest| *newest > made).into_iter().chain([made]);
+        let mut why = String::new();
+        for time in times {
+            match self.verify_at(time, &policy, document, &signature) {
+                Ok(()) => return Ok(()),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    fn verify_at(
+        &self,
+        time: SystemTime,
+        policy: &StandardPolicy<'_>,
+        document: &[u8],
+        signature: &openpgp::packet::Signature,
+    ) -> Result<(), String> {
+        let valid = self.0.with_policy(policy, time).map_err(|error| error.to_string())?;
+        if let RevocationStatus::Revoked(_) = valid.revocation_status() {
+            return Err(format!("key {} is revoked", self.key_id()));
+        }
+        valid.alive().map_err(|error| error.to_string())?;
+        let mut keys = valid.keys().alive().for_signing().revoked(false);
+        if keys.any(|key| signature.verify_message(key.key(), document).is_ok()) {
+            Ok(())
+        } else {
+            Err(format!("not made by key {}, or not over this file", self.key_id()))
+        }
+    }
+
+    /// When it last signed itself.
+    fn newest(&self) -> Option<SystemTime> {
+        let signatures = self.0.userids().flat_map(|id| id.self_signatures().cloned().collect::<Vec<_>>());
+        signatures.filter_map(|signature| signature.signature_creation_time()).max()
+    }
+
+    /// Whether this copy of a key is older than another one.
+    #[must_use]
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.newest() < other.newest()
+    }
+}
+
+impl Embeddable {
+    /// Reads a public or secret key whose public half shall be embedded; `source` names it in refusals.
+    ///
+    /// # Errors
+    /// It is not one key that is valid now and that clients can use.
+    pub fn read(source: &str, key: &[u8]) -> Result<Self, Refusal> {
+        let (certificate, armored) = embeddable(source, &public_half(source, key)?)?;
+        Ok(Self { certificate: Certificate(certificate), armored })
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The armored text, as it is embedded.
+    #[must_use]
+    pub fn armored(&self) -> &str {
+        &self.armored
+    }
+
+    /// Verifies a binary detached signature as clients do now, with this copy of the key.
+    ///
+    /// # Errors
+    /// Why clients would not accept it.
+    pub fn verify(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
+        let signature = detached(signature)?;
+        signature.signature_alive(None, None).map_err(|error| error.to_string())?;
+        self.certificate.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)
+    }
+}

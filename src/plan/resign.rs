@@ -1,0 +1,405 @@
+//! New signatures over the SHA256SUMS that are there, and documents that embed another public key.
+//!
+//! A signature is the users' one defence against whoever can write the registry. So nothing is signed that is not proven: a
+//! SHA256SUMS is signed anew only if its digest is the one in its key, and it is signed now by the key that its document
+//! embeds, and that key is one that the user has named. Of a document its line in SHA256SUMS must say what it says. All that
+//! is asked for is proven before anything is written. Zips and SHA256SUMS stay, and so lock files stay valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, Goal, Look, Observation, Plan, Probe, Step, Write, foreign, keep, not_published, probe, replace,
+    whole,
+};
+use crate::digest::Digest;
+use crate::error::Refusal;
+use crate::package::certificate::{Certificate, Embeddable};
+use crate::package::signing_key::SigningKey;
+use crate::package::{Checksums, Sealed};
+use crate::provider::{Platform, Provider, Version};
+use crate::registry::{Area, DownloadDocument, Folder, Key, Links, VersionsDocument};
+
+/// By which key the documents shall be.
+#[derive(Debug)]
+pub enum Signer {
+    /// Signed anew by this one.
+    Anew(Box<SigningKey>),
+    /// Signed as they are, by the key of which this is a newer copy.
+    Refreshed(Box<Embeddable>),
+}
+
+/// Versions to be signed anew, or to get a newer copy of their key.
+#[derive(Debug)]
+pub struct Resign {
+    /// The provider.
+    pub provider: Provider,
+    /// The versions; all that the index lists or that are yanked where none is named.
+    pub versions: BTreeSet<Version>,
+    /// The key.
+    pub signer: Signer,
+    /// Keys whose signatures prove what is there; the signer's own is one of them.
+    pub trusted: Vec<Certificate>,
+}
+
+/// What a run remembers.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Signatures that it has made, by the digest of what is signed.
+    made: BTreeMap<Digest, Sealed>,
+    /// Signatures that it has written.
+    stored: BTreeSet<Key>,
+    /// What was proven: a SHA256SUMS, a signature and a public key.
+    proven: BTreeSet<(Digest, Digest, Digest)>,
+}
+
+/// A document, and the signed file that it points to.
+struct Signed {
+    key: Key,
+    version: Version,
+    document: DownloadDocument,
+    sums: Key,
+    signature: Key,
+    signature_link: String,
+    /// The signature that it shall point to.
+    wanted: Key,
+}
+
+impl Goal for Resign {
+    type Memory = Memory;
+
+    fn next(&self, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
+        let index_key = Key::Versions(self.provider.clone());
+        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (index_key.clone(), Look::Read)]) {
+            return Ok(look);
+        }
+        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let index = VersionsDocument::parse(&index_key, &read.bytes)?;
+        let folder = Folder::provider(&self.provider);
+        let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
+        let mut plan = Plan::default();
+        let platforms =
+            self.chosen(&index_key, &index, whole::documents(&self.provider, listing), &mut plan)?;
+        let keys = platforms.iter().flat_map(|(version, platforms)| {
+            platforms.iter().map(|platform| (self.download(version, platform), Look::Read))
+        });
+        if let Some(look) = seen.lacks(keys) {
+            return Ok(look);
+        }
+        let mut all = Vec::new();
+        for (version, platforms) in &platforms {
+            for platform in platforms {
+                all.extend(self.signed(version, platform, seen)?);
+            }
+        }
+        let looks = all.iter().flat_map(|signed| {
+            let wanted = Some(&signed.wanted).filter(|key| !memory.stored.contains(key));
+            [Some(&signed.sums), Some(&signed.signature), wanted]
+                .into_iter()
+                .flatten()
+                .map(|key| (key.clone(), Look::Read))
+        });
+        if let Some(look) = seen.lacks(looks) {
+            return Ok(look);
+        }
+        self.prove(&mut all, seen, memory, &mut plan)?;
+
+        let (mut signatures, mut documents) = (BTreeMap::new(), Vec::new());
+        let mut changed: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
+        for signed in &all {
+            if let Signer::Anew(key) = &self.signer
+                && !signatures.contains_key(&signed.wanted)
+            {
+                signatures.insert(signed.wanted.clone(), signature(key, signed, seen, memory)?);
+            }
+            let (key_id, armored) = self.embedded();
+            let link = Links::beside(&signed.signature_link, &signed.wanted).unwrap_or_default();
+            let document = signed.document.signed_by(&link, &key_id, &armored);
+            let Some(read) = seen.document(&signed.key) else { continue };
+            if document == signed.document {
+                documents.push(keep(signed.key.clone(), &read.bytes));
+                continue;
+            }
+            changed.entry(&signed.version).or_default().extend(ids(&signed.document));
+            documents.push(replace(signed.key.clone(), read, document.to_bytes()));
+        }
+        let (key_id, _) = self.embedded();
+        plan.changes = changed
+            .into_iter()
+            .map(|(version, earlier)| {
+                let earlier = earlier.into_iter().collect::<Vec<_>>().join(", ");
+                if earlier == key_id {
+                    format!("~ {version}: a newer copy of key {key_id}")
+                } else {
+                    format!("~ {version}: signed by key {earlier} -> {key_id}")
+                }
+            })
+            .collect();
+        let sums =
+            all.first().and_then(|signed| Some(Probe::there(&signed.sums, seen.document(&signed.sums)?)));
+        plan.probe = sums.or_else(|| probe(seen, &index_key));
+        plan.writes = signatures.into_values().chain(documents).collect();
+        Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn written(&self, key: &Key, memory: &mut Memory) {
+        if key.area() == Area::Store {
+            memory.stored.insert(key.clone());
+        }
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index was not changed by this run."
+    }
+}
+
+impl Resign {
+    fn download(&self, version: &Version, platform: &Platform) -> Key {
+        Key::Download(self.provider.clone(), version.clone(), platform.clone())
+    }
+
+    /// The versions that are looked after, with their platforms.
+    fn chosen(
+        &self,
+        index_key: &Key,
+        index: &VersionsDocument,
+        mut found: BTreeMap<Version, BTreeSet<Platform>>,
+        plan: &mut Plan,
+    ) -> Result<BTreeMap<Version, BTreeSet<Platform>>, Refusal> {
+        if self.versions.is_empty() {
+            let marks = index.marks(index_key)?;
+            let known: BTreeSet<&Version> = index.versions().chain(marks.keys()).collect();
+            found.retain(|version, _| {
+                let is_known = known.contains(version);
+                if !is_known {
+                    plan.warnings
+                        .push(format!("{version} is neither listed nor yanked; it is left as it is"));
+                }
+                is_known
+            });
+            return Ok(found);
+        }
+        let mut chosen = BTreeMap::new();
+        for version in &self.versions {
+            let platforms = found.remove(version).ok_or_else(|| {
+                Refusal::new(
+                    Folder::version(&self.provider, version),
+                    format!("version {version} is not published"),
+                )
+                .found("no download document")
+                .expected("a version that is published here")
+                .remedy("check the version")
+            })?;
+            chosen.insert(version.clone(), platforms);
+        }
+        Ok(chosen)
+    }
+
+    /// What a document points to; `None` where it is gone meanwhile.
+    fn signed(
+        &self,
+        version: &Version,
+        platform: &Platform,
+        seen: &Observation,
+    ) -> Result<Option<Signed>, Refusal> {
+        let key = self.download(version, platform);
+        let Some(read) = seen.document(&key) else { return Ok(None) };
+        let document = DownloadDocument::parse(&key, platform, &read.bytes)?;
+        let (sums_link, signature_link) =
+            (document.sums_link(&key)?, document.signature_link(&key)?.to_owned());
+        let elsewhere = || {
+            let found = format!("its SHA256SUMS is {sums_link}, its signature {signature_link}");
+            unproven(&key, &found, "objects of this registry and this version")
+        };
+        let (sums, signature) =
+            Links::target(sums_link).zip(Links::target(&signature_link)).ok_or_else(elsewhere)?;
+        let (Key::Sums(provider, of, digest), Key::Signature(_, _, _, key_id)) = (&sums, &signature) else {
+            return Err(elsewhere());
+        };
+        let expected = Key::Signature(provider.clone(), of.clone(), *digest, key_id.clone());
+        if *provider != self.provider || of != version || signature != expected {
+            return Err(elsewhere());
+        }
+        let wanted = match &self.signer {
+            Signer::Anew(key) => {
+                Key::Signature(provider.clone(), of.clone(), *digest, key.key_id().to_owned())
+            }
+            Signer::Refreshed(_) => signature.clone(),
+        };
+        let version = version.clone();
+        Ok(Some(Signed { key, version, document, sums, signature, signature_link, wanted }))
+    }
+
+    /// Proves all, before anything is signed. With a newer copy of a key, documents of other keys are none of its business.
+    fn prove(
+        &self,
+        all: &mut Vec<Signed>,
+        seen: &Observation,
+        memory: &mut Memory,
+        plan: &mut Plan,
+    ) -> Result<(), Refusal> {
+        let mut problems: Vec<String> = Vec::new();
+        let mut subjects: BTreeSet<String> = BTreeSet::new();
+        let mut others: BTreeMap<Version, BTreeSet<String>> = BTreeMap::new();
+        all.retain(|signed| match self.prove_one(signed, seen, memory) {
+            Ok(()) => true,
+            Err(Unproven::Other(key))
+                if matches!(self.signer, Signer::Refreshed(_)) && self.versions.is_empty() =>
+            {
+                others.entry(signed.version.clone()).or_default().insert(key);
+                false
+            }
+            Err(Unproven::Other(key)) => {
+                subjects.insert(signed.key.to_string());
+                let text = format!("{}: embeds {key}, which is not one that is trusted", signed.version);
+                if !problems.contains(&text) {
+                    problems.push(text);
+                }
+                false
+            }
+            Err(Unproven::Because(text)) => {
+                subjects.insert(signed.key.to_string());
+                let text = format!("{}: {text}", signed.key);
+                problems.push(text);
+                false
+            }
+        });
+        for (version, keys) in others {
+            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+            plan.warnings.push(format!("{version} embeds {keys}; it is left as it is"));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let subject = subjects.into_iter().next().unwrap_or_default();
+        let trusted: Vec<String> = self.trusted.iter().map(Certificate::fingerprint).collect();
+        Err(unproven(
+            &subject,
+            &problems.join("\n"),
+            &format!("a signature by a trusted key: {}", trusted.join(", ")),
+        ))
+    }
+
+    fn prove_one(&self, signed: &Signed, seen: &Observation, memory: &mut Memory) -> Result<(), Unproven> {
+        let because = |text: String| Unproven::Because(text);
+        let gone = |key: &Key| because(format!("{key} is not there"));
+        let sums = seen.document(&signed.sums).ok_or_else(|| gone(&signed.sums))?;
+        let signature = seen.document(&signed.signature).ok_or_else(|| gone(&signed.signature))?;
+        let digest = Digest::of(&sums.bytes);
+        if !matches!(&signed.sums, Key::Sums(_, _, short) if *short == digest.short()) {
+            return Err(because(format!("the SHA-256 of {} is {digest}", signed.sums)));
+        }
+        let checksums =
+            Checksums::parse(&sums.bytes).map_err(|error| because(format!("{}: {error}", signed.sums)))?;
+        let name = match &signed.key {
+            Key::Download(provider, version, platform) => Key::zip_file_name(provider, version, platform),
+            _ => String::new(),
+        };
+        let (filename, shasum) = (signed.document.filename(), signed.document.shasum());
+        if filename != name || checksums.get(&name) != Some(shasum) {
+            let listed = checksums.get(&name).map_or("nothing".to_owned(), |digest| digest.to_string());
+            return Err(because(format!(
+                "{filename:?}, SHA-256 {shasum}, in the document; {listed} for {name} in {}",
+                signed.sums
+            )));
+        }
+        let mut why = Unproven::Because("it embeds no public key".to_owned());
+        for armor in signed.document.public_keys() {
+            let embedded = Certificate::embedded(armor).map_err(because)?;
+            let fingerprint = embedded.fingerprint();
+            let Some(trusted) = self.trusted.iter().find(|trusted| trusted.fingerprint() == fingerprint)
+            else {
+                why = Unproven::Other(format!("key {fingerprint}"));
+                continue;
+            };
+            if let Signer::Refreshed(newer) = &self.signer
+                && newer.certificate().is_older_than(&embedded)
+            {
+                return Err(because(format!(
+                    "it embeds a newer copy of key {fingerprint} than the one given"
+                )));
+            }
+            let fact = (digest, Digest::of(&signature.bytes), Digest::of(armor.as_bytes()));
+            if memory.proven.contains(&fact) {
+                return Ok(());
+            }
+            let verified = embedded
+                .with(trusted)
+                .and_then(|key| key.verify_as_of_then(&sums.bytes, &signature.bytes))
+                .and_then(|()| match &self.signer {
+                    Signer::Refreshed(newer) => newer.verify(&sums.bytes, &signature.bytes),
+                    Signer::Anew(_) => Ok(()),
+                });
+            match verified {
+                Ok(()) => {
+                    memory.proven.insert(fact);
+                    return Ok(());
+                }
+                Err(error) => why = because(format!("{}: {error}", signed.signature)),
+            }
+        }
+        Err(why)
+    }
+
+    /// Id and armored text of the key that documents shall embed.
+    fn embedded(&self) -> (String, String) {
+        match &self.signer {
+            Signer::Anew(key) => (key.key_id().to_owned(), key.armored_certificate().to_owned()),
+            Signer::Refreshed(key) => (key.certificate().key_id(), key.armored().to_owned()),
+        }
+    }
+}
+
+/// The signature that documents shall point to: what is there, if it verifies, or a new one.
+fn signature(
+    key: &SigningKey,
+    signed: &Signed,
+    seen: &Observation,
+    memory: &mut Memory,
+) -> Result<Write, Refusal> {
+    let sums = seen.document(&signed.sums).ok_or_else(|| unproven(&signed.sums, "nothing", "SHA256SUMS"))?;
+    if let Some(found) = seen.document(&signed.wanted) {
+        key.verify(&sums.bytes, &found.bytes).map_err(|error| {
+            foreign(&signed.wanted, Digest::of(&found.bytes), Digest::of(&sums.bytes))
+                .found(error)
+                .expected(format!(
+                    "a signature of {} by key {}, which has this name",
+                    signed.sums,
+                    key.key_id()
+                ))
+                .remedy("objects in store/ never change; sign with another key")
+        })?;
+        return Ok(keep(signed.wanted.clone(), &found.bytes));
+    }
+    let digest = Digest::of(&sums.bytes);
+    let body = match memory.made.get(&digest) {
+        Some(signature) => signature.clone(),
+        None => key.sign(&sums.bytes)?,
+    };
+    memory.made.insert(digest, body.clone());
+    let is_there = memory.stored.contains(&signed.wanted);
+    let action = if is_there { Action::Keep } else { Action::Create };
+    Ok(Write { key: signed.wanted.clone(), body, action })
+}
+
+/// Why something is not proven.
+enum Unproven {
+    /// It is by another key than those that are trusted.
+    Other(String),
+    Because(String),
+}
+
+fn unproven(subject: impl std::fmt::Display, found: &str, expected: &str) -> Refusal {
+    Refusal::new(subject, "what is published cannot be proven to be what was signed, so it is not signed again")
+        .found(found)
+        .expected(expected)
+        .remedy(
+            "if it was signed by a key that you know, name that one's public half by --trust-key; otherwise publish the \
+             version's tarballs again, under a new version",
+        )
+}
+
+/// The ids of the keys that a document embeds.
+fn ids(document: &DownloadDocument) -> Vec<String> {
+    let keys = document.public_keys().into_iter();
+    keys.filter_map(|armor| Certificate::embedded(armor).ok()).map(|key| key.key_id()).collect()
+}
