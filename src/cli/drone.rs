@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Cli;
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::Secret;
-use crate::provider::ProviderType;
+use crate::provider::{ProviderType, Version};
 
 /// Publish in a Drone pipeline, as its plugin: options come from the step's settings
 ///
@@ -18,7 +18,10 @@ use crate::provider::ProviderType;
 /// `signing_passphrase`, the texts of these secrets, and `registries`, which says what build goes where.
 ///
 /// Unless settings say otherwise, the tarballs must be of the version and the provider that DRONE_TAG names, and the
-/// executable is asked which plugin protocol it speaks (probe_protocol: false turns that off).
+/// executable is asked which plugin protocol it speaks (probe_protocol: false turns that off). In `tarballs`, {type} and
+/// {version} stand for that provider and that version.
+///
+/// A setting, or a variable TFREG_… or AWS_…, that is set to nothing is refused: its secret is missing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -26,7 +29,7 @@ Examples:
     PLUGIN_TO=site PLUGIN_NAMESPACE=acme PLUGIN_TARBALLS='build/*.tar.gz' tfreg drone
 
   Staging and production in one step, told apart by what started the build:
-    export PLUGIN_NAMESPACE=acme PLUGIN_TARBALLS=s3://artifacts/sample/v1.2.0/
+    export PLUGIN_NAMESPACE=acme PLUGIN_TARBALLS='s3://artifacts/{type}/v{version}/'
     export PLUGIN_REGISTRIES='[
       {\"event\": \"tag\", \"to\": \"s3://staging\", \"replace\": true},
       {\"event\": \"promote\", \"deploy_to\": \"production\", \"to\": \"s3://production\",
@@ -47,6 +50,8 @@ pub(super) struct Runner<'a> {
     pub(super) settings: BTreeMap<String, String>,
     /// Any other variable of the step; `None` where it is unset or set to nothing.
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The variables that are set to nothing.
+    pub(super) empty: BTreeSet<String>,
 }
 
 /// The command that the settings stand for.
@@ -109,15 +114,24 @@ pub(super) fn resolve(runner: &Runner<'_>) -> Result<Resolved> {
     }
     if let Some(name) = settings.iter().find(|(_, value)| value.trim().is_empty()).map(|(name, _)| name) {
         // A check that a missing secret has emptied would be a check that is not made.
-        return Err(Error::Usage(format!(
-            "the setting {name} is set to nothing; give it a value (does its secret exist, and may this build read it?), or \
-             remove it"
-        )));
+        return Err(emptied(&format!("the setting {name}")));
+    }
+    let of_publish = |name: &&String| name.starts_with("TFREG_") || name.starts_with("AWS_");
+    if let Some(name) = runner.empty.iter().find(of_publish) {
+        // Credentials that a missing secret has emptied would be others: those of the machine.
+        return Err(emptied(&format!("the variable {name}")));
     }
     let mut secret = |name: &str| settings.remove(name).map(|text| Secret::new(text.into_bytes()));
     let (signing_key, signing_passphrase) = (secret(SIGNING_KEY), secret(SIGNING_PASSPHRASE));
     add_defaults(&mut settings, runner)?;
+    fill_in(&mut settings)?;
     Ok(Resolved { arguments: arguments(&settings)?, signing_key, signing_passphrase })
+}
+
+fn emptied(what: &str) -> Error {
+    Error::Usage(format!(
+        "{what} is set to nothing; give it a value (does its secret exist, and may this build read it?), or remove it"
+    ))
 }
 
 /// The settings of the one registry that this build goes to.
@@ -200,6 +214,31 @@ fn add_defaults(settings: &mut BTreeMap<String, String>, runner: &Runner<'_>) ->
     Ok(())
 }
 
+/// Puts what is expected into the place of `{type}` and `{version}` in the tarballs' addresses: a step without a shell
+/// cannot take a tag apart.
+fn fill_in(settings: &mut BTreeMap<String, String>) -> Result<()> {
+    let Some(tarballs) = settings.get(TARBALLS).filter(|tarballs| tarballs.contains('{')) else {
+        return Ok(());
+    };
+    let failed = |problem: &dyn std::fmt::Display| Error::Usage(format!("the setting {TARBALLS}: {problem}"));
+    let mut filled = tarballs.clone();
+    if tarballs.contains("{type}") {
+        let unknown = "{type} is not known; DRONE_TAG is not that of a provider (terraform-provider-TYPE-vVERSION), so name \
+                       the type by the setting expect_type";
+        filled =
+            filled.replace("{type}", settings.get("expect_type").ok_or_else(|| failed(&unknown))?.trim());
+    }
+    if let Some(version) = settings.get("expect_version").filter(|_| tarballs.contains("{version}")) {
+        let version = Version::from_tag(version.trim()).map_err(|error| failed(&error))?;
+        filled = filled.replace("{version}", &version.to_string());
+    }
+    if filled.contains(['{', '}']) {
+        return Err(failed(&format!("{tarballs} has braces; there are {{type}} and {{version}}")));
+    }
+    settings.insert(TARBALLS.to_owned(), filled);
+    Ok(())
+}
+
 /// `tfreg publish` with these settings.
 fn arguments(settings: &BTreeMap<String, String>) -> Result<Vec<String>> {
     let mut command = Cli::command();
@@ -270,7 +309,8 @@ mod tests {
         };
         let variables = owned(variables);
         let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
-        resolve(&Runner { settings: owned(settings), variable: &variable })
+        let empty = variables.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name.clone());
+        resolve(&Runner { settings: owned(settings), variable: &variable, empty: empty.collect() })
     }
 
     fn arguments_of(settings: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
@@ -342,6 +382,42 @@ mod tests {
         ] {
             let found = refused(&[(name, value)], &[TAG]);
             assert!(found.contains(said), "{name}={value}: {found}");
+        }
+    }
+
+    #[test]
+    fn variables_that_a_missing_secret_has_emptied_are_refused() {
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "TFREG_SIGNING_KEY", "TFREG_ROLE_ARN"] {
+            let found = refused(&[("TO", "site")], &[TAG, (name, "")]);
+            assert!(found.contains(&format!("the variable {name} is set to nothing")), "{found}");
+        }
+        arguments_of(&[("TO", "site")], &[TAG, ("DRONE_DEPLOY_TO", ""), ("AWS_REGION", "eu-west-1")]);
+    }
+
+    #[test]
+    fn tarballs_may_be_named_by_what_is_expected() {
+        let of = |settings: &[(&str, &str)], tag: &str| {
+            arguments_of(settings, &[("DRONE_TAG", tag)]).split(" -- ").nth(1).map(str::to_owned)
+        };
+        let release = ("TARBALLS", "s3://artifacts/terraform-provider-{type}/v{version}/");
+        for (tag, expected) in [
+            ("terraform-provider-sample-v1.2.0", "sample/v1.2.0/"),
+            ("refs/tags/terraform-provider-sample-v1.2.0-rc.1", "sample/v1.2.0-rc.1/"),
+            ("terraform-provider-in-v-out-v2.0.0-v3", "in-v-out/v2.0.0-v3/"),
+        ] {
+            let expected = format!("s3://artifacts/terraform-provider-{expected}");
+            assert_eq!(of(&[release], tag).as_deref(), Some(&*expected));
+        }
+        let named = [("TARBALLS", "s3://a/{type}/{version}/,b/{version}.tgz"), ("EXPECT_TYPE", "other")];
+        assert_eq!(of(&named, "v3.0.0").as_deref(), Some("s3://a/other/3.0.0/ b/3.0.0.tgz"));
+        for (tarballs, tag, said) in [
+            (release.1, "v1.2.0", "{type} is not known"),
+            ("s3://a/{version}/", "latest", "latest"),
+            ("s3://a/{tag}/", TAG.1, "there are {type} and {version}"),
+            ("s3://a/{version", TAG.1, "there are {type} and {version}"),
+        ] {
+            let found = refused(&[("TARBALLS", tarballs)], &[("DRONE_TAG", tag)]);
+            assert!(found.contains(said), "{tarballs} {tag}: {found}");
         }
     }
 

@@ -285,7 +285,9 @@ fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
         let name = name.into_string().ok()?.strip_prefix("PLUGIN_")?.to_owned();
         Some((name, value.to_string_lossy().into_owned()))
     });
-    let runner = drone::Runner { settings: settings.collect(), variable: &set };
+    let empty = std::env::vars_os().filter(|(_, value)| value.is_empty());
+    let empty = empty.filter_map(|(name, _)| name.into_string().ok());
+    let runner = drone::Runner { settings: settings.collect(), variable: &set, empty: empty.collect() };
     let resolved = drone::resolve(&runner).map_err(|error| {
         cli.global.reporter().failed(&error);
         ExitCode::from(error.exit_code())
