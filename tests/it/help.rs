@@ -34,7 +34,7 @@ use crate::support::{Ran, folder, key, publish, ran, run, tarball, testdata, tfr
 /// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
 /// | `site/` behind a web server | `https://registry.example.com/` |
 /// | an S3 server with these buckets, and `production` | the AWS variables |
-/// | the public half of that key; another key | `public.asc`, `old-public.asc`; `new.asc` |
+/// | for `tfreg resign`, the public half of that key; another key | `public.asc`, `old-public.asc`; `new.asc` |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TFREG_SIGNING_PASSPHRASE` |
 /// | a home | `HOME`, the folder itself |
 /// | stand-ins for programs that reach into the world | `bin/`, see [`STANDINS`] |
@@ -75,10 +75,12 @@ impl Fixture {
         }
         copy(testdata("release-1.2.0/terraform-registry-manifest.json"));
         fs::copy(key("ed25519.asc"), fixture.path("key.asc")).unwrap();
-        fs::copy(key("rsa3072.asc"), fixture.path("new.asc")).unwrap();
-        let public = run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout;
-        for name in ["public.asc", "old-public.asc"] {
-            fs::write(fixture.path(name), &public).unwrap();
+        if script.contains("tfreg resign") {
+            fs::copy(key("rsa3072.asc"), fixture.path("new.asc")).unwrap();
+            let public = run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout;
+            for name in ["public.asc", "old-public.asc"] {
+                fs::write(fixture.path(name), &public).unwrap();
+            }
         }
         fs::create_dir(fixture.path("bin")).unwrap();
         for (name, text) in STANDINS {

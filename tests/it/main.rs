@@ -10,6 +10,7 @@
 mod acceptance;
 mod clients;
 mod directory;
+mod drone;
 mod faults;
 mod fetching;
 mod foreign_stores;

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod clients;
+pub(crate) mod drone;
 pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;
