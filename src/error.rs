@@ -25,6 +25,9 @@ pub enum Error {
     /// Likewise, and the result that is printed already says so: with `--format json` nothing more is printed.
     #[error(transparent)]
     Reported(Box<Refusal>),
+    /// A publish is done, and what it published could not be read back; the result that is printed already says so.
+    #[error("all is published, but it could not be read back to be verified (run `tfreg verify`)")]
+    Unverified(#[source] Box<Error>),
     /// A file could not be read or written.
     #[error("{context}")]
     Io {
@@ -78,7 +81,7 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Refused(_) | Self::Reported(_) => 3,
             Self::Contended { .. } => 4,
-            Self::Unfinished { cause, .. } => cause.exit_code(),
+            Self::Unfinished { cause, .. } | Self::Unverified(cause) => cause.exit_code(),
         }
     }
 }

@@ -64,6 +64,30 @@ pub struct Scope {
     pub extent: Extent,
 }
 
+impl Scope {
+    /// The version that a publish has just written, read back with as few requests as possible: its zips were sent with
+    /// their SHA-256, and are not downloaded.
+    #[must_use]
+    pub fn published(provider: &Provider, version: &Version) -> Self {
+        Self {
+            namespace: Some(provider.namespace.clone()),
+            provider_type: Some(provider.provider_type.clone()),
+            version: Some(version.clone()),
+            depth: Depth::Quick,
+            extent: Extent::Versions,
+        }
+    }
+}
+
+/// Hears nothing.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn versions(&self, _: usize) {}
+    fn version_done(&self) {}
+    fn read(&self, _: u64) {}
+}
+
 /// What is done about zips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -192,6 +216,16 @@ impl Verification {
         Some(refusal.expected("no error").remedy(first.rule.remedy))
     }
 
+    /// The verdict in a word: `good`, `warnings` or `errors`.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self.findings.first().map(|worst| worst.rule.severity) {
+            None => "good",
+            Some(Severity::Warning) => "warnings",
+            Some(Severity::Error) => "errors",
+        }
+    }
+
     /// Whether clients get along with the registry.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -244,16 +278,11 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
                 .push(index::NOTHING.at(reader.describe()).found("no provider").expected("a registry"));
         }
         let (site, folders) = (&site, inventory.as_ref().map(|inventory| &inventory.providers));
-        sum.findings.extend(missing(site, providers.first()).await?);
-        let parts = stream::iter(providers.into_iter().map(|provider| async move {
-            let folder = folders.and_then(|folders| folders.get(&provider));
-            check_provider(site, scope, reads, provider, folder).await
-        }));
-        let mut parts = parts.buffer_unordered(8);
-        while let Some(part) = parts.try_next().await? {
-            sum.add(part);
-        }
-        drop(parts);
+        // A publish would not have come this far.
+        let probed = providers.first().filter(|_| scope.extent == Extent::Registry).cloned();
+        let parts = check_providers(site, scope, reads, providers, folders, &mut sum);
+        let (missing, ()) = futures::try_join!(missing(site, probed.as_ref()), parts)?;
+        sum.findings.extend(missing);
         if let (Some(store), Some(inventory)) = (site.store(), inventory) {
             let known =
                 objects::Known { listed: &sum.listed, unsure: &sum.unsure, references: &sum.references };
@@ -362,9 +391,10 @@ fn providers(scope: &Scope, inventory: Option<&Inventory>, reader: &Reader) -> R
 /// Whether what is not there is answered 404: a platform of a version that nobody publishes.
 async fn missing(site: &Site<'_>, provider: Option<&Provider>) -> Result<Option<Finding>> {
     let Some(provider) = provider else { return Ok(None) };
-    let key = format!("registry/{provider}/0.0.0-tfreg-verify/download/linux/amd64");
-    let Ok(key) = key.parse() else { return Ok(None) };
-    let url = site.url(&key);
+    let (Ok(version), Ok(platform)) = ("0.0.0-tfreg-verify".parse(), "linux_amd64".parse()) else {
+        return Ok(None);
+    };
+    let url = site.url(&Key::Download(provider.clone(), version, platform));
     let name = site.name(&url);
     Ok(match site.head(&url).await {
         Ok(reply) => served::missing(&name, &reply),
@@ -374,6 +404,26 @@ async fn missing(site: &Site<'_>, provider: Option<&Provider>) -> Result<Option<
         }
         Err(error) => return Err(error),
     })
+}
+
+/// Looks at all providers, a few at a time.
+async fn check_providers(
+    site: &Site<'_>,
+    scope: &Scope,
+    reads: usize,
+    providers: Vec<Provider>,
+    folders: Option<&BTreeMap<Provider, Folder>>,
+    sum: &mut Sum,
+) -> Result<()> {
+    let parts = stream::iter(providers.into_iter().map(|provider| async move {
+        let folder = folders.and_then(|folders| folders.get(&provider));
+        check_provider(site, scope, reads, provider, folder).await
+    }));
+    let mut parts = parts.buffer_unordered(8);
+    while let Some(part) = parts.try_next().await? {
+        sum.add(part);
+    }
+    Ok(())
 }
 
 async fn check_provider(
@@ -426,7 +476,12 @@ fn same_zips(zips: &[(Digest, String)]) -> Vec<Finding> {
     let shared = by_digest.into_iter().filter(|(_, subjects)| subjects.len() > 1);
     let finding = |(digest, mut subjects): (Digest, Vec<&str>)| {
         subjects.sort_unstable();
-        let found = format!("{digest}, as {}", subjects.get(1..).unwrap_or_default().join(", "));
+        // A build that always packs the same may have filled thousands of versions.
+        let others = subjects.get(1..).unwrap_or_default();
+        let named: Vec<&str> = others.iter().copied().take(5).collect();
+        let more = others.len() - named.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let found = format!("{digest}, as {}{more}", named.join(", "));
         download::SAME_ZIP
             .at(subjects.first().copied().unwrap_or_default())
             .found(found)

@@ -20,12 +20,15 @@ use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Options};
+use crate::reader::Reader;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
 use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
 use crate::report::{PublishReport, Reporter};
+use crate::store::Store;
 use crate::store::access::Access;
+use crate::verify::{self, Scope, Unwatched, Verification};
 
 /// Publish a release: tarballs in, a registry that `terraform init` installs from out
 ///
@@ -33,6 +36,7 @@ use crate::store::access::Access;
 /// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Publishing the same
 /// tarballs again writes nothing. Other contents for a published platform are refused.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_long_help = "\
 Examples:
   Into a directory, to look at with `tfreg serve site`:
@@ -140,6 +144,10 @@ pub(super) struct PublishArgs {
     #[arg(long, help_heading = "Safety")]
     probe_protocol: bool,
 
+    /// Do not read back what was published, as clients do, to verify it
+    #[arg(long, help_heading = "Safety")]
+    no_verify: bool,
+
     /// Allow other contents for a platform that is published already (staging registries)
     #[arg(long, help_heading = "Safety")]
     replace: bool,
@@ -168,8 +176,16 @@ pub(super) struct PublishArgs {
     max_unpacked_bytes: u64,
 }
 
+/// What is done when all is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readback {
+    Verified,
+    Skipped,
+}
+
 /// What the arguments mean.
 struct Request {
+    readback: Readback,
     tarballs: Vec<Tarballs>,
     source: Access,
     target: Target,
@@ -211,6 +227,7 @@ impl PublishArgs {
             None => Links::RootRelative,
         };
         Ok(Request {
+            readback: if self.no_verify { Readback::Skipped } else { Readback::Verified },
             tarballs: self.tarballs,
             source: self.source.access(),
             target: self.to,
@@ -372,8 +389,13 @@ pub(super) fn run(
         }
         let budget = Budget::new(request.options.contention_timeout, Box::new(RealPace::default()));
         let outcome = publish::publish(&*store, &wanted, &request.options, budget, reporter).await?;
-        reporter.published(&report.done(&outcome, started.elapsed()), &outcome.plan);
-        Ok(())
+        let verified = match request.readback {
+            Readback::Verified => Some(read_back(store, &wanted, request.options.reads).await),
+            Readback::Skipped => None,
+        };
+        let report = report.done(&outcome, started.elapsed()).with_verification(verified.as_ref());
+        reporter.published(&report, &outcome.plan);
+        verified.map_or(Ok(()), |verified| reporter.judge_published(verified))
     };
     runtime.block_on(async {
         // From here on a signal is only heard by who listens for it. What is dropped stops what it has started.
@@ -382,4 +404,10 @@ pub(super) fn run(
             () = stop_signal()? => Err(Error::Interrupted),
         }
     })
+}
+
+/// Verifies what was published, as it is now in the store.
+async fn read_back(store: Box<dyn Store>, wanted: &Wanted, reads: usize) -> Result<Verification> {
+    let scope = Scope::published(&wanted.provider, wanted.packages.version());
+    verify::verify(&Reader::Store(store), &scope, reads, &Unwatched).await
 }

@@ -13,6 +13,7 @@ use crate::probe::{self, Probe};
 use crate::provider::Provider;
 use crate::publish::{Effect, Outcome};
 use crate::registry::Key;
+use crate::verify::{Finding, Severity, Verification};
 
 /// What is known of a publish before it has begun.
 pub struct PublishReport<'a> {
@@ -48,8 +49,25 @@ pub struct Report<'a> {
     signature: Option<String>,
     objects: Vec<ObjectReport>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<VerifiedReport>,
     duration_ms: u64,
 }
+
+/// What was found when a publish was read back.
+#[derive(Debug, Serialize)]
+struct VerifiedReport {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    errors: usize,
+    warnings: usize,
+    platforms: u64,
+    findings: Vec<Finding>,
+}
+
+/// What came of reading a publish back.
+pub type Verified = Result<Verification, Error>;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ProbeReport<'a> {
@@ -290,12 +308,51 @@ impl<'a> PublishReport<'a> {
                 .chain(self.probe.and_then(Probe::warning))
                 .chain(plan.warnings().iter().cloned())
                 .collect(),
+            verification: None,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
 
 impl Report<'_> {
+    /// With what was found when it was read back.
+    #[must_use]
+    pub fn with_verification(self, verified: Option<&Verified>) -> Self {
+        let verification = verified.map(|verified| match verified {
+            Ok(verification) => VerifiedReport {
+                outcome: verification.outcome(),
+                message: None,
+                errors: verification.count(Severity::Error),
+                warnings: verification.count(Severity::Warning),
+                platforms: verification.checked.platforms,
+                findings: verification.findings.clone(),
+            },
+            Err(error) => VerifiedReport {
+                outcome: "unread",
+                message: Some(error.to_string()),
+                errors: 0,
+                warnings: 0,
+                platforms: 0,
+                findings: Vec::new(),
+            },
+        });
+        Self { verification, ..self }
+    }
+
+    /// What was read back, for people.
+    pub(super) fn verified_line(&self) -> Option<String> {
+        let VerifiedReport { message: None, errors, warnings, platforms, .. } = self.verification.as_ref()?
+        else {
+            return None;
+        };
+        let verdict = match (errors, warnings) {
+            (0, 0) => "good".to_owned(),
+            (0, _) => format!("good, with {warnings} warnings"),
+            _ => format!("{errors} errors, {warnings} warnings"),
+        };
+        Some(format!("verified: {verdict}; {platforms} platforms read back, zips not downloaded"))
+    }
+
     pub(super) fn is_unchanged(&self) -> bool {
         self.outcome == "unchanged"
     }

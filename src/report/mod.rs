@@ -22,7 +22,7 @@ use crate::release::Release;
 use crate::store::OnSent;
 pub use bars::Repacking;
 use bars::{Bars, Sending};
-pub use json::{ChangeReport, PublishReport, Report, ServeReport};
+pub use json::{ChangeReport, PublishReport, Report, ServeReport, Verified};
 pub use verify::Verifying;
 
 /// How results are printed.
@@ -108,7 +108,7 @@ impl Reporter {
         if let Error::Unfinished { state, .. } = error {
             self.bars.around(|| to_stderr(&printable(&state.to_string())));
         }
-        if self.format == Format::Json && !matches!(error, Error::Reported(_)) {
+        if self.format == Format::Json && !matches!(error, Error::Reported(_) | Error::Unverified(_)) {
             to_stdout(&json::failure(error, &text));
         }
     }
@@ -370,7 +370,10 @@ impl std::fmt::Display for HumanResult<'_> {
         let name = format!("{} {}", report.provider, report.version);
         if report.is_unchanged() {
             write!(f, "{BOLD}Already published, nothing to do:{BOLD:#} {name} is in {}", report.target)?;
-            return probe_line(report).map_or(Ok(()), |line| write!(f, "\n{line}"));
+            for line in [probe_line(report), report.verified_line()].into_iter().flatten() {
+                write!(f, "\n{line}")?;
+            }
+            return Ok(());
         }
         writeln!(f, "{GREEN}{BOLD}Published{BOLD:#}{GREEN:#} {BOLD}{name}{BOLD:#} to {}", report.target)?;
         for platform in &report.platforms {
@@ -385,7 +388,8 @@ impl std::fmt::Display for HumanResult<'_> {
             report.key_id,
             report.protocols.join(", "),
             report.seconds()
-        )
+        )?;
+        report.verified_line().map_or(Ok(()), |line| write!(f, "\n{line}"))
     }
 }
 

@@ -9,8 +9,9 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::json::to_json;
+use super::json::{Verified, to_json};
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, Volume, YELLOW, printable, to_stderr, to_stdout};
+use crate::error::{Error, Refusal};
 use crate::package::acceptance::Verdict;
 use crate::verify::{
     Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification, Watch,
@@ -78,15 +79,29 @@ impl Reporter {
     }
 
     /// Tells on standard error what was found in what a publish has written.
-    pub fn published_findings(&self, verification: &Verification) {
-        if self.volume == Volume::Quiet && verification.is_good() {
-            return;
+    ///
+    /// # Errors
+    /// Clients would trip over it, or it could not be read.
+    pub fn judge_published(&self, verified: Verified) -> Result<(), Error> {
+        let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;
+        if self.volume != Volume::Quiet || !verification.is_good() {
+            self.bars.around(|| {
+                for line in findings(&verification) {
+                    to_stderr(&line);
+                }
+            });
         }
-        self.bars.around(|| {
-            for line in findings(verification) {
-                to_stderr(&line);
+        // Discovery is the host's own: a publish leaves what it finds there, and has warned of it.
+        let of_version = |finding: &Finding| {
+            finding.rule.severity == Severity::Error && finding.rule.group != Group::Discovery
+        };
+        match verification.refusal().filter(|_| verification.findings.iter().any(of_version)) {
+            None => Ok(()),
+            Some(refusal) => {
+                let problem = "all is published, and clients would trip over it".to_owned();
+                Err(Error::Reported(Box::new(Refusal { problem, ..refusal })))
             }
-        });
+        }
     }
 }
 
@@ -266,11 +281,7 @@ impl<'a> VerificationReport<'a> {
     pub(super) fn new(verification: &'a Verification, duration: Duration) -> Self {
         let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
         Self {
-            outcome: match (errors, warnings) {
-                (0, 0) => "good",
-                (0, _) => "warnings",
-                _ => "errors",
-            },
+            outcome: verification.outcome(),
             place: &verification.place,
             quick: verification.depth == Depth::Quick,
             errors,

@@ -149,15 +149,6 @@ fn doubtful_links_and_keys_that_expire_are_told_of() {
     assert!(verdict(&report).contains("key-expires"), "{report:#}");
 }
 
-/// Hears nothing.
-struct Deaf;
-
-impl tfreg::verify::Watch for Deaf {
-    fn versions(&self, _: usize) {}
-    fn version_done(&self) {}
-    fn read(&self, _: u64) {}
-}
-
 #[test]
 fn no_bytes_in_any_file_make_it_panic() {
     let case = Case::new();
@@ -192,7 +183,8 @@ fn no_bytes_in_any_file_make_it_panic() {
             bad = [&good[..at], &bytes, &good[end..]].concat();
         }
         case.write(name, &bad);
-        let verification = runtime.block_on(tfreg::verify::verify(&reader, &scope, 8, &Deaf));
+        let verification =
+            runtime.block_on(tfreg::verify::verify(&reader, &scope, 8, &tfreg::verify::Unwatched));
         case.write(name, good);
         let verification = verification.map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
         // Of every file it is noticed that it is another one: by its checksum, its signature, or what it says.
@@ -673,6 +665,64 @@ fn every_rule_has_a_change_that_breaks_it() {
     for rule in tfreg::verify::rules() {
         assert!(![rule.what, rule.why, rule.remedy].contains(&""), "{rule:?}");
     }
+}
+
+#[test]
+fn a_publish_reads_back_what_it_has_published() {
+    let root = folder();
+    let site = root.path().join("site");
+    let release = tarballs("release-1.2.0");
+    let published = run(&mut publish(&site, &release)).succeeds();
+    assert!(
+        published.stdout.contains("verified: good; 4 platforms read back, zips not downloaded"),
+        "{published:#?}"
+    );
+    // Also where nothing is left to do.
+    let again = run(&mut publish(&site, &release)).succeeds();
+    assert!(
+        again.stdout.contains("Already published") && again.stdout.contains("verified: good"),
+        "{again:#?}"
+    );
+    let skipped = run(publish(&site, &release).arg("--no-verify")).succeeds();
+    assert!(!skipped.stdout.contains("verified"), "{skipped:#?}");
+    let dry = root.path().join("dry");
+    let planned = run(publish(&site, &release).arg("--dry-run").arg(&dry)).succeeds();
+    assert!(!planned.stdout.contains("verified"), "{planned:#?}");
+
+    // What a publish leaves as it is, and clients trip over.
+    std::fs::write(site.join(DISCOVERY), r#"{"providers.v1": "/registry"}"#).unwrap();
+    let found = run(&mut publish(&site, &release))
+        .fails(3, &["discovery-slash", "all is published, and clients would trip over it", "remedy:"]);
+    assert!(found.stdout.contains("Already published"), "{found:#?}");
+    let found = json(&run(publish(&site, &release).args(["--format", "json"])).fails(3, &["error:"]));
+    assert_eq!(found["outcome"], "unchanged");
+    assert_eq!(found["verification"]["outcome"], "errors");
+    assert_eq!(found["verification"]["findings"][0]["rule"], "discovery-slash");
+    let next = run(publish(&site, &tarballs("release-1.10.0")).arg("--no-verify")).succeeds();
+    assert!(next.stdout.contains("Published"), "{next:#?}");
+}
+
+#[test]
+fn a_publish_that_cannot_be_read_back_is_done_all_the_same() {
+    let server = S3Server::start(&["bucket"]);
+    let release = tarballs("release-1.2.0");
+    run(publish("s3://bucket", &release).envs(server.envs())).succeeds();
+    server.clear_requests();
+    let unchanged = run(publish("s3://bucket", &release).envs(server.envs())).succeeds();
+    assert!(unchanged.stdout.contains("verified: good"), "{unchanged:#?}");
+    // Few and small: each document once more, the zips by HEAD, no listing.
+    let requests = server.requests();
+    assert!(requests.iter().all(|request| request.method != "GET" || !request.key.ends_with(".zip")));
+    assert!(requests.iter().all(|request| !request.key.is_empty()), "no listing");
+    assert_eq!(requests.len(), 14 + 14, "as many to see that nothing is to do, and as many to read it back");
+
+    // The first time it is planned with, the second time read back.
+    server.fault(Matcher::get().suffix("terraform.json").nth(2), Action::AnswerBefore(403, "AccessDenied"));
+    let mut command = publish("s3://bucket", &release);
+    let ran = run(command.args(["--format", "json"]).envs(server.envs()));
+    let ran = ran.fails(1, &["all is published, but it could not be read back", "403", "terraform.json"]);
+    assert_eq!(json(&ran)["outcome"], "unchanged");
+    assert_eq!(json(&ran)["verification"]["outcome"], "unread");
 }
 
 #[test]
