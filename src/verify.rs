@@ -541,13 +541,12 @@ impl Looking<'_> {
         Ok(download::check(&self.expected(platform), &key, &self.site.name(&url), reply))
     }
 
-    /// On a host the mark of a yanked version is found by asking; in a store by listing.
+    /// The record stays when a version is put back, so it is read: that it is there says nothing.
     async fn yanked(&self) -> Result<Option<Finding>> {
-        if self.site.store().is_some() || self.scope.extent == Extent::Versions {
+        if self.scope.extent == Extent::Versions {
             return Ok(None);
         }
-        let index = self.site.url(&Key::Versions(self.provider.clone()));
-        let Ok(url) = index.join(&format!("{}/yanked", self.entry.version)) else { return Ok(None) };
+        let url = self.site.url(&Key::Yanked(self.provider.clone(), self.entry.version.clone()));
         let Reply::Found(mark) = self.site.document(&url).await? else { return Ok(None) };
         let mark: Option<serde_json::Value> = serde_json::from_slice(&mark.bytes).ok();
         let yanked = mark.is_some_and(|mark| mark.get("yanked") == Some(&serde_json::Value::Bool(true)));

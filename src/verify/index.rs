@@ -186,11 +186,6 @@ pub(super) fn both_ways(
             }
         }
     }
-    let yanked_and_listed = folder
-        .yanked
-        .iter()
-        .filter(|version| listed.contains_key(version) && only.is_none_or(|only| only == *version));
-    findings.extend(yanked_and_listed.map(|version| yanked(subject, version)));
     findings
 }
 

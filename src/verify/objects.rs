@@ -83,16 +83,6 @@ fn in_scope(scope: &Scope, provider: &Provider) -> bool {
         && scope.provider_type.as_ref().is_none_or(|ty| *ty == provider.provider_type)
 }
 
-/// A mark that a version was taken out of the index: `registry/NS/TYPE/VERSION/yanked`.
-fn yanked(key: &str) -> Option<(Provider, Version)> {
-    // The keys of a version's documents are those of its mark but for the end.
-    let document = format!("{}download/linux/amd64", key.strip_suffix("yanked")?);
-    match document.parse().ok()? {
-        Key::Download(provider, version, _) => Some((provider, version)),
-        _ => None,
-    }
-}
-
 impl Inventory {
     /// Lists the documents that are there.
     pub(super) async fn take(store: &dyn Store, scope: &Scope) -> Result<Self> {
@@ -100,12 +90,6 @@ impl Inventory {
         let mut listing = store.list(&folder(Area::Registry, scope));
         while let Some(listed) = listing.next().await {
             let listed = listed?;
-            if let Some((provider, version)) = yanked(&listed.key) {
-                if in_scope(scope, &provider) {
-                    inventory.providers.entry(provider).or_default().yanked.insert(version);
-                }
-                continue;
-            }
             match listed.key.parse() {
                 Ok(Key::Versions(provider)) if in_scope(scope, &provider) => {
                     inventory.providers.entry(provider).or_default();
@@ -113,6 +97,9 @@ impl Inventory {
                 Ok(Key::Download(provider, version, platform)) if in_scope(scope, &provider) => {
                     let folder = inventory.providers.entry(provider).or_default();
                     folder.documents.entry(version).or_default().insert(platform);
+                }
+                Ok(Key::Yanked(provider, version)) if in_scope(scope, &provider) => {
+                    inventory.providers.entry(provider).or_default().yanked.insert(version);
                 }
                 Ok(_) => {}
                 Err(_) => inventory.foreign.add(&listed),

@@ -747,3 +747,18 @@ fn the_documentation_has_every_rule() {
     }
     assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), rows);
 }
+
+#[test]
+fn a_version_that_was_put_back_is_not_yanked() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let place = site.to_str().unwrap();
+    run(tfreg().args(["yank", place, "acme/sample", "1.2.0", "--yes"])).succeeds();
+    run(tfreg().args(["unyank", place, "acme/sample", "1.2.0"])).succeeds();
+    assert!(site.join("registry/acme/sample/1.2.0/yanked").exists(), "the record stays, and says so");
+    let report = json(&verify(place, &[]).succeeds());
+    assert_eq!(report["outcome"], "good", "{report:#}");
+    let report = json(&verify_host(&Host::of(&site), &[]).succeeds());
+    assert_eq!(report["outcome"], "good", "{report:#}");
+}
