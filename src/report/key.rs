@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::json::{RefusalReport, to_json};
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, YELLOW, printable, to_stdout};
-use crate::package::acceptance::Verdict;
+use crate::package::acceptance::{Judgement, Verdict};
 use crate::package::inspection::{Inspection, KeyPart};
 use crate::package::signing_key::SecretPart;
 
@@ -75,17 +75,29 @@ struct UserIdReport<'a> {
     revoked: bool,
 }
 
+/// What a family of clients makes of a key.
 #[derive(Serialize)]
-struct ClientReport<'a> {
+pub(super) struct ClientReport<'a> {
     client: &'static str,
     verdict: &'static str,
     reasons: &'a [String],
 }
 
+impl<'a> ClientReport<'a> {
+    pub(super) fn new(judged: &'a Judgement) -> Self {
+        let verdict = match judged.verdict {
+            Verdict::Takes => "takes",
+            Verdict::Warns => "warns",
+            Verdict::NotKnown => "not_known",
+            Verdict::Refuses => "refuses",
+        };
+        Self { client: judged.family.name(), verdict, reasons: &judged.reasons }
+    }
+}
+
 impl<'a> KeyReport<'a> {
     fn new(inspection: &'a Inspection) -> Self {
         let user_ids = inspection.user_ids.iter();
-        let clients = inspection.clients.iter();
         Self {
             source: &inspection.source,
             primary: PartReport::new(&inspection.primary),
@@ -97,18 +109,7 @@ impl<'a> KeyReport<'a> {
             expires_in_days: inspection.expires.map(days_left),
             signs: inspection.refusal.is_none(),
             refusal: inspection.refusal.as_ref().map(RefusalReport::new),
-            clients: clients
-                .map(|judged| ClientReport {
-                    client: judged.family.name(),
-                    verdict: match judged.verdict {
-                        Verdict::Takes => "takes",
-                        Verdict::Warns => "warns",
-                        Verdict::NotKnown => "not_known",
-                        Verdict::Refuses => "refuses",
-                    },
-                    reasons: &judged.reasons,
-                })
-                .collect(),
+            clients: inspection.clients.iter().map(ClientReport::new).collect(),
             public_key: inspection.embedded.as_deref(),
             warnings: inspection.expiry_warning.as_deref().into_iter().collect(),
         }

@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::json::{Verified, to_json};
+use super::key::ClientReport;
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, Volume, YELLOW, printable, to_stderr, to_stdout};
 use crate::error::{Error, Refusal};
-use crate::package::acceptance::Verdict;
 use crate::verify::{
     Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification, Watch,
 };
@@ -254,25 +254,13 @@ struct SignerReport<'a> {
     clients: Vec<ClientReport<'a>>,
 }
 
-#[derive(Serialize)]
-struct ClientReport<'a> {
-    client: &'static str,
-    verdict: &'static str,
-    reasons: &'a [String],
-}
-
 impl<'a> SignerReport<'a> {
     fn new(signer: &'a SigningKeyUse) -> Self {
-        let clients = signer.clients.iter().map(|client| ClientReport {
-            client: client.family.name(),
-            verdict: Verdict::word(client.verdict),
-            reasons: &client.reasons,
-        });
         Self {
             key_id: &signer.key_id,
             key_fingerprint: &signer.fingerprint,
             versions: signer.versions,
-            clients: clients.collect(),
+            clients: signer.clients.iter().map(ClientReport::new).collect(),
         }
     }
 }
