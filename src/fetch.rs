@@ -63,6 +63,12 @@ impl Found<'_> {
         self.tarballs.iter().map(|listed| TarballFile::at(self.address(listed).as_ref())).collect()
     }
 
+    /// How many tarballs there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.tarballs.len()
+    }
+
     /// Bytes of all tarballs.
     #[must_use]
     pub fn total(&self) -> u64 {

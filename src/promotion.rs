@@ -7,23 +7,22 @@ use std::collections::BTreeSet;
 
 use crate::error::{Refusal, Result};
 use crate::package::PackageSet;
-use crate::provider::{Namespace, Platform, Provider};
+use crate::provider::{Platform, Provider};
 use crate::reader::{ListedZips, Reader};
 
-/// Refuses unless `packages` are exactly the zips that the registry at `reader` lists for the same provider and version.
+/// Refuses unless `packages` are exactly the zips that the registry at `reader` lists for `provider` in the same version.
 ///
 /// # Errors
 /// They differ, a platform is missing or too many, the version is not listed there, or the registry cannot be read.
 pub async fn expect_match(
     packages: &PackageSet,
-    namespace: &Namespace,
+    provider: &Provider,
     reader: &Reader,
     reads: usize,
 ) -> Result<()> {
-    let provider = Provider { namespace: namespace.clone(), provider_type: packages.provider_type().clone() };
     let version = packages.version();
     let place = reader.describe();
-    let Some(listed) = reader.zips(&provider, version, reads).await? else {
+    let Some(listed) = reader.zips(provider, version, reads).await? else {
         return Err(Refusal::new(
             place,
             format!("{provider} {version} is not published there (--expect-match)"),

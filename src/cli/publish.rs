@@ -374,7 +374,7 @@ pub(super) fn run(
         if let Some(place) = &request.expected_in {
             let reader = target::open_reader(place, &request.access).await?;
             let reads = request.options.reads;
-            promotion::expect_match(&wanted.packages, &request.namespace, &reader, reads).await?;
+            promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
         let dry_run = request.dry_run.as_deref();

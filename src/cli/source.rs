@@ -90,9 +90,8 @@ impl Sources {
         reporter: &Reporter,
     ) -> Result<Vec<TarballFile>> {
         let mut files = self.files.clone();
-        let (count, total) = found
-            .iter()
-            .fold((0, 0), |(count, total), found| (count + found.named().len(), total + found.total()));
+        let (count, total) =
+            found.iter().fold((0, 0), |(count, total), found| (count + found.count(), total + found.total()));
         if count > 0 {
             let progress = reporter.fetching(count, total);
             for in_bucket in found {
