@@ -7,7 +7,7 @@ use super::block::{Codes, DISTANCE_PLACES, DISTANCE_WIDTH, LITERAL_PLACES, LITER
 use super::huffman::{END, FURTHER, LITERAL, SPECIAL, bits, further, with_extra};
 use super::input::{Input, Register};
 use super::window::{SIZE, Window};
-use super::{Corrupt, window};
+use super::{CUT_SHORT, Corrupt, window};
 
 /// The symbol that ends a block.
 pub(super) const END_SYMBOL: usize = 256;
@@ -20,8 +20,8 @@ const TOO_FAR: Corrupt = Corrupt("a copy reaches back behind the beginning");
 pub(super) const ROUND: usize = 3 + 258;
 /// Bytes that must be left for a round: two refills of eight bytes, of which the second begins seven further on.
 const ROUND_INPUT: usize = 16;
-/// Copies are made in pieces of this size, so they write up to one less behind their end.
-const PIECE: usize = 16;
+/// Copies are made in pieces of this size at the most, so they write up to one less behind their end.
+const PIECE: usize = 32;
 const _: () = assert!(window::SLACK >= ROUND + PIECE);
 
 /// One token.
@@ -92,6 +92,7 @@ fn symbol(table: &[u32], width: usize, input: &mut Input) -> (u32, u64) {
 /// another round.
 ///
 /// `limit` must be [`ROUND`] and more before the end of what the window may hold.
+#[expect(clippy::too_many_lines, reason = "one loop, whose parts share what it keeps in registers")]
 pub(super) fn fast(
     codes: &Codes,
     input: &mut Input,
@@ -106,92 +107,127 @@ pub(super) fn fast(
     let source_limit = source_end.saturating_sub(ROUND_INPUT);
     let mut outcome = Ok(false);
 
-    // Brings the register to 56 bits at least.
-    macro_rules! refill {
-        () => {
-            let Some(word) = source.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
-            hold |= u64::from_le_bytes(*word) << count;
-            at += ((63 - count) >> 3) as usize;
-            count |= 56;
-        };
-    }
-    // Drops what an entry says; gives the bits from before that.
-    macro_rules! consume {
-        ($entry:expr) => {{
-            let word = hold;
-            hold >>= $entry & 63;
-            count -= $entry & 63;
-            word
-        }};
-    }
-    macro_rules! literal_entry {
-        () => {
-            tables.literals[(hold & ((1 << LITERAL_WIDTH) - 1)) as usize]
-        };
-    }
-    macro_rules! push {
-        ($entry:expr) => {
-            target[out] = $entry.to_le_bytes()[2];
-            out += 1;
-        };
-    }
-    while out < limit && at < source_limit {
-        refill!();
-        let mut entry = literal_entry!();
-        let mut word = consume!(entry);
-        if entry & LITERAL != 0 {
-            push!(entry);
-            entry = literal_entry!();
-            word = consume!(entry);
+    'rounds: {
+        // Brings the register to 56 bits at least.
+        macro_rules! refill {
+            () => {
+                let Some(word) = source.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+                    // Not before the limit.
+                    outcome = Err(CUT_SHORT);
+                    break 'rounds;
+                };
+                hold |= u64::from_le_bytes(*word) << count;
+                at += ((63 - count) >> 3) as usize;
+                count |= 56;
+            };
+        }
+        // Drops what an entry says; gives the bits from before that.
+        macro_rules! consume {
+            ($entry:expr) => {{
+                let word = hold;
+                hold >>= $entry & 63;
+                count -= $entry & 63;
+                word
+            }};
+        }
+        macro_rules! literal_entry {
+            () => {
+                tables.literals[(hold & ((1 << LITERAL_WIDTH) - 1)) as usize]
+            };
+        }
+        macro_rules! push {
+            ($entry:expr) => {
+                target[out] = $entry.to_le_bytes()[2];
+                out += 1;
+            };
+        }
+        macro_rules! is_at_limit {
+            () => {
+                out >= limit || at >= source_limit
+            };
+        }
+        // A round begins with a full register and the entry of its first code.
+        macro_rules! begin {
+            () => {{
+                refill!();
+                literal_entry!()
+            }};
+        }
+        macro_rules! begin_unless_at_limit {
+            () => {{
+                if is_at_limit!() {
+                    break 'rounds;
+                }
+                begin!()
+            }};
+        }
+        let mut entry = begin_unless_at_limit!();
+        loop {
+            let mut word = consume!(entry);
             if entry & LITERAL != 0 {
                 push!(entry);
                 entry = literal_entry!();
                 word = consume!(entry);
                 if entry & LITERAL != 0 {
                     push!(entry);
-                    continue;
+                    entry = literal_entry!();
+                    word = consume!(entry);
+                    if entry & LITERAL != 0 {
+                        push!(entry);
+                        entry = begin_unless_at_limit!();
+                        continue;
+                    }
                 }
             }
-        }
-        // At most 33 bits are gone here, so there are 23 for the further table's 4 and the length's extra 5.
-        if entry & SPECIAL != 0 {
-            if entry & FURTHER == FURTHER {
-                entry = tables.literals[further(entry, hold) & (LITERAL_PLACES - 1)];
-                word = consume!(entry);
-                if entry & LITERAL != 0 {
-                    push!(entry);
-                    continue;
+            // At most 33 bits are gone here, so there are 23 for the further table's 4 and the length's extra 5.
+            if entry & SPECIAL != 0 {
+                if entry & FURTHER == FURTHER {
+                    entry = tables.literals[further(entry, hold) & (LITERAL_PLACES - 1)];
+                    word = consume!(entry);
+                    if entry & LITERAL != 0 {
+                        push!(entry);
+                        entry = begin_unless_at_limit!();
+                        continue;
+                    }
+                }
+                if entry & SPECIAL != 0 {
+                    outcome = if entry & END == END { Ok(true) } else { Err(BAD_LENGTH) };
+                    break 'rounds;
                 }
             }
+            let length = with_extra(entry, word);
+            // A distance has up to 15 bits and 13 extra ones.
+            if count < 28 {
+                refill!();
+            }
+            entry = tables.distances[(hold & ((1 << DISTANCE_WIDTH) - 1)) as usize];
+            word = consume!(entry);
             if entry & SPECIAL != 0 {
-                outcome = if entry & END == END { Ok(true) } else { Err(BAD_LENGTH) };
-                break;
+                if entry & FURTHER == FURTHER {
+                    entry = tables.distances[further(entry, hold) & (DISTANCE_PLACES - 1)];
+                    word = consume!(entry);
+                }
+                if entry & SPECIAL != 0 {
+                    outcome = Err(BAD_DISTANCE);
+                    break 'rounds;
+                }
+            }
+            let distance = with_extra(entry, word);
+            if distance > out - floor {
+                outcome = Err(TOO_FAR);
+                break 'rounds;
+            }
+            let to = out;
+            out += length;
+            let is_last = is_at_limit!();
+            if !is_last {
+                entry = begin!();
+            }
+            copy(target, to, distance, length);
+            if is_last {
+                break 'rounds;
             }
         }
-        let length = with_extra(entry, word);
-        // A distance has up to 15 bits and 13 extra ones.
-        if count < 28 {
-            refill!();
-        }
-        entry = tables.distances[(hold & ((1 << DISTANCE_WIDTH) - 1)) as usize];
-        word = consume!(entry);
-        if entry & SPECIAL != 0 {
-            if entry & FURTHER == FURTHER {
-                entry = tables.distances[further(entry, hold) & (DISTANCE_PLACES - 1)];
-                word = consume!(entry);
-            }
-            if entry & SPECIAL != 0 {
-                outcome = Err(BAD_DISTANCE);
-                break;
-            }
-        }
-        let distance = with_extra(entry, word);
-        if distance > out - floor {
-            outcome = Err(TOO_FAR);
-            break;
-        }
-        copy(target, out, distance, length);
-        out += length;
     }
     window.out = out;
     input.set_register(Register { at, hold, count });
@@ -202,26 +238,32 @@ pub(super) fn fast(
 #[inline]
 fn copy(target: &mut [u8; SIZE], out: usize, distance: usize, length: usize) {
     let end = out + length;
-    let (mut from, mut to) = (out - distance, out);
-    if distance >= PIECE {
-        while let Some(piece) = target.get(from..).and_then(|rest| rest.first_chunk::<PIECE>()).copied()
-            && let Some(place) = target.get_mut(to..).and_then(|rest| rest.first_chunk_mut())
-        {
-            *place = piece;
-            from += PIECE;
-            to += PIECE;
-            if to >= end {
-                break;
+    match distance {
+        PIECE.. => copy_by::<PIECE>(target, out - distance, out, end),
+        8.. => copy_by::<8>(target, out - distance, out, end),
+        1 => {
+            let byte = target[out - 1];
+            target[out..end].fill(byte);
+        }
+        _ => {
+            for to in out..end {
+                target[to] = target[to - distance];
             }
         }
-    } else if distance == 1 {
-        let byte = target[from];
-        target[to..end].fill(byte);
-    } else {
-        while to < end {
-            target[to] = target[from];
-            from += 1;
-            to += 1;
+    }
+}
+
+/// Copies what is from `from` on to `to..end` in pieces of `N` bytes, which must not be more than the distance.
+#[inline]
+fn copy_by<const N: usize>(target: &mut [u8; SIZE], mut from: usize, mut to: usize, end: usize) {
+    while let Some(piece) = target.get(from..).and_then(|rest| rest.first_chunk::<N>()).copied()
+        && let Some(place) = target.get_mut(to..).and_then(|rest| rest.first_chunk_mut())
+    {
+        *place = piece;
+        from += N;
+        to += N;
+        if to >= end {
+            break;
         }
     }
 }
