@@ -1,9 +1,9 @@
 //! The headers of blocks (RFC 1951 3.2.3 to 3.2.7).
 
+use super::bits::Kept;
 use super::fixed::{DISTANCE_LENGTHS, DISTANCES, LENGTHS, LITERAL_LENGTHS, Range};
 use super::huffman::{self, Code, END, INVALID, Incomplete, LITERAL};
 use super::input::Input;
-use super::output::Output;
 use super::{Corrupt, inflate};
 
 /// What follows a block's header.
@@ -96,27 +96,11 @@ const fn with_ranges(symbols: &mut [u32], first: usize, ranges: &[Range]) {
     }
 }
 
-/// A block's header as it came, but for BFINAL, which is cleared.
-#[derive(Default)]
-pub(super) struct Header(Output);
-
-impl Header {
-    /// Writes it again.
-    pub(super) fn put(&self, output: &mut Output) {
-        output.copy(self.0.bytes(), 0, self.0.bytes().len() * 8);
-        let (rest, count) = self.0.rest();
-        output.put(rest, count);
-    }
-}
-
 /// Reads a block's header, its codes into `codes`; gives whether it is the stream's last block.
+/// The header of a block of tokens is kept.
 ///
 /// `input` must have enough for a header, or all that there is.
-pub(super) fn read(
-    input: &mut Input,
-    codes: &mut Codes,
-    header: &mut Header,
-) -> Result<(bool, Body), Corrupt> {
+pub(super) fn read(input: &mut Input, codes: &mut Codes, header: &mut Kept) -> Result<(bool, Body), Corrupt> {
     let from = input.position();
     let is_last = input.take(1) == 1;
     let kind = input.take(2);
@@ -136,10 +120,8 @@ pub(super) fn read(
         _ => return Err(Corrupt("a block is of no known type")),
     };
     input.check()?;
-    header.0.clear();
     if matches!(body, Body::Tokens) {
-        header.0.put(0, 1);
-        header.0.copy(input.bytes(), from + 1, input.position());
+        header.keep_header(&input.since(from));
     }
     Ok((is_last, body))
 }

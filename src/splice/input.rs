@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use super::bits::Bits;
 use super::{CUT_SHORT, Corrupt};
 
 /// Bytes that are read from the source at once, at the most.
@@ -28,11 +29,13 @@ pub(super) struct Input {
     count: u32,
     /// The source has no more.
     ended: bool,
+    /// Bytes of the source that are no longer in `buffer`.
+    gone: u64,
 }
 
 impl Input {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; SIZE], at: 0, end: 0, hold: 0, count: 0, ended: false }
+        Self { buffer: vec![0; SIZE], at: 0, end: 0, hold: 0, count: 0, ended: false, gone: 0 }
     }
 
     /// Whether there are so few bytes left in memory that the source is to be asked for more.
@@ -56,6 +59,7 @@ impl Input {
         self.buffer.copy_within(from..self.end, 0);
         self.at -= from;
         self.end -= from;
+        self.gone += from as u64;
         while self.is_low() {
             match source.read(&mut self.buffer[self.end..CAPACITY]) {
                 Ok(0) => self.ended = true,
@@ -78,14 +82,15 @@ impl Input {
         if self.position() > self.end * 8 { Err(CUT_SHORT) } else { Ok(()) }
     }
 
-    /// The next bit's place in [`Input::bytes`], in bits.
+    /// The next bit's place in memory, in bits.
     pub(super) fn position(&self) -> usize {
         self.at * 8 - self.count as usize
     }
 
-    /// The bytes in memory.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.end]
+    /// The bits in memory from the position `from` to the next bit.
+    pub(super) fn since(&self, from: usize) -> Bits<'_> {
+        let at = self.gone * 8 + from as u64;
+        Bits { source: &self.buffer[..self.end], from, to: self.position(), at }
     }
 
     /// The bytes in memory with what is behind them, and where they end.

@@ -30,16 +30,19 @@
 //!
 //! What comes out depends on the gzip file's bytes alone, not on how they are read.
 //!
-//! Files: `input` bits in, `output` bits out, `huffman` codes to tables, `block` the headers of blocks, `inflate` tokens,
+//! Files: `input` bits in, `bits` ranges of them, `output` bits out, `huffman` codes to tables, `block` the headers of blocks, `inflate` tokens,
 //! `window` bytes out, `gzip` headers and trailers, `unpacker` all of these as a reader, `recording` what is drawn above,
-//! `fixed` the fixed codes, `tape` a recording as the reader's user sees it.
+//! `fixed` the fixed codes, `tape` a recording as the reader's user sees it, `witness` what it can be
+//! checked against, `contents` what bytes come to.
 
 #![expect(
     clippy::cast_possible_truncation,
     reason = "what is cast was masked to a few bits, or is a constant of the format; checks would cost the time of the loops"
 )]
 
+mod bits;
 mod block;
+mod contents;
 mod fixed;
 mod gzip;
 mod huffman;
@@ -50,9 +53,12 @@ mod recording;
 mod tape;
 mod unpacker;
 mod window;
+mod witness;
 
+pub use contents::{Contents, ContentsHasher};
 pub use tape::Tape;
 pub use unpacker::Unpacker;
+pub use witness::{Run, Witness};
 
 use std::io;
 
@@ -72,4 +78,4 @@ impl From<Corrupt> for io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! Compressed bits on their way out.
 
+use super::bits::Bits;
+
 /// Bits in a row, the first one being the lowest of the first byte (RFC 1951 3.1.1).
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -7,27 +9,29 @@ pub(super) struct Output {
     /// The bits behind the last whole byte: fewer than eight.
     hold: u64,
     count: u32,
+    /// Whole bytes that were taken.
+    taken: u64,
 }
 
 impl Output {
     pub(super) fn clear(&mut self) {
+        *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
         self.bytes.clear();
-        self.hold = 0;
-        self.count = 0;
     }
 
-    /// The whole bytes so far.
+    /// The whole bytes so far that were not taken.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bits behind the whole bytes, and how many there are: fewer than eight.
-    pub(super) fn rest(&self) -> (u32, u32) {
-        ((self.hold & 0xFF) as u32, self.count)
+    /// How many bits there have been so far.
+    pub(super) fn position(&self) -> u64 {
+        (self.taken + self.bytes.len() as u64) * 8 + u64::from(self.count)
     }
 
     /// Forgets the whole bytes, which were taken; keeps the bits behind them.
     pub(super) fn forget_bytes(&mut self) {
+        self.taken += self.bytes.len() as u64;
         self.bytes.clear();
     }
 
@@ -60,8 +64,9 @@ impl Output {
         (self.hold, self.count) = (other.hold, other.count);
     }
 
-    /// Adds the bits `from..to` of `source`.
-    pub(super) fn copy(&mut self, source: &[u8], mut from: usize, to: usize) {
+    /// Adds bits of the gzip file.
+    pub(super) fn copy(&mut self, bits: &Bits<'_>) {
+        let Bits { source, mut from, to, .. } = *bits;
         // Few at a time until this is at a whole byte, many bytes then, and what is left.
         let first = to.saturating_sub(from).min((8 - self.count as usize) % 8);
         self.put_from(source, from, first);
@@ -133,7 +138,7 @@ mod tests {
             for (a, b) in pieces {
                 let (a, b) = (a.index(source.len() * 8 + 1), b.index(source.len() * 8 + 1));
                 let (from, to) = (a.min(b), a.max(b));
-                output.copy(&source, from, to);
+                output.copy(&Bits { source: &source, from, to, at: 0 });
                 expected.extend((from..to).map(|at| source[at / 8] >> (at % 8) & 1 == 1));
                 prop_assert_eq!(bits_of(&output), expected.clone());
             }

@@ -1,10 +1,12 @@
 //! The compressed stream of one file, while the file is decompressed. The drawing is in `super`.
 
-use super::block::{Codes, Header};
+use super::bits::Bits;
+use super::block::Codes;
 use super::fixed::{self, Place};
 use super::inflate::Token;
 use super::output::Output;
 use super::window::HISTORY;
+use super::witness::{Watch, Witness};
 
 /// A file's stream in the making.
 ///
@@ -20,6 +22,8 @@ pub(super) struct Recording {
     head: Option<Head>,
     output: Output,
     block: Block,
+    watch: Watch,
+    witness: Option<Witness>,
     done: bool,
 }
 
@@ -54,8 +58,9 @@ impl Recording {
         }
         let tokens: Vec<_> = ahead.iter().map(|byte| Token::Literal(*byte)).collect();
         let head = Head { renewed: tokens.len(), tokens };
-        let (output, block) = (Output::default(), Block::Due);
-        Some(Self { start, end, at, head: Some(head), output, block, done: false })
+        let (output, block, mut watch) = (Output::default(), Block::Due, Watch::new());
+        watch.gives(ahead);
+        Some(Self { start, end, at, head: Some(head), output, block, watch, witness: None, done: false })
     }
 
     /// Whether it must be told of every token by [`Recording::token`].
@@ -85,39 +90,63 @@ impl Recording {
         }
     }
 
-    /// A block begins.
-    pub(super) fn block_begins(&mut self) {
-        self.block = Block::Due;
+    /// What the witness has, once the recording is done.
+    pub(super) fn take_witness(&mut self) -> Option<Witness> {
+        self.witness.take()
     }
 
-    /// Tokens that together gave `produced` bytes were in the bits `from..to` of `source`, and the block's end if it
-    /// `ended`. None of them goes on behind the file.
-    pub(super) fn tokens(&mut self, bits: &Bits<'_>, produced: usize, ended: bool) {
+    /// A block begins; `before` is what was decompressed before it.
+    pub(super) fn block_begins(&mut self, before: &[u8]) {
+        self.block = Block::Due;
+        if self.head.is_none() && !self.done {
+            self.watch.block_begins(before, self.output.position(), self.left());
+        }
+    }
+
+    /// Tokens that together gave `bytes` were in these bits, and the block's end if it `ended`. None of them goes on behind
+    /// the file.
+    pub(super) fn tokens(&mut self, bits: &Bits<'_>, header: &Bits<'_>, bytes: &[u8], ended: bool) {
         if self.done {
             return;
         }
-        if produced > 0 && self.block == Block::Due {
-            bits.header.put(&mut self.output);
+        if !bytes.is_empty() && self.block == Block::Due {
+            self.output.copy(header);
+            self.watch.copies_header(header);
             self.block = Block::Open;
         }
         // A block without a byte is left out, with its end.
         if self.block == Block::Open {
-            self.output.copy(bits.source, bits.from, bits.to);
+            self.output.copy(bits);
+            self.watch.copies(bits);
         }
+        self.gives(bytes);
         if ended {
             self.block = Block::Due;
+            self.watch.block_ends(bits.at + bits.len() as u64);
         }
-        self.at += produced as u64;
     }
 
-    /// A token was in the bits `from..to`, and `bytes` are what it gave.
-    pub(super) fn token(&mut self, token: Token, bits: &Bits<'_>, bytes: &[u8], codes: &Codes) {
+    /// The file goes on with `bytes`.
+    fn gives(&mut self, bytes: &[u8]) {
+        self.watch.gives(bytes);
+        self.at += bytes.len() as u64;
+    }
+
+    /// A token was in these bits, and `bytes` are what it gave.
+    pub(super) fn token(
+        &mut self,
+        token: Token,
+        bits: &Bits<'_>,
+        header: &Bits<'_>,
+        bytes: &[u8],
+        codes: &Codes,
+    ) {
         if self.done {
             return;
         }
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         if let Some(bytes) = bytes.get(..left).filter(|_| bytes.len() > left) {
-            self.at = self.end;
+            self.gives(bytes);
             self.finish(bytes, codes);
             return;
         }
@@ -129,7 +158,7 @@ impl Recording {
             Some(head) if reaches => {
                 head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
                 head.renewed = head.tokens.len();
-                self.at += bytes.len() as u64;
+                self.gives(bytes);
                 // All before it is in the head now. Its block goes on behind it, if it has more.
                 self.output.clear();
                 self.block = Block::Due;
@@ -138,9 +167,9 @@ impl Recording {
                 if token != Token::End {
                     head.tokens.push(token);
                 }
-                self.tokens(bits, bytes.len(), token == Token::End);
+                self.tokens(bits, header, bytes, token == Token::End);
             }
-            None => self.tokens(bits, bytes.len(), token == Token::End),
+            None => self.tokens(bits, header, bytes, token == Token::End),
         }
         self.check_head();
     }
@@ -157,6 +186,7 @@ impl Recording {
         let length = u16::try_from(length).unwrap_or(u16::MAX);
         self.output.put(u32::from(length), 16);
         self.output.put(u32::from(!length), 16);
+        self.watch.stored_begins(length);
         self.block = Block::Stored;
     }
 
@@ -168,10 +198,11 @@ impl Recording {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         let bytes = &bytes[..bytes.len().min(left)];
         self.output.put_bytes(bytes);
+        self.watch.stores(bytes);
         if let Some(head) = &mut self.head {
             head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
         }
-        self.at += bytes.len() as u64;
+        self.gives(bytes);
         self.check_head();
     }
 
@@ -223,15 +254,9 @@ impl Recording {
             fixed::put_literal(&mut self.output, *byte);
         }
         fixed::put_end(&mut self.output);
+        let watch = std::mem::replace(&mut self.watch, Watch::new());
+        self.witness = watch.finish(self.output.position());
         self.output.align();
         self.done = true;
     }
-}
-
-/// Where tokens are: the bits `from..to` of `source`, in the block that begins with `header`.
-pub(super) struct Bits<'a> {
-    pub(super) source: &'a [u8],
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) header: &'a Header,
 }

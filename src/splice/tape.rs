@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::block::Codes;
 use super::recording::Recording;
+use super::witness::Witness;
 
 /// Records the compressed stream of a file while its bytes are read from an [`Unpacker`](super::Unpacker).
 ///
@@ -48,6 +49,16 @@ impl Tape {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         matches!(&*self.0.borrow(), State::On(recording) if recording.is_done())
+    }
+
+    /// What the recorded stream can be held to, if it is [complete](Tape::is_complete), large enough for that, and made of
+    /// blocks that are small beside it. Gives it once.
+    #[must_use]
+    pub fn take_witness(&self) -> Option<Witness> {
+        match &mut *self.0.borrow_mut() {
+            State::On(recording) => recording.take_witness(),
+            _ => None,
+        }
     }
 
     /// Begins what was asked for at the byte `start`, of which and of the bytes behind it `ahead` is decompressed already;

@@ -2,10 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::block::{self, Body, Codes, Header};
+use super::bits::Kept;
+use super::block::{self, Body, Codes};
 use super::inflate::{self, ROUND, Token};
 use super::input::Input;
-use super::recording::Bits;
 use super::tape::Tape;
 use super::window::Window;
 use super::{CUT_SHORT, Corrupt, gzip};
@@ -22,7 +22,7 @@ pub struct Unpacker<R> {
     input: Input,
     window: Window,
     codes: Codes,
-    header: Header,
+    header: Kept,
     state: State,
     /// The block is the last one of its member.
     is_last: bool,
@@ -56,7 +56,7 @@ impl<R: Read> Unpacker<R> {
             input: Input::new(),
             window: Window::new(),
             codes: Codes::new(),
-            header: Header::default(),
+            header: Kept::default(),
             state: State::Member,
             is_last: true,
             crc: crc32fast::Hasher::new(),
@@ -112,15 +112,14 @@ impl<R: Read> Unpacker<R> {
     fn block(&mut self) -> Result<(), Corrupt> {
         let (is_last, body) = block::read(&mut self.input, &mut self.codes, &mut self.header)?;
         self.is_last = is_last;
+        let before = &self.window.bytes[..self.window.out];
+        self.tape.with(|recording| recording.block_begins(before));
         self.state = match body {
             Body::Stored(length) => {
                 self.tape.with(|recording| recording.stored_begins(length));
                 State::Stored(length)
             }
-            Body::Tokens => {
-                self.tape.with(super::recording::Recording::block_begins);
-                State::Tokens
-            }
+            Body::Tokens => State::Tokens,
         };
         Ok(())
     }
@@ -162,9 +161,10 @@ impl<R: Read> Unpacker<R> {
         if !by_token && self.window.out < limit && !self.input.is_nearly_out() {
             let (from, start) = (self.input.position(), self.window.out);
             let ended = inflate::fast(&self.codes, &mut self.input, &mut self.window, limit)?;
-            let bits =
-                Bits { source: self.input.bytes(), from, to: self.input.position(), header: &self.header };
-            self.tape.with(|recording| recording.tokens(&bits, self.window.out - start, ended));
+            let bytes = &self.window.bytes[start..self.window.out];
+            self.tape.with(|recording| {
+                recording.tokens(&self.input.since(from), &self.header.bits(), bytes, ended);
+            });
             if ended {
                 self.state = State::Block;
             }
@@ -175,13 +175,14 @@ impl<R: Read> Unpacker<R> {
             let token = Token::read(&self.codes, &mut self.input)?;
             token.apply(&mut self.window)?;
             let more_tokens = self.tape.with(|recording| {
-                let bits = Bits {
-                    source: self.input.bytes(),
-                    from,
-                    to: self.input.position(),
-                    header: &self.header,
-                };
-                recording.token(token, &bits, &self.window.bytes[start..self.window.out], &self.codes);
+                let (bits, header) = (self.input.since(from), self.header.bits());
+                recording.token(
+                    token,
+                    &bits,
+                    &header,
+                    &self.window.bytes[start..self.window.out],
+                    &self.codes,
+                );
                 recording.wants_tokens()
             });
             if token == Token::End {

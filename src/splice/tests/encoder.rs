@@ -7,7 +7,7 @@ use super::super::huffman::{Code, code_of};
 use super::super::output::Output;
 
 /// Bytes that compress, with repetitions near and far.
-pub(super) fn text(len: usize, random: &mut Rng) -> Vec<u8> {
+pub(crate) fn text(len: usize, random: &mut Rng) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::with_capacity(len + 300);
     while bytes.len() < len {
         if bytes.len() > 10 && random.u8(..4) > 0 {
@@ -25,7 +25,7 @@ pub(super) fn text(len: usize, random: &mut Rng) -> Vec<u8> {
 }
 
 /// A gzip member around a DEFLATE stream, with a header of any kind.
-pub(super) fn gzip(stream: &[u8], bytes: &[u8], random: &mut Rng) -> Vec<u8> {
+pub(crate) fn gzip(stream: &[u8], bytes: &[u8], random: &mut Rng) -> Vec<u8> {
     let flags = random.u8(..32);
     let mut gz = vec![0x1f, 0x8b, 8, flags];
     gz.extend(std::iter::repeat_with(|| random.u8(..)).take(6));
@@ -55,7 +55,7 @@ enum Token {
 }
 
 /// Makes random files.
-pub(super) struct Maker<'a> {
+pub(crate) struct Maker<'a> {
     random: &'a mut Rng,
     /// How far most copies reach, how long most are, and how many of 16 tokens are literals.
     reach: usize,
@@ -66,7 +66,7 @@ pub(super) struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(random: &'a mut Rng) -> Self {
+    pub(crate) fn new(random: &'a mut Rng) -> Self {
         let reach = *random.choice(&[1, 8, 300, 32_768]).unwrap();
         let longest = *random.choice(&[3, 20, 258]).unwrap();
         let literals = *random.choice(&[1, 8, 15, 16]).unwrap();
@@ -75,7 +75,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A gzip file and what is in it.
-    pub(super) fn file(&mut self) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn file(&mut self) -> (Vec<u8>, Vec<u8>) {
         let wanted = *self.random.choice(&[10, 1000, 66_000, 200_000]).unwrap();
         let members = *self.random.choice(&[1, 1, 2, 9]).unwrap();
         let (mut gz, mut all) = (Vec::new(), Vec::new());
@@ -88,7 +88,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A DEFLATE stream and what is in it: `wanted` bytes or more, or many blocks.
-    pub(super) fn stream(&mut self, wanted: usize) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn stream(&mut self, wanted: usize) -> (Vec<u8>, Vec<u8>) {
         let (mut output, mut bytes) = (Output::default(), Vec::new());
         for nth in 0.. {
             let last = bytes.len() > wanted || nth == 4000;
@@ -109,7 +109,7 @@ impl<'a> Maker<'a> {
             let count = count.min(65_535);
             output.put(u32::from(place == Place::Last), 3);
             // The bits up to the next byte mean nothing.
-            let (_, odd) = output.rest();
+            let odd = (output.position() % 8) as u32;
             if odd > 0 {
                 let filler = u32::from(self.random.u8(..));
                 output.put(filler & ((1 << (8 - odd)) - 1), 8 - odd);
@@ -294,5 +294,5 @@ fn the_fixed_code_is_the_one_of_its_lengths() {
     }
     fixed::put_end(&mut ours);
     put(&mut theirs, code_of(256, &LITERAL_LENGTHS));
-    assert!(ours.bytes() == theirs.bytes() && ours.rest() == theirs.rest());
+    assert!(ours.bytes() == theirs.bytes() && ours.position() == theirs.position());
 }

@@ -1,6 +1,6 @@
 //! The unpacker and the recordings against zlib: over streams of every kind, damaged ones too.
 
-mod encoder;
+pub(crate) mod encoder;
 
 use std::io::Read;
 

@@ -1,0 +1,154 @@
+//! The self-check: a finished zip, read as others read it, and held to what was put into it.
+//!
+//! Every byte is read once. An entry that was compressed here is decompressed, by another decoder than the one that read the
+//! tarball; one whose compressed stream was copied is held to its witness, at a small part of the cost.
+
+mod pass;
+mod spliced;
+mod stream;
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use zip::read::read_zipfile_from_stream;
+use zip::{CompressionMethod, System, ZipArchive};
+
+use super::archive::ZipError;
+use super::sealed::CHUNK;
+use crate::digest::Digest;
+use crate::splice::{Contents, ContentsHasher, Witness};
+use pass::Pass;
+use stream::Stream;
+
+/// An entry, as it was put in.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) mode: u32,
+    pub(super) contents: Contents,
+    /// Where its stream was copied: what it can be held to.
+    pub(super) witness: Option<Witness>,
+}
+
+/// Reads a whole zip, and compares it with the entries that were put in, in this order. Gives its SHA-256 and length.
+///
+/// # Errors
+/// It cannot be read, has other entries, or an entry is not exactly one DEFLATE stream with the contents that were put in.
+pub(super) fn check(mut zip: impl Read + Seek, written: &[Entry]) -> Result<(Digest, u64), ZipError> {
+    let places = places(&mut zip)?;
+    if places.len() != written.len() {
+        let text = format!("it has {} entries instead of {}", places.len(), written.len());
+        return Err(ZipError::SelfCheck(text));
+    }
+    zip.seek(SeekFrom::Start(0))?;
+    let mut pass = Pass::new(zip);
+    for (place, written) in places.iter().zip(written) {
+        entry(place, written, &mut pass).map_err(|fault| match fault {
+            Fault::Io(error) => ZipError::Io(error),
+            Fault::Wrong(what) => ZipError::SelfCheck(format!("{}: {what}", written.name)),
+        })?;
+    }
+    Ok(pass.finish()?)
+}
+
+/// What can be wrong with an entry.
+#[derive(Debug)]
+enum Fault {
+    Io(io::Error),
+    Wrong(String),
+}
+
+impl Fault {
+    fn of(what: &str) -> Self {
+        Self::Wrong(what.to_owned())
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
+    let of_headers = (&*place.name, place.mode, place.size, place.crc);
+    if of_headers != (&*written.name, written.mode, written.contents.size, written.contents.crc) {
+        return Err(Fault::of("its headers are not as they were written"));
+    }
+    if place.header != pass.at() {
+        return Err(Fault::of("it does not begin where the entry before it ends"));
+    }
+    local_header(place, pass)?;
+    let end = place.start.saturating_add(place.compressed);
+    if let Some(witness) = &written.witness {
+        return spliced::check(witness, pass, end);
+    }
+    let (mut stream, mut hash) = (Stream::new(), ContentsHasher::new());
+    loop {
+        match pass.next(end)? {
+            [] => break,
+            bytes => stream.feed(bytes, &mut |contents| hash.update(contents))?,
+        }
+    }
+    stream.end()?;
+    if hash.finish() == written.contents {
+        Ok(())
+    } else {
+        Err(Fault::of("it has other contents than were put in"))
+    }
+}
+
+/// Reads the header before an entry's data, which is what those see who read a zip from its beginning on.
+fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
+    let mut bytes = Vec::new();
+    loop {
+        match pass.next(place.start)? {
+            [] => break,
+            more => bytes.extend_from_slice(more),
+        }
+    }
+    let other = Fault::of("its local header is not as the central directory says");
+    let mut rest = bytes.as_slice();
+    let Ok(Some(found)) = read_zipfile_from_stream(&mut rest) else { return Err(other) };
+    let is_same = found.name().is_ok_and(|name| name == place.name)
+        && found.compression() == CompressionMethod::Deflated
+        && (found.size(), found.compressed_size(), found.crc32())
+            == (place.size, place.compressed, place.crc);
+    if is_same { Ok(()) } else { Err(other) }
+}
+
+/// An entry's headers.
+struct Place {
+    name: String,
+    mode: u32,
+    /// Where the local header begins, and where the data does.
+    header: u64,
+    start: u64,
+    compressed: u64,
+    size: u64,
+    crc: u32,
+}
+
+fn places(zip: impl Read + Seek) -> Result<Vec<Place>, ZipError> {
+    let mut archive = ZipArchive::new(BufReader::new(zip))?;
+    let mut places = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index)?;
+        if entry.compression() != CompressionMethod::Deflated || entry.system() != System::Unix {
+            return Err(ZipError::SelfCheck(format!("entry {index} is not deflated by a unix system")));
+        }
+        let start = entry.data_start();
+        places.push(Place {
+            name: entry.name()?.into_owned(),
+            mode: entry.unix_mode().unwrap_or(0),
+            header: entry.header_start(),
+            start: start.ok_or_else(|| ZipError::SelfCheck(format!("entry {index} has no data")))?,
+            compressed: entry.compressed_size(),
+            size: entry.size(),
+            crc: entry.crc32(),
+        });
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! A stream that was copied out of the tarball, held to its witness; the proof is in [`crate::splice::Witness`]'s module.
+
+use std::io::Read;
+
+use super::Fault;
+use super::pass::Pass;
+use super::stream::Stream;
+use crate::splice::{Contents, ContentsHasher, Run, Witness};
+
+/// Reads the stream that ends with the byte before `end`, and finds it right or wrong.
+pub(super) fn check(witness: &Witness, pass: &mut Pass<impl Read>, end: u64) -> Result<(), Fault> {
+    let mut bits = Bits { end, pass, bytes: Vec::new(), at: 0, shifted: Vec::new() };
+    head(witness, &mut bits)?;
+    for run in &witness.runs {
+        self::run(run, &mut bits)?;
+    }
+    tail(witness, &mut bits)
+}
+
+fn head(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
+    let mut decompressed = Decompressed::new(0);
+    let over = u32::try_from(witness.head_bits % 8).unwrap_or(0);
+    bits.take(witness.head_bits - u64::from(over), 0, &mut |bytes| decompressed.feed(bytes))?;
+    let last = bits.few(over)?;
+    // An empty last block of fixed codes in place of what follows: 1, 01 and 0000000 (RFC 1951 3.2.3, 3.2.6). Only where
+    // a block begins does that end a stream.
+    let ended = u32::from(last) | 0b011 << over;
+    decompressed.feed(&ended.to_le_bytes()[..(over as usize + 10).div_ceil(8)])?;
+    decompressed.end(witness.head)
+}
+
+fn run(run: &Run, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
+    let mut hash = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+    let mut update = |bytes: &[u8]| {
+        hash.update(bytes);
+        Ok(())
+    };
+    let expected = match *run {
+        Run::Tokens { bits: count, phase, check } => {
+            bits.take(count, phase, &mut update)?;
+            check
+        }
+        Run::Stored { length, check } => {
+            // RFC 1951 3.2.4: three bits of zero and those up to the next whole byte, LEN, NLEN.
+            let kind = bits.few(3)? | bits.few(bits.up_to_byte())?;
+            let mut lengths = Vec::with_capacity(4);
+            bits.take(32, 0, &mut |bytes| {
+                lengths.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            if kind != 0 || lengths != [length.to_le_bytes(), (!length).to_le_bytes()].concat() {
+                return Err(Fault::of("a stored block has another header"));
+            }
+            bits.take(u64::from(length) * 8, 0, &mut update)?;
+            check
+        }
+    };
+    if hash.finalize() == expected {
+        Ok(())
+    } else {
+        Err(Fault::of("it has other bits than the tarball in the middle"))
+    }
+}
+
+fn tail(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
+    let mut decompressed = Decompressed::new(witness.history.len());
+    // What is before the tail, as a stored block (RFC 1951 3.2.4).
+    let length = u16::try_from(witness.history.len()).map_err(|_| Fault::of("its witness is wrong"))?;
+    let header = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+    decompressed.feed(&header)?;
+    decompressed.feed(&witness.history)?;
+    // The tail's bits stay at their places in bytes, on which stored blocks depend. Empty blocks of fixed codes lead there:
+    // 0, 01 and 0000000, ten bits each.
+    let empty_blocks = bits.phase() / 2;
+    let filler = (0..empty_blocks).fold(0_u32, |bits, nth| bits | 0b010 << (10 * nth)).to_le_bytes();
+    let whole = empty_blocks as usize * 10 / 8;
+    decompressed.feed(&filler[..whole])?;
+    let mut begun = Some(filler[whole]);
+    bits.take(witness.tail_bits, bits.phase(), &mut |bytes| match (begun.take(), bytes) {
+        (Some(begun), [first, rest @ ..]) => {
+            decompressed.feed(&[begun | first])?;
+            decompressed.feed(rest)
+        }
+        _ => decompressed.feed(bytes),
+    })?;
+    decompressed.end(witness.tail)?;
+    // Up to the next whole byte, and no further.
+    if bits.few(bits.up_to_byte())? != 0 || !bits.is_at_end()? {
+        return Err(Fault::of("it goes on behind its last block"));
+    }
+    Ok(())
+}
+
+/// A stream that is decompressed, and what it comes to.
+struct Decompressed {
+    stream: Stream,
+    /// How many of the next bytes are not of the file's.
+    before: usize,
+    bytes: ContentsHasher,
+}
+
+impl Decompressed {
+    /// The first `before` bytes do not count.
+    fn new(before: usize) -> Self {
+        Self { stream: Stream::new(), before, bytes: ContentsHasher::new() }
+    }
+
+    fn feed(&mut self, compressed: &[u8]) -> Result<(), Fault> {
+        let (before, bytes) = (&mut self.before, &mut self.bytes);
+        self.stream.feed(compressed, &mut |found| {
+            let passed = found.len().min(*before);
+            *before -= passed;
+            bytes.update(&found[passed..]);
+        })
+    }
+
+    fn end(self, expected: Contents) -> Result<(), Fault> {
+        self.stream.end()?;
+        if self.before == 0 && self.bytes.finish() == expected {
+            Ok(())
+        } else {
+            Err(Fault::of("it has other contents than the tarball"))
+        }
+    }
+}
+
+/// A stream's bits, in order.
+struct Bits<'a, R> {
+    pass: &'a mut Pass<R>,
+    end: u64,
+    /// Bytes that were read and of which not all bits are taken.
+    bytes: Vec<u8>,
+    /// The next bit's place in them.
+    at: usize,
+    /// Bytes that were put together from two.
+    shifted: Vec<u8>,
+}
+
+impl<R: Read> Bits<'_, R> {
+    /// The next bit's place in its byte.
+    fn phase(&self) -> u32 {
+        [0, 1, 2, 3, 4, 5, 6, 7][self.at % 8]
+    }
+
+    /// How many bits are left of the byte that is begun.
+    fn up_to_byte(&self) -> u32 {
+        (8 - self.phase()) % 8
+    }
+
+    /// Takes `count` bits, and gives them as bytes in which the first of them is at the place `phase`; what is not of them is
+    /// zero.
+    fn take(
+        &mut self,
+        count: u64,
+        phase: u32,
+        with: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if count == 0 {
+            return Ok(());
+        }
+        let first = u32::try_from(count).map_or(8, |count| count.min(8)).min(8 - phase);
+        with(&[self.few(first)? << phase])?;
+        let count = count - u64::from(first);
+        let mut whole = count / 8;
+        while whole > 0 {
+            self.fill(8)?;
+            let (bytes, shift) = (&self.bytes[self.at / 8..], self.at % 8);
+            let ready = bytes.len() - usize::from(shift > 0);
+            let ready = usize::try_from(whole).map_or(ready, |whole| whole.min(ready));
+            if shift == 0 {
+                with(&bytes[..ready])?;
+            } else {
+                self.shifted.clear();
+                let pairs = bytes[..ready].iter().zip(&bytes[1..=ready]);
+                self.shifted.extend(pairs.map(|(low, high)| low >> shift | high << (8 - shift)));
+                with(&self.shifted)?;
+            }
+            self.at += ready * 8;
+            whole -= ready as u64;
+        }
+        let rest = self.few(u32::try_from(count % 8).unwrap_or(0))?;
+        if count.is_multiple_of(8) { Ok(()) } else { with(&[rest]) }
+    }
+
+    /// Takes up to 8 bits.
+    fn few(&mut self, count: u32) -> Result<u8, Fault> {
+        if count == 0 {
+            return Ok(0);
+        }
+        self.fill(count as usize)?;
+        let byte = |place: usize| self.bytes.get(place).copied().unwrap_or(0);
+        let pair = u16::from_le_bytes([byte(self.at / 8), byte(self.at / 8 + 1)]);
+        self.at += count as usize;
+        Ok((pair >> ((self.at - count as usize) % 8)).to_le_bytes()[0] & (0xFF >> (8 - count)))
+    }
+
+    /// Reads on until there are `count` bits.
+    fn fill(&mut self, count: usize) -> Result<(), Fault> {
+        while self.at + count > self.bytes.len() * 8 {
+            self.bytes.drain(..self.at / 8);
+            self.at %= 8;
+            match self.pass.next(self.end)? {
+                [] => return Err(Fault::of("it is cut short")),
+                bytes => self.bytes.extend_from_slice(bytes),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, Fault> {
+        Ok(self.at >= self.bytes.len() * 8 && self.pass.next(self.end)?.is_empty())
+    }
+}
