@@ -2,8 +2,10 @@
 #
 # What publishing one provider costs as a process: tfreg beside what else makes a zip, its checksum and its signature of a
 # release tarball. User and system CPU time, and wall time, of each; the middle of several rounds in which all take turns.
+# Then a release of twelve platforms, beside reading and hashing it.
 #
-# Usage: benches/whole-process.sh [EXECUTABLE]     (default: terraform, which is a Go program of some 90 MB)
+# Usage: benches/whole-process.sh [EXECUTABLE]     (default: terraform, which is a Go program of some 90 MB; any ELF file of
+#                                                   64 bits, little-endian)
 #
 # Build first: cargo build --release. What is not on this machine is named and left out. ROUNDS=9 for more rounds.
 
@@ -101,3 +103,51 @@ for entry in "${ways[@]}"; do
     awk -v n="${entry#*|}" -v c="$cpu" -v w="$wall" -v b="$base" -v s="$size" \
         'BEGIN { printf "| %s | %.3f | %.3f | %.1f | %s |\n", n, c, w, c / b, s }'
 done
+
+# The same executable for twelve platforms: its ELF header is changed at e_machine, which is all that tells them apart.
+mkdir twelve unpacked
+while read -r platform machine; do
+    mkdir "unpacked/$platform"
+    cp "$executable" "unpacked/$platform/terraform-provider-sample_v1.2.0"
+    printf "$(printf '\\x%02x\\x%02x' $((machine % 256)) $((machine / 256)))" |
+        dd of="unpacked/$platform/terraform-provider-sample_v1.2.0" bs=1 seek=18 conv=notrunc status=none
+    tar -C "unpacked/$platform" -c terraform-provider-sample_v1.2.0 |
+        gzip -6 >"twelve/terraform-provider-sample_1.2.0_$platform.tar.gz" &
+    (($(jobs -rp | wc -l) < $(nproc))) || wait -n
+done <<'PLATFORMS'
+linux_amd64 62
+linux_arm64 183
+linux_loong64 258
+linux_mips64le 8
+linux_ppc64le 21
+linux_riscv64 243
+android_amd64 62
+android_arm64 183
+dragonfly_amd64 62
+illumos_amd64 62
+illumos_arm64 183
+solaris_amd64 62
+PLATFORMS
+wait
+
+publish_12() {
+    "$tfreg" --quiet publish --to "$work/out/site" --namespace acme --protocol 6.0 --signing-key-file "$key" twelve/*.tar.gz
+}
+hash_tarballs() { sha256sum twelve/*.tar.gz; }
+hash_all() { sha256sum twelve/*.tar.gz unpacked/*/*; }
+TIMEFORMAT=%R
+for ((round = 0; round < rounds; round++)); do
+    for function in publish_12 hash_tarballs hash_all; do
+        rm -rf out
+        mkdir out
+        { time "$function" >/dev/null 2>errors; } 2>>"wall.$function" || { cat errors >&2; exit 1; }
+    done
+done
+bytes() { du -bc "$@" | awk 'END { printf "%.0f", $1 / 1e6 }'; }
+printf '\nA release of twelve platforms, %s MB, %s MB as tarballs; the middle of %d rounds\n\n' \
+    "$(bytes unpacked/*/*)" "$(bytes twelve/*)" "$rounds"
+printf '| | wall, s |\n| :-- | --: |\n'
+row() { printf '| %s | %.2f |\n' "$2" "$(middle <"wall.$1")"; }
+row publish_12 '`tfreg publish` to a directory, signed, read back'
+row hash_tarballs 'sha256sum of the tarballs'
+row hash_all 'sha256sum of the tarballs and of what is in them'
