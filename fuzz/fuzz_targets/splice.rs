@@ -1,8 +1,10 @@
 //! The unpacker and its recordings against zlib, over any DEFLATE stream.
 //!
-//! The first five bytes say where a file is in the unpacked stream and in what pieces it is read; the rest is the stream.
-//! What zlib takes must be taken with the same bytes, and what is recorded must be one stream of just the file's bytes.
-//! What zlib refuses must be refused.
+//! The first ten bytes say how often the stream is repeated, as a member of its own each time; where a file is in what is
+//! unpacked, and in what pieces it is read; which bit of what is recorded is damaged then. The rest is the stream.
+//!
+//! What zlib takes must be taken with the same bytes. What is recorded must be one stream of just the file's bytes; its witness,
+//! if there is one, must find it right, and pass nothing that zlib does not find right. What zlib refuses must be refused.
 
 #![no_main]
 
@@ -13,42 +15,55 @@ use libfuzzer_sys::fuzz_target;
 
 // The module alone, so that nothing else of tfreg is built for it.
 #[path = "../../src/splice/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the rest of tfreg uses all of it")]
 mod splice;
 
-use splice::{Tape, Unpacker};
+use splice::{Tape, Unpacker, Witness};
 
 /// More than this is not unpacked.
 const MOST: usize = 1 << 20;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&[start_low, start_high, size_low, size_high, piece], stream)) = input.split_first_chunk() else {
+    let Some((&[times, start_low, start_high, size @ .., piece, d0, d1, d2], stream)) = input.split_first_chunk::<10>()
+    else {
         return;
     };
-    let zlib = zlib(stream);
-    let Some((bytes, taken)) = zlib else { return };
-    let mut gz = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-    gz.extend_from_slice(&stream[..taken.unwrap_or(stream.len())]);
-    gz.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    gz.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let Some((bytes, taken)) = zlib(stream) else { return };
+    let mut member = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    member.extend_from_slice(&stream[..taken.unwrap_or(stream.len())]);
+    member.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    member.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let times = usize::from(times % 8) + 1;
+    let (gz, bytes) = (member.repeat(times), bytes.repeat(times));
 
     let start = usize::from(u16::from_le_bytes([start_low, start_high])).min(bytes.len());
-    let size = (usize::from(u16::from_le_bytes([size_low, size_high])) * 4).min(bytes.len() - start);
+    let size = (u32::from_le_bytes([size[0], size[1], size[2], 0]) as usize).min(bytes.len() - start);
     let unpacked = unpack(&gz, start, size, usize::from(piece) * 37 + 1);
     if taken.is_none() {
         assert!(unpacked.is_err(), "zlib refuses it");
         return;
     }
-    let (found, recorded) = unpacked.expect("zlib takes it");
+    let (found, recorded, witness) = unpacked.expect("zlib takes it");
     assert!(found == bytes);
-    if let Some(recorded) = recorded {
-        let (found, taken) = self::zlib(&recorded).expect("it is as long as before");
-        assert!(taken == Some(recorded.len()) && found == bytes[start..start + size]);
-    } else {
+    let Some(mut recorded) = recorded else {
         assert!(size <= 258);
+        return;
+    };
+    let is_right = |stream: &[u8]| {
+        zlib(stream).is_some_and(|(found, taken)| {
+            taken == Some(stream.len()) && found == bytes[start..start + size]
+        })
+    };
+    assert!(is_right(&recorded));
+    if let Some(witness) = witness {
+        witness.check(&mut recorded.as_slice()).expect("it is right");
+        let bit = u32::from_le_bytes([d0, d1, d2, 0]) as usize % (recorded.len() * 8);
+        recorded[bit / 8] ^= 1 << (bit % 8);
+        assert!(witness.check(&mut recorded.as_slice()).is_err() || is_right(&recorded));
     }
 });
 
-type Unpacked = (Vec<u8>, Option<Vec<u8>>);
+type Unpacked = (Vec<u8>, Option<Vec<u8>>, Option<Witness>);
 
 fn unpack(gz: &[u8], start: usize, size: usize, piece: usize) -> std::io::Result<Unpacked> {
     let tape = Tape::default();
@@ -67,8 +82,9 @@ fn unpack(gz: &[u8], start: usize, size: usize, piece: usize) -> std::io::Result
         tape.take(&mut recorded)?;
     }
     let recorded = tape.is_complete().then_some(recorded);
+    let witness = tape.take_witness();
     unpacker.read_to_end(&mut all)?;
-    Ok((all, recorded))
+    Ok((all, recorded, witness))
 }
 
 /// What zlib unpacks, and how many bytes the stream has, if zlib takes it; `None` where it is too much.

@@ -3,17 +3,15 @@
 use std::io::{self, Read};
 
 use super::bits::Bits;
-use super::{CUT_SHORT, Corrupt};
+use super::{CHUNK, CUT_SHORT, Corrupt};
 
-/// Bytes that are read from the source at once, at the most.
-const CAPACITY: usize = 128 * 1024;
 /// There are this many bytes at least after [`Input::fill`], if the source has them: more than a block's header needs,
 /// which has at most 3 + 14 + 19 × 3 + (286 + 30) × 14 bits (RFC 1951 3.2.7).
 pub(super) const ENOUGH: usize = 1024;
 /// Zeros behind the last byte, so that eight bytes can be looked at where fewer are left.
 const PADDING: usize = 16;
 /// The whole buffer; a constant, so that the compiler knows it.
-pub(super) const SIZE: usize = CAPACITY + PADDING;
+pub(super) const SIZE: usize = CHUNK + PADDING;
 
 /// A window on the source's bytes, and the bits that were taken out of it into a register.
 ///
@@ -61,7 +59,7 @@ impl Input {
         self.end -= from;
         self.gone += from as u64;
         while self.is_low() {
-            match source.read(&mut self.buffer[self.end..CAPACITY]) {
+            match source.read(&mut self.buffer[self.end..CHUNK]) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

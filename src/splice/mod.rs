@@ -30,10 +30,10 @@
 //!
 //! What comes out depends on the gzip file's bytes alone, not on how they are read.
 //!
-//! Files: `input` bits in, `bits` ranges of them, `output` bits out, `huffman` codes to tables, `block` the headers of blocks, `inflate` tokens,
-//! `window` bytes out, `gzip` headers and trailers, `unpacker` all of these as a reader, `recording` what is drawn above,
-//! `fixed` the fixed codes, `tape` a recording as the reader's user sees it, `witness` what it can be
-//! checked against, `contents` what bytes come to.
+//! Files: `input` bits in, `bits` ranges of them, `output` bits out, `huffman` codes to tables, `block` the headers of blocks,
+//! `inflate` tokens, `window` bytes out, `gzip` headers and trailers, `unpacker` all of these as a reader, `recording` what is
+//! drawn above, `fixed` the fixed codes, `tape` a recording as the reader's user sees it; `witness` what the finished stream
+//! can be held to, `proof` holding it to that, `contents` what bytes come to, `zlib` the other decoder.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -49,18 +49,24 @@ mod huffman;
 mod inflate;
 mod input;
 mod output;
+mod proof;
 mod recording;
 mod tape;
 mod unpacker;
 mod window;
 mod witness;
+mod zlib;
 
 pub use contents::{Contents, ContentsHasher};
 pub use tape::Tape;
 pub use unpacker::Unpacker;
 pub use witness::{Run, Witness};
+pub use zlib::{Fault, ZlibStream};
 
 use std::io;
+
+/// Bytes that are read, or decompressed, at once.
+const CHUNK: usize = 128 * 1024;
 
 /// Why compressed data is refused: what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,8 @@
 //! tarball; one whose compressed stream was copied is held to its witness, at a small part of the cost.
 
 mod pass;
-mod spliced;
-mod stream;
 
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use zip::read::read_zipfile_from_stream;
 use zip::{CompressionMethod, System, ZipArchive};
@@ -15,9 +13,8 @@ use zip::{CompressionMethod, System, ZipArchive};
 use super::archive::ZipError;
 use super::sealed::CHUNK;
 use crate::digest::Digest;
-use crate::splice::{Contents, ContentsHasher, Witness};
+use crate::splice::{Contents, ContentsHasher, Fault, Witness, ZlibStream};
 use pass::Pass;
-use stream::Stream;
 
 /// An entry, as it was put in.
 #[derive(Debug)]
@@ -50,25 +47,6 @@ pub(super) fn check(mut zip: impl Read + Seek, written: &[Entry]) -> Result<(Dig
     Ok(pass.finish()?)
 }
 
-/// What can be wrong with an entry.
-#[derive(Debug)]
-enum Fault {
-    Io(io::Error),
-    Wrong(String),
-}
-
-impl Fault {
-    fn of(what: &str) -> Self {
-        Self::Wrong(what.to_owned())
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
     let of_headers = (&*place.name, place.mode, place.size, place.crc);
     if of_headers != (&*written.name, written.mode, written.contents.size, written.contents.crc) {
@@ -78,16 +56,15 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
         return Err(Fault::of("it does not begin where the entry before it ends"));
     }
     local_header(place, pass)?;
-    let end = place.start.saturating_add(place.compressed);
+    let mut data = pass.take(place.compressed);
     if let Some(witness) = &written.witness {
-        return spliced::check(witness, pass, end);
+        return witness.check(&mut data);
     }
-    let (mut stream, mut hash) = (Stream::new(), ContentsHasher::new());
-    loop {
-        match pass.next(end)? {
-            [] => break,
-            bytes => stream.feed(bytes, &mut |contents| hash.update(contents))?,
-        }
+    let (mut stream, mut hash) = (ZlibStream::new(), ContentsHasher::new());
+    let mut bytes = Vec::with_capacity(CHUNK);
+    while data.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)? > 0 {
+        stream.feed(&bytes, &mut |contents| hash.update(contents))?;
+        bytes.clear();
     }
     stream.end()?;
     if hash.finish() == written.contents {
@@ -100,12 +77,7 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
 /// Reads the header before an entry's data, which is what those see who read a zip from its beginning on.
 fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
     let mut bytes = Vec::new();
-    loop {
-        match pass.next(place.start)? {
-            [] => break,
-            more => bytes.extend_from_slice(more),
-        }
-    }
+    pass.take(place.start.saturating_sub(place.header)).read_to_end(&mut bytes)?;
     let other = Fault::of("its local header is not as the central directory says");
     let mut rest = bytes.as_slice();
     let Ok(Some(found)) = read_zipfile_from_stream(&mut rest) else { return Err(other) };

@@ -4,20 +4,19 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{CHUNK, Fault};
 use crate::digest::Digest;
 
+/// Gives what `zip` gives, and takes its SHA-256.
 pub(super) struct Pass<R> {
     zip: R,
     hash: Sha256,
     at: u64,
-    buffer: Vec<u8>,
 }
 
 impl<R: Read> Pass<R> {
     /// Begins where `zip` is.
     pub(super) fn new(zip: R) -> Self {
-        Self { zip, hash: Sha256::new(), at: 0, buffer: vec![0; CHUNK] }
+        Self { zip, hash: Sha256::new(), at: 0 }
     }
 
     /// How many bytes were read.
@@ -25,36 +24,18 @@ impl<R: Read> Pass<R> {
         self.at
     }
 
-    /// The next bytes, none of them behind `end`; empty when `end` is reached.
-    pub(super) fn next(&mut self, end: u64) -> Result<&[u8], Fault> {
-        let wanted = usize::try_from(end - self.at).unwrap_or(usize::MAX).min(self.buffer.len());
-        if wanted == 0 {
-            return Ok(&[]);
-        }
-        let count = self.read(wanted)?;
-        if count == 0 {
-            return Err(Fault::of("the zip is cut short"));
-        }
-        Ok(&self.buffer[..count])
-    }
-
-    fn read(&mut self, wanted: usize) -> io::Result<usize> {
-        loop {
-            match self.zip.read(&mut self.buffer[..wanted]) {
-                Ok(count) => {
-                    self.hash.update(&self.buffer[..count]);
-                    self.at += count as u64;
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// Reads what is left; gives the SHA-256 of the whole zip, and its length.
     pub(super) fn finish(mut self) -> io::Result<(Digest, u64)> {
-        while self.read(self.buffer.len())? > 0 {}
+        io::copy(&mut self, &mut io::sink())?;
         Ok((Digest::from_hasher(self.hash), self.at))
+    }
+}
+
+impl<R: Read> Read for Pass<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.zip.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.at += count as u64;
+        Ok(count)
     }
 }

@@ -1,23 +1,59 @@
-//! A DEFLATE stream, decompressed by another decoder than the one that read the tarball.
+//! A DEFLATE stream, decompressed by another decoder than the one that reads tarballs.
+
+use std::io;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{CHUNK, Fault};
+use super::CHUNK;
+
+/// Why a stream is not the one that it should be.
+#[derive(Debug)]
+pub enum Fault {
+    /// It cannot be read.
+    Io(io::Error),
+    /// What is wrong with it.
+    Wrong(String),
+}
+
+impl Fault {
+    /// This is wrong.
+    #[must_use]
+    pub fn of(what: &str) -> Self {
+        Self::Wrong(what.to_owned())
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 /// One DEFLATE stream, which must end where its data does: zlib ends at the first block that says to be the last.
-pub(super) struct Stream {
+pub struct ZlibStream {
     inflate: Decompress,
     unpacked: Vec<u8>,
     ended: bool,
 }
 
-impl Stream {
-    pub(super) fn new() -> Self {
+impl Default for ZlibStream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ZlibStream {
+    /// Nothing of it so far.
+    #[must_use]
+    pub fn new() -> Self {
         Self { inflate: Decompress::new(false), unpacked: vec![0; CHUNK], ended: false }
     }
 
     /// Takes compressed bytes; gives `with` what they decompress to.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], with: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// They are no such stream, or go on behind its end.
+    pub fn feed(&mut self, mut bytes: &[u8], with: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         loop {
             if self.ended {
                 return match bytes {
@@ -42,8 +78,11 @@ impl Stream {
         }
     }
 
-    /// An error if the stream has not ended.
-    pub(super) fn end(&self) -> Result<(), Fault> {
+    /// The data ends here.
+    ///
+    /// # Errors
+    /// The stream does not.
+    pub fn end(&self) -> Result<(), Fault> {
         if self.ended { Ok(()) } else { Err(Fault::of("it is cut short")) }
     }
 }

@@ -1,20 +1,25 @@
-//! A stream that was copied out of the tarball, held to its witness; the proof is in [`crate::splice::Witness`]'s module.
+//! Holds a stream to its witness. Why that is enough is in `witness`.
 
-use std::io::Read;
+use std::io::{self, Read};
 
-use super::Fault;
-use super::pass::Pass;
-use super::stream::Stream;
-use crate::splice::{Contents, ContentsHasher, Run, Witness};
+use super::CHUNK;
+use super::contents::{Contents, ContentsHasher};
+use super::witness::{Run, Witness};
+use super::zlib::{Fault, ZlibStream};
 
-/// Reads the stream that ends with the byte before `end`, and finds it right or wrong.
-pub(super) fn check(witness: &Witness, pass: &mut Pass<impl Read>, end: u64) -> Result<(), Fault> {
-    let mut bits = Bits { end, pass, bytes: Vec::new(), at: 0, shifted: Vec::new() };
-    head(witness, &mut bits)?;
-    for run in &witness.runs {
-        self::run(run, &mut bits)?;
+impl Witness {
+    /// Reads all of `stream`, and finds out whether it is the one that was recorded.
+    ///
+    /// # Errors
+    /// It is another one, or cannot be read.
+    pub fn check(&self, stream: &mut impl Read) -> Result<(), Fault> {
+        let mut bits = Bits { stream, bytes: Vec::with_capacity(2 * CHUNK), at: 0, shifted: Vec::new() };
+        head(self, &mut bits)?;
+        for run in &self.runs {
+            self::run(run, &mut bits)?;
+        }
+        tail(self, &mut bits)
     }
-    tail(witness, &mut bits)
 }
 
 fn head(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
@@ -93,7 +98,7 @@ fn tail(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> 
 
 /// A stream that is decompressed, and what it comes to.
 struct Decompressed {
-    stream: Stream,
+    stream: ZlibStream,
     /// How many of the next bytes are not of the file's.
     before: usize,
     bytes: ContentsHasher,
@@ -102,7 +107,7 @@ struct Decompressed {
 impl Decompressed {
     /// The first `before` bytes do not count.
     fn new(before: usize) -> Self {
-        Self { stream: Stream::new(), before, bytes: ContentsHasher::new() }
+        Self { stream: ZlibStream::new(), before, bytes: ContentsHasher::new() }
     }
 
     fn feed(&mut self, compressed: &[u8]) -> Result<(), Fault> {
@@ -126,8 +131,7 @@ impl Decompressed {
 
 /// A stream's bits, in order.
 struct Bits<'a, R> {
-    pass: &'a mut Pass<R>,
-    end: u64,
+    stream: &'a mut R,
     /// Bytes that were read and of which not all bits are taken.
     bytes: Vec<u8>,
     /// The next bit's place in them.
@@ -197,17 +201,21 @@ impl<R: Read> Bits<'_, R> {
     /// Reads on until there are `count` bits.
     fn fill(&mut self, count: usize) -> Result<(), Fault> {
         while self.at + count > self.bytes.len() * 8 {
-            self.bytes.drain(..self.at / 8);
-            self.at %= 8;
-            match self.pass.next(self.end)? {
-                [] => return Err(Fault::of("it is cut short")),
-                bytes => self.bytes.extend_from_slice(bytes),
+            if !self.read()? {
+                return Err(Fault::of("it is cut short"));
             }
         }
         Ok(())
     }
 
-    fn is_at_end(&mut self) -> Result<bool, Fault> {
-        Ok(self.at >= self.bytes.len() * 8 && self.pass.next(self.end)?.is_empty())
+    /// Reads on; gives whether there was more.
+    fn read(&mut self) -> io::Result<bool> {
+        self.bytes.drain(..self.at / 8);
+        self.at %= 8;
+        Ok(self.stream.by_ref().take(CHUNK as u64).read_to_end(&mut self.bytes)? > 0)
+    }
+
+    fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.at >= self.bytes.len() * 8 && !self.read()?)
     }
 }
