@@ -1,5 +1,6 @@
 //! The commands that change what is published: warn, yank, unyank, reindex and resign.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,12 +22,12 @@ use tfreg::plan::unyank::Unyank;
 use tfreg::plan::yank::Yank;
 use tfreg::provider::{Provider, Version};
 
-use crate::support::clients::{Preview, Terraform, require_program};
+use crate::support::clients::{Preview, Terraform, require, require_program};
 use crate::support::in_process::{bucket, publish_with};
 use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
-use crate::support::{Ran, folder, key, publish, run, tarball, tarballs, tfreg, tree};
+use crate::support::{Ran, folder, key, publish, ran, run, tarball, tarballs, tfreg, tree};
 
 const INDEX: &str = "registry/acme/sample/versions";
 
@@ -260,6 +261,47 @@ fn a_version_is_yanked_and_put_back_as_it_was() {
     on(&site, "yank", &["1.2.0", "--yes"]).succeeds();
     let record = json(&site, RECORD);
     assert_eq!((&record["yanked"], record.get("reason"), record.get("unyanked")), (&true.into(), None, None));
+}
+
+/// Yanks with a terminal, on which somebody types `answer` and then nothing more; what is shown there is all in `stdout`.
+fn yank_on_a_terminal(site: &Path, answer: &str) -> Ran {
+    let tfreg = command("yank", site, &["1.2.0"]);
+    let words = std::iter::once(tfreg.get_program()).chain(tfreg.get_args());
+    let quoted: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &quoted.join(" "), "/dev/null"]);
+    for (name, value) in tfreg.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child =
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    ran(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn who_is_at_a_terminal_is_asked() {
+    let there = Command::new("script").args(["-qec", "true", "/dev/null"]).stdout(Stdio::null()).status();
+    if !require("script, of util-linux,", there.is_ok_and(|status| status.success())) {
+        return;
+    }
+    let (_root, site) = site();
+    let before = tree(&site);
+    for answer in ["n\n", "\n", "yesterday\n", ""] {
+        let asked = yank_on_a_terminal(&site, answer);
+        assert_eq!(asked.code, 1, "{answer:?}: {asked:?}");
+        for text in ["fails for lock files", "- 1.2.0 (darwin_arm64", "Go on?", "[y/N]"] {
+            assert!(asked.stdout.contains(text), "{answer:?}, {text}: {asked:?}");
+        }
+        assert_eq!(tree(&site), before, "{answer:?}");
+    }
+    let done = yank_on_a_terminal(&site, "Y\n").succeeds();
+    // The plan was shown with the question, and is not shown again.
+    assert_eq!(done.stdout.matches("Plan: ").count(), 1, "{done:?}");
+    assert_eq!(versions(&site), ["1.10.0"]);
 }
 
 #[test]
