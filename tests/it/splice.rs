@@ -111,15 +111,11 @@ sys.stdout.buffer.write(c.flush())";
             all.push((format!("zlib, strategy {strategy}, flush {flush}, memory {memory}"), gz));
         }
     }
-    // Each of these is not on every machine, and no test needs them.
     for (program, arguments) in
         [("pigz", &["-c", "-i"][..]), ("bgzip", &["-c"]), ("libdeflate-gzip", &["-c", "-12"])]
     {
-        if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-        {
+        if require_program(program) {
             all.push((program.to_owned(), piped(Command::new(program).args(arguments), tar)));
-        } else {
-            eprintln!("*** NOT COVERED, because {program} is not installed: its way of compressing");
         }
     }
     // As pigz and bgzip do it: a gzip member for every so many bytes.
