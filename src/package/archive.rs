@@ -34,6 +34,8 @@ impl Kind {
 
 /// The compression level: 9 costs more than twice the time of 6 for 2 % of the size.
 const LEVEL: Compression = Compression::new(6);
+/// The memory that all witnesses of a zip may take, in bytes.
+const WITNESSES: usize = 4 << 20;
 /// The type of a regular file in a unix mode.
 const S_IFREG: u32 = 0o100_000;
 
@@ -59,6 +61,8 @@ pub enum ZipError {
 pub struct ZipWriter {
     zip: Container,
     written: Vec<Entry>,
+    /// The memory that the entries' witnesses take.
+    of_witnesses: usize,
     buffer: Vec<u8>,
 }
 
@@ -68,7 +72,12 @@ impl ZipWriter {
     /// # Errors
     /// No temporary file can be made.
     pub fn new() -> Result<Self, ZipError> {
-        Ok(Self { zip: Container::new(tempfile::tempfile()?), written: Vec::new(), buffer: vec![0; CHUNK] })
+        Ok(Self {
+            zip: Container::new(tempfile::tempfile()?),
+            written: Vec::new(),
+            of_witnesses: 0,
+            buffer: vec![0; CHUNK],
+        })
     }
 
     /// Adds a file of `size` bytes, which are compressed.
@@ -129,6 +138,9 @@ impl ZipWriter {
         witness: Option<Witness>,
     ) -> Result<(), ZipError> {
         self.zip.end(contents.size, contents.crc)?;
+        // Without its witness an entry is decompressed to check it.
+        let witness = witness.filter(|witness| self.of_witnesses + witness.memory() <= WITNESSES);
+        self.of_witnesses += witness.as_ref().map_or(0, Witness::memory);
         self.written.push(Entry { name: name.to_owned(), mode: S_IFREG | kind.mode(), contents, witness });
         Ok(())
     }
@@ -171,6 +183,8 @@ pub fn extract(zip: &Sealed, name: &str, to: &mut dyn Write) -> Result<(), ZipEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::splice::Unpacker;
+    use crate::splice::tests::encoder;
 
     /// Bytes that compress, but not trivially; the same on every machine.
     fn sample(len: usize) -> Vec<u8> {
@@ -263,5 +277,33 @@ mod tests {
         let mut found = Vec::new();
         archive.by_name("large").unwrap().read_to_end(&mut found).unwrap();
         assert!(found == content);
+    }
+
+    #[test]
+    fn the_witnesses_of_a_zip_take_no_more_than_their_share() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let content = encoder::text(300_000, &mut random);
+        let mut compressor = DeflateEncoder::new(Vec::new(), LEVEL);
+        compressor.write_all(&content).unwrap();
+        let gz = encoder::gzip(&compressor.finish().unwrap(), &content, &mut random);
+        let mut zip = ZipWriter::new().unwrap();
+        zip.of_witnesses = WITNESSES - 40_000;
+        for name in ["a", "b"] {
+            let tape = Tape::default();
+            let mut unpacker = Unpacker::new(gz.as_slice(), tape.clone());
+            tape.record(content.len() as u64);
+            zip.add_recorded(name, Kind::Plain, content.len() as u64, &mut unpacker, &tape).unwrap();
+        }
+        assert_eq!(
+            zip.written.iter().map(|entry| entry.witness.is_some()).collect::<Vec<_>>(),
+            [true, false]
+        );
+        assert!(zip.of_witnesses <= WITNESSES);
+        let zip = zip.finish().unwrap();
+        for name in ["a", "b"] {
+            let mut found = Vec::new();
+            extract(&zip, name, &mut found).unwrap();
+            assert!(found == content);
+        }
     }
 }

@@ -41,6 +41,12 @@ impl ContentsHasher {
         self.check.update(bytes);
     }
 
+    /// How many bytes there were.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// What all of it comes to.
     #[must_use]
     pub fn finish(self) -> Contents {

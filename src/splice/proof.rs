@@ -4,16 +4,17 @@ use std::io::{self, Read};
 
 use super::CHUNK;
 use super::contents::{Contents, ContentsHasher};
-use super::witness::{Run, Witness};
+use super::witness::{Run, Witness, new_hash};
 use super::zlib::{Fault, ZlibStream};
 
 impl Witness {
-    /// Reads all of `stream`, and finds out whether it is the one that was recorded.
+    /// Reads all of `stream`, and finds out whether it is one with the contents that the witness has seen: those have its
+    /// length and CRC-32, which are for the caller to compare.
     ///
     /// # Errors
     /// It is another one, or cannot be read.
     pub fn check(&self, stream: &mut impl Read) -> Result<(), Fault> {
-        let mut bits = Bits { stream, bytes: Vec::with_capacity(2 * CHUNK), at: 0, shifted: Vec::new() };
+        let mut bits = BitReader { stream, bytes: Vec::with_capacity(2 * CHUNK), at: 0, shifted: Vec::new() };
         head(self, &mut bits)?;
         for run in &self.runs {
             self::run(run, &mut bits)?;
@@ -22,20 +23,24 @@ impl Witness {
     }
 }
 
-fn head(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
+fn head(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
     let mut decompressed = Decompressed::new(0);
     let over = u32::try_from(witness.head_bits % 8).unwrap_or(0);
     bits.take(witness.head_bits - u64::from(over), 0, &mut |bytes| decompressed.feed(bytes))?;
     let last = bits.few(over)?;
-    // An empty last block of fixed codes in place of what follows: 1, 01 and 0000000 (RFC 1951 3.2.3, 3.2.6). Only where
-    // a block begins does that end a stream.
-    let ended = u32::from(last) | 0b011 << over;
-    decompressed.feed(&ended.to_le_bytes()[..(over as usize + 10).div_ceil(8)])?;
+    // In place of what follows an empty stored block and an empty last one of fixed codes (RFC 1951 3.2.3, 3.2.4, 3.2.6). Only
+    // where a block begins can a stream end with both: if it ended sooner, something would be behind it.
+    let mut ending = vec![last];
+    if over > 5 {
+        ending.push(0);
+    }
+    ending.extend([0, 0, 0xFF, 0xFF, 0b011, 0]);
+    decompressed.feed(&ending)?;
     decompressed.end(witness.head)
 }
 
-fn run(run: &Run, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
-    let mut hash = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+fn run(run: &Run, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
+    let mut hash = new_hash();
     let mut update = |bytes: &[u8]| {
         hash.update(bytes);
         Ok(())
@@ -67,7 +72,7 @@ fn run(run: &Run, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
     }
 }
 
-fn tail(witness: &Witness, bits: &mut Bits<'_, impl Read>) -> Result<(), Fault> {
+fn tail(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
     let mut decompressed = Decompressed::new(witness.history.len());
     // What is before the tail, as a stored block (RFC 1951 3.2.4).
     let length = u16::try_from(witness.history.len()).map_err(|_| Fault::of("its witness is wrong"))?;
@@ -130,7 +135,7 @@ impl Decompressed {
 }
 
 /// A stream's bits, in order.
-struct Bits<'a, R> {
+struct BitReader<'a, R> {
     stream: &'a mut R,
     /// Bytes that were read and of which not all bits are taken.
     bytes: Vec<u8>,
@@ -140,10 +145,10 @@ struct Bits<'a, R> {
     shifted: Vec<u8>,
 }
 
-impl<R: Read> Bits<'_, R> {
+impl<R: Read> BitReader<'_, R> {
     /// The next bit's place in its byte.
     fn phase(&self) -> u32 {
-        [0, 1, 2, 3, 4, 5, 6, 7][self.at % 8]
+        (self.at % 8) as u32
     }
 
     /// How many bits are left of the byte that is begun.

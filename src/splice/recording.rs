@@ -58,7 +58,7 @@ impl Recording {
         }
         let tokens: Vec<_> = ahead.iter().map(|byte| Token::Literal(*byte)).collect();
         let head = Head { renewed: tokens.len(), tokens };
-        let (output, block, mut watch) = (Output::default(), Block::Due, Watch::new());
+        let (output, block, mut watch) = (Output::default(), Block::Due, Watch::new(size));
         watch.gives(ahead);
         Some(Self { start, end, at, head: Some(head), output, block, watch, witness: None, done: false })
     }
@@ -95,41 +95,36 @@ impl Recording {
         self.witness.take()
     }
 
-    /// A block begins; `before` is what was decompressed before it.
-    pub(super) fn block_begins(&mut self, before: &[u8]) {
+    /// A block begins, one of tokens if it has a header to be copied; `before` is what was decompressed before it.
+    pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, before: &[u8]) {
         self.block = Block::Due;
-        if self.head.is_none() && !self.done {
-            self.watch.block_begins(before, self.output.position(), self.left());
-        }
+        let position = self.head.is_none().then(|| self.output.position());
+        self.watch.block_begins(header, before, position);
     }
 
     /// Tokens that together gave `bytes` were in these bits, and the block's end if it `ended`. None of them goes on behind
     /// the file.
     pub(super) fn tokens(&mut self, bits: &Bits<'_>, header: &Bits<'_>, bytes: &[u8], ended: bool) {
-        if self.done {
-            return;
+        if !self.done {
+            self.watch.tokens(bits, bytes, ended);
+            self.copy(bits, header, bytes.len(), ended);
         }
-        if !bytes.is_empty() && self.block == Block::Due {
+    }
+
+    /// Copies tokens that together gave `produced` bytes.
+    fn copy(&mut self, bits: &Bits<'_>, header: &Bits<'_>, produced: usize, ended: bool) {
+        if produced > 0 && self.block == Block::Due {
             self.output.copy(header);
-            self.watch.copies_header(header);
             self.block = Block::Open;
         }
         // A block without a byte is left out, with its end.
         if self.block == Block::Open {
             self.output.copy(bits);
-            self.watch.copies(bits);
         }
-        self.gives(bytes);
         if ended {
             self.block = Block::Due;
-            self.watch.block_ends(bits.at + bits.len() as u64);
         }
-    }
-
-    /// The file goes on with `bytes`.
-    fn gives(&mut self, bytes: &[u8]) {
-        self.watch.gives(bytes);
-        self.at += bytes.len() as u64;
+        self.at += produced as u64;
     }
 
     /// A token was in these bits, and `bytes` are what it gave.
@@ -144,9 +139,10 @@ impl Recording {
         if self.done {
             return;
         }
+        self.watch.tokens(bits, bytes, token == Token::End);
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         if let Some(bytes) = bytes.get(..left).filter(|_| bytes.len() > left) {
-            self.gives(bytes);
+            self.at = self.end;
             self.finish(bytes, codes);
             return;
         }
@@ -158,7 +154,7 @@ impl Recording {
             Some(head) if reaches => {
                 head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
                 head.renewed = head.tokens.len();
-                self.gives(bytes);
+                self.at += bytes.len() as u64;
                 // All before it is in the head now. Its block goes on behind it, if it has more.
                 self.output.clear();
                 self.block = Block::Due;
@@ -167,15 +163,16 @@ impl Recording {
                 if token != Token::End {
                     head.tokens.push(token);
                 }
-                self.tokens(bits, header, bytes, token == Token::End);
+                self.copy(bits, header, bytes.len(), token == Token::End);
             }
-            None => self.tokens(bits, header, bytes, token == Token::End),
+            None => self.copy(bits, header, bytes.len(), token == Token::End),
         }
         self.check_head();
     }
 
     /// A stored block has `length` bytes that are not recorded yet.
     pub(super) fn stored_begins(&mut self, length: usize) {
+        self.watch.stored_begins(length);
         let length = usize::try_from(self.left()).map_or(length, |left| length.min(left));
         if self.done || length == 0 {
             return;
@@ -186,7 +183,6 @@ impl Recording {
         let length = u16::try_from(length).unwrap_or(u16::MAX);
         self.output.put(u32::from(length), 16);
         self.output.put(u32::from(!length), 16);
-        self.watch.stored_begins(length);
         self.block = Block::Stored;
     }
 
@@ -195,14 +191,14 @@ impl Recording {
         if self.done {
             return;
         }
+        self.watch.stored(bytes);
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         let bytes = &bytes[..bytes.len().min(left)];
         self.output.put_bytes(bytes);
-        self.watch.stores(bytes);
         if let Some(head) = &mut self.head {
             head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
         }
-        self.gives(bytes);
+        self.at += bytes.len() as u64;
         self.check_head();
     }
 
@@ -254,7 +250,7 @@ impl Recording {
             fixed::put_literal(&mut self.output, *byte);
         }
         fixed::put_end(&mut self.output);
-        let watch = std::mem::replace(&mut self.watch, Watch::new());
+        let watch = std::mem::replace(&mut self.watch, Watch::new(0));
         self.witness = watch.finish(self.output.position());
         self.output.align();
         self.done = true;

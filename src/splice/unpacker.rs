@@ -110,10 +110,13 @@ impl<R: Read> Unpacker<R> {
     }
 
     fn block(&mut self) -> Result<(), Corrupt> {
+        let from = self.input.position();
         let (is_last, body) = block::read(&mut self.input, &mut self.codes, &mut self.header)?;
         self.is_last = is_last;
         let before = &self.window.bytes[..self.window.out];
-        self.tape.with(|recording| recording.block_begins(before));
+        let bits = self.input.since(from);
+        let header = matches!(body, Body::Tokens).then_some(&bits);
+        self.tape.with(|recording| recording.block_begins(header, before));
         self.state = match body {
             Body::Stored(length) => {
                 self.tape.with(|recording| recording.stored_begins(length));

@@ -23,13 +23,17 @@
 //! file and more are before it in both. So the first block of the first run gives the same bytes in both, and after it the
 //! same holds for the next.
 //!
-//! None of the three trusts what made the stream: neither which tokens had to be encoded anew, nor how bits were moved.
+//! What is told to the witness comes from the gzip file: the bits that each block has, and the bytes that it gives. It is
+//! not told which tokens had to be encoded anew, what was left out, or how bits were moved. That the file was followed from
+//! its first byte to its last is seen by who compares the [`Witness`]'s length and CRC-32 with those of what was read. So what
+//! is trusted is the decoder, whose contents have the gzip file's CRC-32, and [`Input::since`](super::input::Input::since),
+//! which says where it was.
 
 use super::bits::Bits;
 use super::contents::{Contents, ContentsHasher};
 use super::window::HISTORY;
 
-/// The tail begins when so many bytes of the file are left, or fewer.
+/// The tail begins with the last block that begins at an even bit, if so many bytes of the file are left there, or fewer.
 const NEAR: u64 = 8 << 20;
 /// Runs at the most: there are many only where something is wrong with who compressed.
 const MOST_RUNS: usize = 1 << 16;
@@ -37,6 +41,10 @@ const MOST_RUNS: usize = 1 << 16;
 /// What a recorded stream can be held to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
+    /// The length of the file in bytes, and its CRC-32.
+    pub size: u64,
+    /// See `size`.
+    pub crc: u32,
     /// The bits of the head.
     pub head_bits: u64,
     /// The file's bytes that the head gives.
@@ -72,18 +80,24 @@ pub enum Run {
     },
 }
 
-/// A witness in the making: told of the gzip file, never of what is written.
+/// A witness in the making.
 pub(super) struct Watch {
     stage: Stage,
+    /// How many bytes the file has left.
+    left: u64,
+    size: u64,
+    crc: crc32fast::Hasher,
     /// The file's bytes so far, from the beginning of the head or of the tail.
     bytes: ContentsHasher,
     head: Option<(u64, Contents)>,
     runs: Vec<Run>,
     open: Option<Open>,
-    tail: Option<Tail>,
-    /// Whether the block that the gzip file is in gave bytes, and whether it is being copied.
+    /// What was open before the block of tokens that the gzip file is in: if that gives no byte, it is in no run.
+    before: Option<Open>,
+    /// The gzip file is in a block of tokens, which has given a byte.
+    is_in_block: bool,
     has_given: bool,
-    is_copied: bool,
+    tail: Option<Tail>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,95 +117,130 @@ struct Tail {
 }
 
 /// The run that goes on.
+#[derive(Clone)]
 enum Open {
     Tokens(BitHash),
     Stored { length: u16, hash: crc_fast::Digest },
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    /// Begins with a file of `size` bytes.
+    pub(super) fn new(size: u64) -> Self {
         Self {
             stage: Stage::Head,
+            left: size,
+            size: 0,
+            crc: crc32fast::Hasher::new(),
             bytes: ContentsHasher::new(),
             head: None,
             runs: Vec::new(),
             open: None,
-            tail: None,
+            before: None,
+            is_in_block: false,
             has_given: false,
-            is_copied: false,
+            tail: None,
         }
     }
 
-    /// The file goes on with `bytes`.
+    /// The gzip file goes on with `bytes`.
     pub(super) fn gives(&mut self, bytes: &[u8]) {
-        self.has_given |= !bytes.is_empty();
+        let count = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let bytes = &bytes[..count];
+        self.left -= count as u64;
+        self.size += count as u64;
+        self.has_given |= count > 0;
+        if self.stage != Stage::Lost {
+            self.crc.update(bytes);
+        }
         if self.stage == Stage::Head || self.tail.is_some() {
             self.bytes.update(bytes);
         }
     }
 
-    /// A block begins in the gzip file, after `before`, of which the last 32 KiB are the file's; the stream's next bit is
-    /// the one at `position`, and `left` bytes of the file are to come.
-    pub(super) fn block_begins(&mut self, before: &[u8], position: u64, left: u64) {
-        (self.has_given, self.is_copied) = (false, false);
-        if self.stage == Stage::Head {
+    /// A block begins in the gzip file, one of tokens if it has a header, after the bytes `before`; the stream's next bit is
+    /// the one at `position`, where that is known.
+    pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, before: &[u8], position: Option<u64>) {
+        let Some(position) = position else { return };
+        // Then 32 KiB of `before` are the file's.
+        if self.stage == Stage::Head && self.bytes.size() >= HISTORY as u64 {
             self.stage = Stage::Runs;
             self.head = Some((position, std::mem::take(&mut self.bytes).finish()));
+            self.is_in_block = false;
         }
-        // At an even bit, because that is where empty blocks of ten bits can bring who decompresses the tail alone.
-        if self.stage == Stage::Runs && left <= NEAR && position.is_multiple_of(2) {
+        if self.stage != Stage::Runs {
+            return;
+        }
+        if self.is_in_block {
+            return self.lose();
+        }
+        // At an even bit, because that is where empty blocks of ten bits can bring who decompresses the tail alone. And
+        // not so often that to keep the history costs more than to decompress the file.
+        let is_far = self.tail.is_none() || self.bytes.size() >= HISTORY as u64;
+        if self.left <= NEAR && position.is_multiple_of(2) && is_far {
             self.close_run();
             let history = before[before.len().saturating_sub(HISTORY)..].to_vec();
             self.tail = Some(Tail { position, runs: self.runs.len(), history });
             self.bytes = ContentsHasher::new();
         }
+        if !matches!((&self.open, header), (Some(Open::Tokens(hash)), Some(header)) if hash.next == header.at)
+        {
+            self.close_run();
+        }
+        let Some(header) = header else { return };
+        if self.stage != Stage::Runs || header.len() == 0 {
+            return self.lose();
+        }
+        (self.before, self.is_in_block, self.has_given) = (self.open.clone(), true, false);
+        self.open.get_or_insert_with(|| Open::Tokens(BitHash::new(header)));
+        // BFINAL, the header's first bit, is 0 in the stream, whatever it is here (RFC 1951 3.2.3).
+        let (from, at) = (header.from % 8, header.at);
+        self.sees(&Bits { source: &[0], from, to: from + 1, at });
+        self.sees(&Bits { from: header.from + 1, at: at + 1, ..*header });
     }
 
-    /// A block of tokens is copied: its header first, with BFINAL cleared.
-    pub(super) fn copies_header(&mut self, header: &Bits<'_>) {
+    /// The block of tokens goes on with these bits and the `bytes` that they give; it `ended` with them, or did not.
+    pub(super) fn tokens(&mut self, bits: &Bits<'_>, bytes: &[u8], ended: bool) {
+        self.gives(bytes);
         if self.stage != Stage::Runs {
             return;
         }
-        if !matches!(&self.open, Some(Open::Tokens(hash)) if hash.next == header.at) {
-            self.close_run();
-            self.open = Some(Open::Tokens(BitHash::new(header)));
+        self.sees(bits);
+        if ended {
+            if !self.has_given {
+                self.open = self.before.take();
+            }
+            self.is_in_block = false;
         }
-        self.is_copied = true;
-        self.copies(header);
     }
 
-    /// A block of tokens is copied: what follows its header, all in order.
-    pub(super) fn copies(&mut self, bits: &Bits<'_>) {
+    /// These bits follow.
+    fn sees(&mut self, bits: &Bits<'_>) {
+        let is_there = bits.to <= bits.source.len() * 8;
         match &mut self.open {
-            Some(Open::Tokens(hash)) if hash.next == bits.at => hash.update(bits),
-            _ if self.stage == Stage::Runs => self.lose(),
-            _ => {}
-        }
-    }
-
-    /// A block of tokens ended in the gzip file before the bit `at`.
-    pub(super) fn block_ends(&mut self, at: u64) {
-        let is_whole = match &self.open {
-            Some(Open::Tokens(hash)) if self.is_copied => hash.next == at,
-            _ => !self.is_copied && !self.has_given,
-        };
-        if self.stage == Stage::Runs && !is_whole {
-            self.lose();
+            Some(Open::Tokens(hash)) if self.is_in_block && is_there && hash.next == bits.at => {
+                hash.update(bits);
+            }
+            _ => self.lose(),
         }
     }
 
     /// A stored block of `length` bytes begins.
-    pub(super) fn stored_begins(&mut self, length: u16) {
-        if self.stage == Stage::Runs {
-            self.close_run();
-            self.open = Some(Open::Stored { length, hash: new_hash() });
+    pub(super) fn stored_begins(&mut self, length: usize) {
+        if self.stage == Stage::Runs && length > 0 {
+            match u16::try_from(length) {
+                Ok(length) => self.open = Some(Open::Stored { length, hash: new_hash() }),
+                Err(_) => self.lose(),
+            }
         }
     }
 
     /// The stored block goes on with `bytes`.
-    pub(super) fn stores(&mut self, bytes: &[u8]) {
-        if let Some(Open::Stored { hash, .. }) = &mut self.open {
-            hash.update(bytes);
+    pub(super) fn stored(&mut self, bytes: &[u8]) {
+        self.gives(bytes);
+        match &mut self.open {
+            Some(Open::Stored { hash, .. }) => hash.update(bytes),
+            _ if self.stage == Stage::Runs && !bytes.is_empty() => self.lose(),
+            _ => {}
         }
     }
 
@@ -209,7 +258,7 @@ impl Watch {
 
     /// There can be no witness.
     fn lose(&mut self) {
-        *self = Self { stage: Stage::Lost, ..Self::new() };
+        *self = Self { stage: Stage::Lost, ..Self::new(self.left) };
     }
 
     /// The stream ends at `position`. Gives the witness, if there can be one.
@@ -218,22 +267,34 @@ impl Watch {
         let Tail { position: begins, runs: count, history } = self.tail?;
         let mut runs = self.runs;
         runs.truncate(count);
+        runs.shrink_to_fit();
         Some(Witness {
+            size: self.size,
+            crc: self.crc.finalize(),
             head_bits,
             head,
             runs,
-            tail_bits: position - begins,
+            tail_bits: position.checked_sub(begins)?,
             history,
             tail: self.bytes.finish(),
         })
     }
 }
 
-fn new_hash() -> crc_fast::Digest {
+impl Witness {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.history.len() + self.runs.len() * size_of::<Run>()
+    }
+}
+
+pub(super) fn new_hash() -> crc_fast::Digest {
     crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)
 }
 
 /// Takes the CRC of bits that follow each other in the gzip file, byte by byte as they are there.
+#[derive(Clone)]
 struct BitHash {
     hash: crc_fast::Digest,
     /// The bits of the byte that is begun.

@@ -58,6 +58,9 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
     local_header(place, pass)?;
     let mut data = pass.take(place.compressed);
     if let Some(witness) = &written.witness {
+        if (witness.size, witness.crc) != (written.contents.size, written.contents.crc) {
+            return Err(Fault::of("other contents were recorded than were put in"));
+        }
         return witness.check(&mut data);
     }
     let (mut stream, mut hash) = (ZlibStream::new(), ContentsHasher::new());

@@ -232,6 +232,8 @@ fn a_witness_vouches_for_its_own_file_only() {
         Spliced { witness: Some(witness), stream: good.stream.clone(), contents: good.contents.clone() }
     };
     for (what, bad) in [
+        ("length", change(&mut |witness| witness.size -= 1)),
+        ("CRC-32", change(&mut |witness| witness.crc ^= 1)),
         ("head", change(&mut |witness| witness.head.crc ^= 1)),
         ("shorter head", change(&mut |witness| witness.head.size -= 1)),
         ("head's bits", change(&mut |witness| witness.head_bits -= 1)),

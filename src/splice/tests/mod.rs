@@ -7,6 +7,11 @@ use std::io::Read;
 use flate2::{Decompress, FlushDecompress, Status};
 use proptest::prelude::*;
 
+use super::bits::Bits;
+use super::fixed::{self, Place};
+use super::output::Output;
+use super::window::HISTORY;
+use super::witness::Watch;
 use super::{Tape, Unpacker};
 use encoder::{Maker, gzip};
 
@@ -281,4 +286,72 @@ fn wrong_trailers_and_headers_are_refused() {
     for behind in [&b"x"[..], &[0], &[0; 512], &plain[..5]] {
         assert!(unpack(&[&plain, behind].concat(), &[], 10).is_err(), "{behind:?}");
     }
+}
+
+/// A gzip file of a block of fixed codes for every byte, with as many empty ones behind each, and its contents.
+fn tiny_blocks(count: usize, empty: usize) -> (Vec<u8>, Vec<u8>) {
+    let mut output = Output::default();
+    let bytes: Vec<u8> = (0..count).map(|nth| (nth % 251) as u8).collect();
+    for byte in &bytes {
+        fixed::put_header(&mut output, Place::Middle);
+        fixed::put_literal(&mut output, *byte);
+        fixed::put_end(&mut output);
+        for _ in 0..empty {
+            fixed::put_header(&mut output, Place::Middle);
+            fixed::put_end(&mut output);
+        }
+    }
+    fixed::put_header(&mut output, Place::Last);
+    fixed::put_end(&mut output);
+    output.align();
+    (gzip(output.bytes(), &bytes, &mut fastrand::Rng::with_seed(3)), bytes)
+}
+
+#[test]
+fn a_witness_is_small_whatever_the_blocks() {
+    for (count, empty, most_runs) in [(200_000, 0, 10), (50_000, 1, 50_000), (40_000, 9, 40_000)] {
+        let (gz, bytes) = tiny_blocks(count, empty);
+        let tape = Tape::default();
+        let mut unpacker = Unpacker::new(gz.as_slice(), tape.clone());
+        tape.record(count as u64);
+        let (mut found, mut stream) = (Vec::new(), Vec::new());
+        unpacker.read_to_end(&mut found).unwrap();
+        tape.take(&mut stream).unwrap();
+        assert!(found == bytes && zlib(&stream).is_ok_and(|found| found == bytes));
+        let witness = tape.take_witness().unwrap();
+        assert!(witness.check(&mut stream.as_slice()).is_ok());
+        assert!(witness.runs.len() <= most_runs, "{count}, {empty}: {} runs", witness.runs.len());
+    }
+}
+
+/// What the proof needs must hold, whoever tells the witness otherwise: then there is none.
+#[test]
+fn there_is_no_witness_without_what_the_proof_needs() {
+    let before = vec![7; HISTORY];
+    let header = [0b010_u8; 4];
+    let bits = |from: usize, to: usize| Bits { source: &header, from, to, at: from as u64 };
+    // A stream whose head is 32 KiB, or less, then a block, of which bits may be missing, then the tail.
+    let witness = |head: usize, first: Bits<'_>, rest: Option<Bits<'_>>| {
+        let mut watch = Watch::new(100_000);
+        watch.gives(&vec![7; head]);
+        watch.block_begins(Some(&first), &before, Some(80));
+        watch.tokens(&rest?, b"x", true);
+        watch.gives(&vec![7; HISTORY]);
+        watch.block_begins(None, &before, Some(100));
+        watch.finish(200)
+    };
+    assert_eq!(witness(HISTORY, bits(0, 3), Some(bits(3, 20))).unwrap().runs.len(), 1);
+    let later = witness(HISTORY - 1, bits(0, 3), Some(bits(3, 20))).unwrap();
+    assert!(later.runs.is_empty() && later.head.size > HISTORY as u64, "the block is the head's then");
+    assert!(witness(HISTORY, bits(0, 3), Some(bits(4, 20))).is_none(), "a bit that was not seen");
+    assert!(witness(HISTORY, bits(0, 3), Some(bits(3, 33))).is_none(), "bits that are not there");
+    assert!(witness(HISTORY, bits(0, 0), Some(bits(0, 20))).is_none(), "a block without a header");
+    // BFINAL makes no difference, another bit does.
+    let run = |byte: u8| {
+        let source = [byte, 0, 0, 0];
+        let header = Bits { source: &source, from: 0, to: 3, at: 0 };
+        witness(HISTORY, header, Some(bits(3, 20))).unwrap().runs
+    };
+    assert_eq!(run(0b010), run(0b011));
+    assert_ne!(run(0b010), run(0b000));
 }
