@@ -14,7 +14,8 @@ impl Witness {
     /// # Errors
     /// It is another one, or cannot be read.
     pub fn check(&self, stream: &mut impl Read) -> Result<(), Fault> {
-        let mut bits = BitReader { stream, bytes: Vec::with_capacity(2 * CHUNK), at: 0, shifted: Vec::new() };
+        let mut bits =
+            BitReader { stream, bytes: vec![0; CHUNK], end: 0, at: 0, shifted: Vec::with_capacity(CHUNK) };
         head(self, &mut bits)?;
         for run in &self.runs {
             self::run(run, &mut bits)?;
@@ -137,8 +138,9 @@ impl Decompressed {
 /// A stream's bits, in order.
 struct BitReader<'a, R> {
     stream: &'a mut R,
-    /// Bytes that were read and of which not all bits are taken.
+    /// Bytes that were read, up to `end`.
     bytes: Vec<u8>,
+    end: usize,
     /// The next bit's place in them.
     at: usize,
     /// Bytes that were put together from two.
@@ -173,7 +175,7 @@ impl<R: Read> BitReader<'_, R> {
         let mut whole = count / 8;
         while whole > 0 {
             self.fill(8)?;
-            let (bytes, shift) = (&self.bytes[self.at / 8..], self.at % 8);
+            let (bytes, shift) = (&self.bytes[self.at / 8..self.end], self.at % 8);
             let ready = bytes.len() - usize::from(shift > 0);
             let ready = usize::try_from(whole).map_or(ready, |whole| whole.min(ready));
             if shift == 0 {
@@ -205,7 +207,7 @@ impl<R: Read> BitReader<'_, R> {
 
     /// Reads on until there are `count` bits.
     fn fill(&mut self, count: usize) -> Result<(), Fault> {
-        while self.at + count > self.bytes.len() * 8 {
+        while self.at + count > self.end * 8 {
             if !self.read()? {
                 return Err(Fault::of("it is cut short"));
             }
@@ -213,14 +215,24 @@ impl<R: Read> BitReader<'_, R> {
         Ok(())
     }
 
-    /// Reads on; gives whether there was more.
+    /// Reads on; gives whether there was more. Fewer than two bytes must be left.
     fn read(&mut self) -> io::Result<bool> {
-        self.bytes.drain(..self.at / 8);
+        self.bytes.copy_within(self.at / 8..self.end, 0);
+        self.end -= self.at / 8;
         self.at %= 8;
-        Ok(self.stream.by_ref().take(CHUNK as u64).read_to_end(&mut self.bytes)? > 0)
+        loop {
+            match self.stream.read(&mut self.bytes[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn is_at_end(&mut self) -> io::Result<bool> {
-        Ok(self.at >= self.bytes.len() * 8 && !self.read()?)
+        Ok(self.at >= self.end * 8 && !self.read()?)
     }
 }
