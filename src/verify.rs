@@ -619,15 +619,11 @@ impl Looking<'_> {
         let replies = try_join_all(signatures.keys().map(|(url, _)| self.site.document(url)));
         let (reply, replies, record) =
             futures::try_join!(self.site.document(url), replies, self.record(url))?;
-        let document = match reply {
-            Reply::Found(document) => document,
-            Reply::Absent => {
-                part.findings.push(sums::MISSING.at(&subject).found("404").expected("SHA256SUMS"));
-                return Ok(part);
-            }
-            other => {
-                let found = served::in_words(&other);
-                part.findings.push(sums::UNREADABLE.at(&subject).found(found).expected("status 200"));
+        let rules = [&sums::MISSING, &sums::UNREADABLE];
+        let document = match served::found(reply, &subject, rules, "SHA256SUMS") {
+            Ok(document) => document,
+            Err(finding) => {
+                part.findings.push(finding);
                 return Ok(part);
             }
         };
@@ -644,18 +640,14 @@ impl Looking<'_> {
         }
         for (((signature, keys), download), reply) in signatures.into_iter().zip(replies) {
             let name = self.site.name(signature);
-            let bytes = match reply {
-                Reply::Found(found) => {
+            let rules = [&signature::MISSING, &signature::UNREADABLE];
+            let bytes = match served::found(reply, &name, rules, "a signature") {
+                Ok(found) => {
                     part.findings.extend(served::stored(&name, &found.headers));
                     found.bytes
                 }
-                Reply::Absent => {
-                    part.findings.push(signature::MISSING.at(&name).found("404").expected("a signature"));
-                    continue;
-                }
-                other => {
-                    let found = served::in_words(&other);
-                    part.findings.push(signature::UNREADABLE.at(&name).found(found).expected("status 200"));
+                Err(finding) => {
+                    part.findings.push(finding);
                     continue;
                 }
             };
@@ -760,8 +752,9 @@ impl Looking<'_> {
                 self.site.zip(url, look).await?
             }
         };
-        match reply {
-            Reply::Found((findings, h1, read)) => {
+        let there = format!("the zip of {}", download.subject);
+        match served::found(reply, &subject, [&zip::MISSING, &zip::UNREADABLE], there) {
+            Ok((findings, h1, read)) => {
                 part.findings.extend(findings);
                 if let Some((len, digest)) = read {
                     part.checked.zips = 1;
@@ -776,13 +769,7 @@ impl Looking<'_> {
                     }));
                 }
             }
-            Reply::Absent => part.findings.push(
-                zip::MISSING.at(subject).found("404").expected(format!("the zip of {}", download.subject)),
-            ),
-            other => {
-                let found = served::in_words(&other);
-                part.findings.push(zip::UNREADABLE.at(subject).found(found).expected("status 200"));
-            }
+            Err(finding) => part.findings.push(finding),
         }
         Ok(part)
     }

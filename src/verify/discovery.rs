@@ -75,15 +75,9 @@ const MOST_REDIRECTS: usize = 3;
 
 /// Judges the discovery document; gives the address of the provider registry, where there is a usable one.
 pub(super) fn check(subject: &str, reply: Reply<Fetched>, in_store: bool) -> (Vec<Finding>, Option<Url>) {
-    let document = match reply {
-        Reply::Found(document) => document,
-        Reply::Absent => return (vec![MISSING.at(subject).found("404").expected("a JSON document")], None),
-        other => {
-            return (
-                vec![UNREADABLE.at(subject).found(served::in_words(&other)).expected("status 200")],
-                None,
-            );
-        }
+    let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], "a JSON document") {
+        Ok(document) => document,
+        Err(finding) => return (vec![finding], None),
     };
     let mut findings: Vec<Finding> = [
         redirects(subject, document.redirects),

@@ -105,20 +105,10 @@ pub(super) fn check(
     subject: &str,
     reply: Reply<Fetched>,
 ) -> (Vec<Finding>, Option<Download>) {
-    let document = match reply {
-        Reply::Found(document) => document,
-        Reply::Absent => {
-            return (
-                vec![MISSING.at(subject).found("404").expected("a document, as the index lists it")],
-                None,
-            );
-        }
-        other => {
-            return (
-                vec![UNREADABLE.at(subject).found(served::in_words(&other)).expected("status 200")],
-                None,
-            );
-        }
+    let expected_there = "a document, as the index lists it";
+    let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], expected_there) {
+        Ok(document) => document,
+        Err(finding) => return (vec![finding], None),
     };
     let mut findings = served::document(subject, &document.headers);
     let object = match json::parse(key, &document.bytes) {

@@ -98,15 +98,9 @@ pub(super) struct Entry {
 
 /// Judges an index; gives its versions, `None` where it cannot be read as a list at all.
 pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Finding>, Option<Vec<Entry>>) {
-    let document = match reply {
-        Reply::Found(document) => document,
-        Reply::Absent => return (vec![MISSING.at(subject).found("404").expected("an index")], None),
-        other => {
-            return (
-                vec![UNREADABLE.at(subject).found(served::in_words(&other)).expected("status 200")],
-                None,
-            );
-        }
+    let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], "an index") {
+        Ok(document) => document,
+        Err(finding) => return (vec![finding], None),
     };
     let mut findings = served::document(subject, &document.headers);
     let unfit = |found: String| JSON.at(subject).found(found).expected("an object with a list \"versions\"");

@@ -1,5 +1,7 @@
 //! How objects are served: statuses and headers, the same for all kinds of objects.
 
+use std::fmt;
+
 use crate::reader::Reply;
 use crate::store::Headers;
 
@@ -41,6 +43,20 @@ pub(super) fn in_words<T>(reply: &Reply<T>) -> String {
         Reply::Absent => "404: it does not exist".to_owned(),
         Reply::Status(_, text) | Reply::Misdirected(text) => text.clone(),
         Reply::TooLarge => format!("more than {} bytes", crate::store::MAX_DOCUMENT),
+    }
+}
+
+/// What was asked for; where it is not there, `missing` is the rule that is broken, and where it is not given, `unreadable`.
+pub(super) fn found<T>(
+    reply: Reply<T>,
+    subject: &str,
+    [missing, unreadable]: [&'static Rule; 2],
+    expected: impl fmt::Display,
+) -> Result<T, Finding> {
+    match reply {
+        Reply::Found(found) => Ok(found),
+        Reply::Absent => Err(missing.at(subject).found("404").expected(expected)),
+        other => Err(unreadable.at(subject).found(in_words(&other)).expected("status 200")),
     }
 }
 
