@@ -54,12 +54,11 @@ fn run(run: &Run, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
         Run::Stored { length, check } => {
             // RFC 1951 3.2.4: three bits of zero and those up to the next whole byte, LEN, NLEN.
             let kind = bits.few(3)? | bits.few(bits.up_to_byte())?;
-            let mut lengths = Vec::with_capacity(4);
-            bits.take(32, 0, &mut |bytes| {
-                lengths.extend_from_slice(bytes);
-                Ok(())
-            })?;
-            if kind != 0 || lengths != [length.to_le_bytes(), (!length).to_le_bytes()].concat() {
+            let mut lengths = [0; 4];
+            for byte in &mut lengths {
+                *byte = bits.few(8)?;
+            }
+            if kind != 0 || lengths != (u32::from(length) | u32::from(!length) << 16).to_le_bytes() {
                 return Err(Fault::of("a stored block has another header"));
             }
             bits.take(u64::from(length) * 8, 0, &mut update)?;

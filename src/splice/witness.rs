@@ -165,7 +165,6 @@ impl Watch {
         if self.stage == Stage::Head && self.bytes.size() >= HISTORY as u64 {
             self.stage = Stage::Runs;
             self.head = Some((position, std::mem::take(&mut self.bytes).finish()));
-            self.is_in_block = false;
         }
         if self.stage != Stage::Runs {
             return;
