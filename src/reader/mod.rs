@@ -1,5 +1,6 @@
 //! A registry as its readers see it: through its public address, or in the directory or bucket itself.
 
+pub mod body;
 pub mod web;
 
 use std::collections::BTreeMap;
