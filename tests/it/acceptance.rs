@@ -134,7 +134,7 @@ fn signer(cert: Cert, passphrase: Option<&str>) -> Signer {
 
 #[test]
 fn terraform_agrees_on_every_test_key() {
-    if !require_program("terraform") || !require_program("gpg") {
+    if !require_program("terraform") || !require_program("gpg") || !require_program("gpgconf") {
         return;
     }
     let (registry, family) = (Registry::new(), installed());

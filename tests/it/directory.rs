@@ -6,7 +6,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::support::child::Running;
 use crate::support::clients::{Preview, Terraform, require_program};
+use crate::support::programs::unshared;
 use crate::support::{folder, key, publish, ran, run, tarball, tarballs, tfreg, tree, varies};
 
 const VERSIONS: &str = "registry/acme/sample/versions";
@@ -360,11 +362,11 @@ fn sixteen_processes_publish_at_once() {
     jobs.extend([tarballs("release-1.2.0"), tarballs("release-1.10.0"), tarballs("release-1.2.0")]);
     assert_eq!(jobs.len(), 16);
     let spawn = |tarballs: &Vec<_>| {
-        publish(&site, tarballs).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        Running::start(publish(&site, tarballs).stdout(Stdio::piped()).stderr(Stdio::piped()))
     };
     let running: Vec<_> = jobs.iter().map(spawn).collect();
     for child in running {
-        ran(&child.wait_with_output().unwrap()).succeeds();
+        ran(&child.output()).succeeds();
     }
     let index = json(&site, VERSIONS);
     let counts: Vec<usize> = index["versions"]
@@ -392,25 +394,8 @@ fn sixteen_processes_publish_at_once() {
 /// machine does not allow that.
 fn with_small_disk(size: &str, script: &str, publish: &std::process::Command) -> Option<crate::support::Ran> {
     let root = folder();
-    let unshared = |script: &str| {
-        let mut command = std::process::Command::new("unshare");
-        command
-            .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
-            .env("DIR", root.path())
-            .env("SIZE", size);
-        command
-    };
-    let mount = "mount -t tmpfs -o size=$SIZE none $DIR";
-    if !unshared(mount)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        eprintln!("*** SKIPPED: this machine does not allow a file system of one's own (unshare --mount)");
-        return None;
-    }
-    let mut command = unshared(&format!("{mount} && {script}"));
+    let mut command = unshared("mount -t tmpfs -o size=$SIZE none $DIR", script)?;
+    command.env("DIR", root.path()).env("SIZE", size);
     command.arg(publish.get_program()).args(publish.get_args());
     Some(run(&mut command))
 }
@@ -460,11 +445,8 @@ fn who_holds_the_lock_is_waited_for() {
     std::fs::create_dir(&site).unwrap();
     let lock = std::fs::File::open(&site).unwrap();
     lock.lock().unwrap();
-    let mut child = publish(&site, &tarballs("release-1.2.0"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = publish(&site, &tarballs("release-1.2.0"));
+    let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("Plan: 14 to create") {
@@ -474,7 +456,7 @@ fn who_holds_the_lock_is_waited_for() {
     assert!(tree(&site).is_empty() && child.try_wait().unwrap().is_none());
     drop(lock);
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
-    ran(&child.wait_with_output().unwrap()).succeeds();
+    ran(&child.output()).succeeds();
     assert_eq!(tree(&site).len(), 14);
 }
 

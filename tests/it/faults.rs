@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tfreg::error::Error;
 use tfreg::plan::{Published, Wanted};
 
+use crate::support::child::Running;
 use crate::support::in_process::{bucket, publish_with, wanted};
 use crate::support::reader::Objects;
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
@@ -141,7 +143,7 @@ fn a_process_killed_at_each_request_leaves_a_whole_registry() {
             command
         };
         let adding = tarballs("release-1.2.0-more");
-        let child: Arc<Mutex<Option<std::process::Child>>> = Arc::default();
+        let child: Arc<Mutex<Option<Running>>> = Arc::default();
         let victim = Arc::clone(&child);
         let rule = server.kill_hook(Matcher::any().nth(nth), point, move |_| {
             // The slot is locked until the child is in it.
@@ -151,8 +153,7 @@ fn a_process_killed_at_each_request_leaves_a_whole_registry() {
         });
         {
             let mut slot = child.lock().unwrap();
-            let spawned = start(&adding).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            *slot = Some(spawned);
+            *slot = Some(Running::start(start(&adding).stdout(Stdio::null()).stderr(Stdio::null())));
         }
         let killed = loop {
             if rule.fired() > 0 {
@@ -215,10 +216,10 @@ fn who_interrupts_is_told_that_running_again_is_safe() {
     let gate = Gate::manual();
     server.gate(Matcher::put().suffix("versions").nth(1), Point::Before, &gate);
     let mut command = publish("s3://bucket", &tarballs("release-1.2.0"));
-    let child = command.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = Running::start(command.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     gate.wait_until_arrived(1, Duration::from_mins(1));
-    run(std::process::Command::new("kill").args(["-INT", &child.id().to_string()])).succeeds();
-    ran(&child.wait_with_output().unwrap()).fails(1, &["interrupted", "whole", "again is safe"]);
+    child.signal(Signal::INT);
+    ran(&child.output()).fails(1, &["interrupted", "whole", "again is safe"]);
     assert!(listed(&server).is_empty());
     gate.release();
     run(publish("s3://bucket", &tarballs("release-1.2.0")).envs(server.envs())).succeeds();

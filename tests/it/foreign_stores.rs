@@ -2,8 +2,9 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 
+use crate::support::child::Running;
 use crate::support::clients::{require, require_program};
 use crate::support::{folder, publish, reader, run, tarballs, tree};
 
@@ -12,7 +13,7 @@ const SECRET_KEY: &str = "secretkey";
 
 /// A running `rclone serve s3`, with the folders in a folder as buckets; ended when dropped.
 struct Rclone {
-    child: Child,
+    _child: Running,
     /// Kept open for what it still says.
     _stderr: BufReader<ChildStderr>,
     endpoint: String,
@@ -24,7 +25,7 @@ impl Rclone {
         command.args(["serve", "s3", "--addr", "127.0.0.1:0", "--auth-key"]);
         command.arg(format!("{ACCESS_KEY},{SECRET_KEY}")).arg(root);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Running::start(&mut command);
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
         // It says its address when it listens: "… Starting s3 server on [http://127.0.0.1:PORT/]".
@@ -39,7 +40,7 @@ impl Rclone {
                 break address.split(['/', ']']).take(3).collect::<Vec<_>>().join("/");
             }
         };
-        Self { child, _stderr: stderr, endpoint }
+        Self { _child: child, _stderr: stderr, endpoint }
     }
 
     fn publish(&self, target: &str, release: &str) -> Command {
@@ -55,13 +56,6 @@ impl Rclone {
             ("no_proxy", "127.0.0.1"),
         ]);
         command
-    }
-}
-
-impl Drop for Rclone {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::archive::write;
+use crate::support::child::Running;
 use crate::support::clients::{require, require_program};
 use crate::support::host::Host;
 use crate::support::s3_server::S3Server;
@@ -154,16 +157,16 @@ impl Fixture {
     fn serve(&self, script: &str) -> Ran {
         // The signal must reach tfreg itself.
         let script = script.replacen("tfreg serve ", "exec tfreg serve ", 1);
-        let mut child = self.bash(&script).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Running::start(self.bash(&script).stdout(Stdio::piped()).stderr(Stdio::piped()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         if line.contains("Ctrl-C stops") {
-            run(Command::new("kill").args(["-INT", &child.id().to_string()])).succeeds();
+            child.signal(Signal::INT);
         }
         let mut rest = String::new();
         stdout.read_to_string(&mut rest).unwrap();
-        let mut ran = ran(&child.wait_with_output().unwrap());
+        let mut ran = ran(&child.output());
         ran.stdout = line + &rest;
         assert!(ran.stdout.contains("Ctrl-C stops"), "{ran:#?}");
         ran

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::keys::rows;
 use crate::support::archive::write;
+use crate::support::child::Running;
 use crate::support::clients::require_program;
 use crate::support::{Ran, folder, key, ran, run, tarball, testdata, tfreg};
 
@@ -24,9 +25,9 @@ fn json(path: impl AsRef<Path>) -> Value {
 fn from_stdin(arguments: &[&str], text: &[u8]) -> Ran {
     let mut command = tfreg();
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = Running::start(&mut command);
     child.stdin.take().unwrap().write_all(text).unwrap();
-    ran(&child.wait_with_output().unwrap())
+    ran(&child.output())
 }
 
 /// The error of a publish with this key.

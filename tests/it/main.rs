@@ -8,6 +8,7 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "keys are what they are")]
 
 mod acceptance;
+mod children;
 mod clients;
 mod directory;
 mod drone;
@@ -22,6 +23,7 @@ mod model;
 mod operations;
 mod policy;
 mod probe;
+mod programs;
 mod promotion;
 mod provenance;
 mod races;

@@ -7,6 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::support::archive::genuine_executable;
+use crate::support::child::Running;
+use crate::support::programs::skipped;
 use crate::support::s3_server::S3Server;
 use crate::support::{folder, publish, ran};
 
@@ -23,7 +25,7 @@ fn peak(process: u32) -> Option<u64> {
 #[test]
 fn a_large_executable_needs_little_memory() {
     if peak(std::process::id()).is_none() {
-        eprintln!("*** SKIPPED: this system does not tell how much memory a process has used");
+        skipped("this system does not tell how much memory a process has used");
         return;
     }
     let root = folder();
@@ -46,13 +48,13 @@ fn a_large_executable_needs_little_memory() {
     for target in ["s3://bucket".to_owned(), root.path().join("site").display().to_string()] {
         let mut command = publish(&target, std::slice::from_ref(&tarball));
         command.args(["--protocol", "6.0"]).envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Running::start(&mut command);
         let mut most = 0;
         while child.try_wait().unwrap().is_none() {
             most = most.max(peak(child.id()).unwrap_or(0));
             std::thread::yield_now();
         }
-        ran(&child.wait_with_output().unwrap()).succeeds();
+        ran(&child.output()).succeeds();
         println!("{target}: {} MiB at the most", most / MIB);
         assert!(most > MIB && most < 64 * MIB, "{target}: {} MiB", most / MIB);
     }

@@ -22,7 +22,8 @@ use tfreg::plan::unyank::Unyank;
 use tfreg::plan::yank::Yank;
 use tfreg::provider::{Provider, Version};
 
-use crate::support::clients::{Preview, Terraform, require, require_program};
+use crate::support::child::Running;
+use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::in_process::{bucket, publish_with};
 use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
@@ -140,11 +141,11 @@ fn of_two_that_warn_the_overtaken_says_so() {
     // The first has written, and looks again only when the second has written too.
     server.gate(Matcher::get().suffix("versions").nth(2), Point::Before, &gate);
     let mut first = command("warn", "s3://bucket", &["first"]);
-    let first = first.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = Running::start(first.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     gate.wait_until_arrived(1, std::time::Duration::from_mins(1));
     run(command("warn", "s3://bucket", &["second"]).envs(server.envs())).succeeds();
     gate.release();
-    crate::support::ran(&first.wait_with_output().unwrap())
+    crate::support::ran(&first.output())
         .fails(3, &["overtaken", "found:    second", "The index holds the new warnings."]);
     server.verify();
 }
@@ -277,15 +278,14 @@ fn yank_on_a_terminal(site: &Path, answer: &str) -> Ran {
         };
     }
     let mut child =
-        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running::start(script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
-    ran(&child.wait_with_output().unwrap())
+    ran(&child.output())
 }
 
 #[test]
 fn who_is_at_a_terminal_is_asked() {
-    let there = Command::new("script").args(["-qec", "true", "/dev/null"]).stdout(Stdio::null()).status();
-    if !require("script, of util-linux,", there.is_ok_and(|status| status.success())) {
+    if !require_program("script") {
         return;
     }
     let (_root, site) = site();
@@ -403,8 +403,7 @@ fn every_request<G: Goal>(base: &Objects, goal: &G, name: &str, args: &[&str], j
         }
         for point in [Point::Before, Point::After] {
             let server = watched_with(base);
-            let child: std::sync::Arc<std::sync::Mutex<Option<std::process::Child>>> =
-                std::sync::Arc::default();
+            let child: std::sync::Arc<std::sync::Mutex<Option<Running>>> = std::sync::Arc::default();
             let victim = std::sync::Arc::clone(&child);
             let rule = server.kill_hook(Matcher::any().nth(nth), point, move |_| {
                 let mut child = victim.lock().unwrap().take().unwrap();
@@ -415,7 +414,7 @@ fn every_request<G: Goal>(base: &Objects, goal: &G, name: &str, args: &[&str], j
                 // The slot is locked until the child is in it.
                 let mut slot = child.lock().unwrap();
                 let mut command = start(&server);
-                *slot = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+                *slot = Some(Running::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
             }
             loop {
                 let ended =
@@ -599,20 +598,20 @@ fn a_reindex_and_a_publish_lose_nothing() {
         if held == "PUT" {
             // The publish is held before it writes the index.
             server.gate(Matcher::put().suffix("versions").nth(1), Point::Before, &gate);
-            let child = publishing().spawn().unwrap();
+            let child = Running::start(&mut publishing());
             gate.wait_until_arrived(1, Duration::from_mins(1));
             run(&mut reindex()).succeeds();
             gate.release();
-            crate::support::ran(&child.wait_with_output().unwrap()).succeeds();
+            crate::support::ran(&child.output()).succeeds();
         } else {
             // The index is lost; it has been looked for, and is written only when the publish has made another.
             server.delete_directly("bucket", INDEX);
             server.gate(Matcher::get().suffix("versions").nth(1), Point::After, &gate);
-            let child = reindex().spawn().unwrap();
+            let child = Running::start(&mut reindex());
             gate.wait_until_arrived(1, Duration::from_mins(1));
             run(&mut publishing()).succeeds();
             gate.release();
-            crate::support::ran(&child.wait_with_output().unwrap()).succeeds();
+            crate::support::ran(&child.output()).succeeds();
         }
         assert_eq!(listed(&server).len(), 8, "{held}");
         server.verify();
@@ -961,11 +960,11 @@ fn a_resign_and_a_publish_by_the_old_key_meet() {
     server.gate(Matcher::put().suffix("download/linux/amd64").nth(1), Point::Before, &gate);
     let (new, old) = (key_file("rsa3072.asc"), key_file("ed25519.asc"));
     let mut resign = command("resign", "s3://bucket", &["--signing-key-file", &new, "--trust-key", &old]);
-    let child = resign.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = Running::start(resign.envs(server.envs()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     gate.wait_until_arrived(1, Duration::from_mins(1));
     let published = run(publish("s3://bucket", &tarballs("release-1.2.0-more")).envs(server.envs()));
     gate.release();
-    crate::support::ran(&child.wait_with_output().unwrap()).succeeds();
+    crate::support::ran(&child.output()).succeeds();
     assert!(matches!(published.code, 0 | 3), "{published:?}");
     assert_eq!(listed(&server).len(), if published.code == 0 { 10 } else { 8 });
     let documents = objects(&server, "").into_iter().filter(|(key, _)| key.contains("/download/"));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tfreg::error::Error;
@@ -15,7 +16,9 @@ use tfreg::release::tarball::Limits;
 use tfreg::release::{Expected, Release};
 
 use crate::support::archive::{Archive, write};
+use crate::support::child::Running;
 use crate::support::clients::require_program;
+use crate::support::programs::unshared;
 use crate::support::{Ran, folder, publish, ran, run, tarball, tree};
 
 const MISLABELLED: &str = "the plugin protocol is mislabelled";
@@ -291,21 +294,21 @@ fn an_interrupt_stops_it() {
     if !can_build() {
         return;
     }
-    for signal in ["-INT", "-TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let case = Case::new();
         let mut command = case.publish(case.plugin("silent"), "6.0");
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read(case.book()).unwrap_or_default().is_empty() {
             assert!(Instant::now() < deadline, "it was not started");
             std::thread::sleep(Duration::from_millis(5));
         }
-        run(Command::new("kill").args([signal, &child.id().to_string()])).succeeds();
+        child.signal(signal);
         let before = Instant::now();
-        let interrupted = ran(&child.wait_with_output().unwrap()).fails(1, &["error: interrupted"]);
-        assert!(before.elapsed() < Duration::from_secs(5), "{signal}: {interrupted:#?}");
-        case.nobody_lives(signal);
-        case.nothing_is_left(signal);
+        let interrupted = ran(&child.output()).fails(1, &["error: interrupted"]);
+        assert!(before.elapsed() < Duration::from_secs(5), "{signal:?}: {interrupted:#?}");
+        case.nobody_lives(&format!("{signal:?}"));
+        case.nothing_is_left(&format!("{signal:?}"));
         assert!(!case.site.exists());
     }
 }
@@ -411,18 +414,9 @@ fn what_cannot_run_here_is_not_checked() {
 fn a_folder_that_starts_nothing_is_explained() {
     let case = Case::new();
     let mount = "mount -t tmpfs -o noexec none $TMPDIR";
-    let unshared = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]).env("TMPDIR", &case.temporary);
-        command
-    };
-    let allowed = unshared(mount).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("*** SKIPPED: this machine does not allow a file system of one's own (unshare --mount)");
-        return;
-    }
+    let Some(mut command) = unshared(mount, r#"exec "$@""#) else { return };
+    command.env("TMPDIR", &case.temporary);
     let publish = case.publish(sample("release-1.2.0"), "6.0");
-    let mut command = unshared(&format!(r#"{mount} && exec "$@""#));
     command.arg(publish.get_program()).args(publish.get_args());
     let published = run(&mut command).succeeds();
     assert!(

@@ -1,9 +1,10 @@
 //! Several real processes publish at once, held at the same point by the server, so that they really meet.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::child::Running;
 use crate::support::s3_server::{Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, watched};
 use crate::support::{Ran, publish, ran, run, tarball, tarballs};
@@ -17,15 +18,15 @@ fn to(server: &S3Server, tarballs: &[PathBuf]) -> Command {
     command
 }
 
-fn end(child: Child) -> Ran {
-    ran(&child.wait_with_output().unwrap())
+fn end(child: Running) -> Ran {
+    ran(&child.output())
 }
 
 /// Two publishers read the same index, and are both held until both have.
 fn both_read_the_same_index(server: &S3Server, one: &mut Command, two: &mut Command) -> (Ran, Ran) {
     let gate = Gate::arrive(2);
     server.gate(Matcher::get().suffix("versions").occurrences(1..=2), Point::After, &gate);
-    let (one, two) = (one.spawn().unwrap(), two.spawn().unwrap());
+    let (one, two) = (Running::start(one), Running::start(two));
     (end(one), end(two))
 }
 
@@ -104,7 +105,7 @@ fn with_replace_the_overtaken_says_so() {
     let mut first = to(&server, &tarballs("release-1.2.0-rebuilt"));
     let gate = Gate::manual();
     server.gate(Matcher::get().suffix("download/linux/amd64").nth(2), Point::Before, &gate);
-    let first = first.arg("--replace").spawn().unwrap();
+    let first = Running::start(first.arg("--replace"));
     gate.wait_until_arrived(1, LONG);
     run(to(&server, &[tarball("release-1.2.0", "linux-amd64")]).arg("--replace")).succeeds();
     gate.release();
@@ -126,7 +127,7 @@ fn sixteen_publishers_over_one_index_lose_nothing() {
     // All have read the empty index before any goes on.
     let gate = Gate::arrive(16);
     server.gate(Matcher::get().suffix("versions").occurrences(1..=16), Point::After, &gate);
-    let running: Vec<_> = jobs.iter().map(|tarballs| to(&server, tarballs).spawn().unwrap()).collect();
+    let running: Vec<_> = jobs.iter().map(|tarballs| Running::start(&mut to(&server, tarballs))).collect();
     for child in running {
         end(child).succeeds();
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tar::EntryType;
 
 use crate::support::archive::{Archive, genuine_executable, gzip, noise, write};
-use crate::support::{folder, key, publish, run, tarball, testdata, tfreg, tree};
+use crate::support::{folder, key, named_pipe, publish, run, tarball, testdata, tfreg, tree};
 
 const NAME: &str = "terraform-provider-sample_1.2.0_linux_amd64.tar.gz";
 const EXECUTABLE: &str = "terraform-provider-sample_v1.2.0";
@@ -773,7 +773,7 @@ fn files_that_cannot_be_read() {
         .fails(3, &[MANIFEST, "not a small file", "remedy:"]);
     // To open a named pipe would be to wait for ever.
     std::fs::remove_dir(root.path().join(MANIFEST)).unwrap();
-    run(std::process::Command::new("mkfifo").arg(&sidecar)).succeeds();
+    named_pipe(&sidecar);
     run(publish(&site, std::slice::from_ref(&absent)).args(["--protocol", "6.0"]))
         .fails(3, &["not a small file"]);
     assert!(!site.exists());

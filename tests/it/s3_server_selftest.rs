@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 
+use crate::support::child::Running;
 use crate::support::s3_server::{
     Action, Conditions, Gate, Matcher, Point, S3Server, Snapshot, StoredObject, Writer,
 };
@@ -671,15 +672,11 @@ fn child_process() {
     });
 }
 
-fn spawn_child(server: &S3Server, key: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "s3_server_selftest::child_process"])
-        .envs(server.envs())
-        .env("S3_SELFTEST_KEY", key)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn spawn_child(server: &S3Server, key: &str) -> Running {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "s3_server_selftest::child_process"]).envs(server.envs());
+    command.env("S3_SELFTEST_KEY", key);
+    Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 #[test]
@@ -693,7 +690,7 @@ fn the_environment_is_enough_for_a_child() {
 fn a_child_is_killed_within_its_request() {
     for (point, stored) in [(Point::Before, 0), (Point::After, 1)] {
         let (server, _) = start();
-        let (spawned, children) = mpsc::channel::<Child>();
+        let (spawned, children) = mpsc::channel::<Running>();
         let (killed, ends) = mpsc::channel();
         let channels = Mutex::new((children, killed));
         let rule = server.kill_hook(Matcher::put().nth(1), point, move |request| {

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use tfreg::digest::Digest;
 
 use crate::support::archive::{Archive, genuine_executable, noise, write};
-use crate::support::clients::{Preview, Terraform, require, require_program};
+use crate::support::child::Running;
+use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::{folder, publish, run, tarballs, testdata, tree};
 
 const TARBALL: &str = "terraform-provider-sample_1.2.0_linux_amd64.tar.gz";
@@ -60,11 +61,11 @@ fn published(root: &Path, gz: &[u8]) -> PathBuf {
 
 /// Pipes bytes through a program.
 fn piped(command: &mut Command, bytes: &[u8]) -> Vec<u8> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(bytes).unwrap());
-        let output = child.wait_with_output().unwrap();
+        let output = child.output();
         assert!(output.status.success(), "{command:?}");
         output.stdout
     })
@@ -137,7 +138,7 @@ assert z.testzip() is None
 for name in z.namelist():
     open(sys.argv[2] + '/' + name.replace('/', '!'), 'wb').write(z.read(name))";
     let python = require_program("python3");
-    let unzip = require("unzip", Command::new("unzip").arg("-v").stdout(Stdio::null()).status().is_ok());
+    let unzip = require_program("unzip");
     for (by, gz) in compressed(&tar) {
         let root = folder();
         let zip = published(root.path(), &gz);

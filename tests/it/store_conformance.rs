@@ -15,6 +15,7 @@ use tfreg::store::{Answer, Condition, Listed, OnSent, Revision, Store};
 
 use crate::support::folder;
 use crate::support::in_process::bucket;
+use crate::support::programs::skipped;
 use crate::support::s3_server::{Action, Matcher, S3Server};
 
 fn index(name: &str) -> Key {
@@ -175,7 +176,7 @@ async fn the_s3_server_in_process_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_s3_endpoint_conforms() {
     let Ok(target) = std::env::var("TFREG_TEST_S3") else {
-        eprintln!("*** SKIPPED: TFREG_TEST_S3=s3://BUCKET/PREFIX names no other S3 endpoint to test");
+        skipped("TFREG_TEST_S3=s3://BUCKET/PREFIX names no other S3 endpoint to test");
         return;
     };
     let run = fastrand::u64(..);

@@ -2,41 +2,21 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::child::Running;
 use super::host::Host;
+#[allow(unused_imports, reason = "the benchmarks have this file too, and ask for no program")]
+pub(crate) use super::programs::{require, require_program};
 use super::{Ran, folder, run, tfreg};
 
-/// Whether a program that a test needs is there; see [`require`].
-#[track_caller]
-pub(crate) fn require_program(name: &str) -> bool {
-    let mut command = Command::new(name);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    require(name, command.status().is_ok())
-}
-
-/// Gives whether something that a test needs is there. In CI (`CI=true`) a missing one is a failure; on a user's machine
-/// the test says loudly that it is skipped.
-#[track_caller]
-pub(crate) fn require(what: &str, there: bool) -> bool {
-    if there {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{what} is not installed, and CI may skip no test"
-    );
-    let test = std::panic::Location::caller();
-    eprintln!("\n*** SKIPPED, because {what} is not installed: {test}\n");
-    false
-}
-
-/// A running `tfreg serve`; stopped with Ctrl-C's signal when dropped.
+/// A running `tfreg serve`; killed when dropped.
 pub(crate) struct Preview {
-    child: Child,
+    child: Running,
     stdout: BufReader<ChildStdout>,
     pub(crate) announced: Value,
 }
@@ -45,7 +25,7 @@ impl Preview {
     pub(crate) fn of(directory: &Path) -> Self {
         let mut command = tfreg();
         command.args(["serve", "--listen", "127.0.0.1:0", "--format", "json"]).arg(directory);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         while !text.ends_with("\n}\n") {
@@ -60,22 +40,10 @@ impl Preview {
 
     /// Stops it as Ctrl-C does; gives its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
-        self.interrupt()
-    }
-
-    fn interrupt(&mut self) -> Option<i32> {
-        run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+        self.child.signal(Signal::INT);
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).ok()?;
-        self.child.wait().ok()?.code()
-    }
-}
-
-impl Drop for Preview {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.interrupt();
-        }
+        self.stdout.read_to_string(&mut rest).unwrap();
+        self.child.wait().unwrap().code()
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the integration tests share.
 
 pub(crate) mod archive;
+pub(crate) mod child;
 pub(crate) mod clients;
 pub(crate) mod drone;
 pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;
 pub(crate) mod mutated;
+pub(crate) mod programs;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
 pub(crate) mod watched;
@@ -178,4 +180,10 @@ pub(crate) fn varies(key: &str) -> bool {
 /// A temporary folder.
 pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// Makes a named pipe.
+pub(crate) fn named_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
 }

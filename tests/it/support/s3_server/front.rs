@@ -254,7 +254,8 @@ impl RunningPut {
 
 impl Drop for RunningPut {
     fn drop(&mut self) {
-        self.0.lock().puts -= 1;
+        let mut log = self.0.lock();
+        log.puts = log.puts.saturating_sub(1);
     }
 }
 

@@ -223,6 +223,8 @@ impl Drop for S3Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         let joined = self.thread.take().map(JoinHandle::join);
+        // What an observer has found fails its test. Not so while another panic unwinds it: a second one would abort the
+        // whole binary, and leave its children.
         if !std::thread::panicking() {
             joined.unwrap().unwrap();
             self.verify();
