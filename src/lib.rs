@@ -40,6 +40,7 @@ pub mod provider;
 pub mod publish;
 pub mod reader;
 pub mod registry;
+pub mod regular;
 pub mod release;
 pub mod report;
 pub mod serve;

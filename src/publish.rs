@@ -410,6 +410,7 @@ async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written
             "{} was written by another publish ({answer})",
             write.key
         ))),
+        Verdict::Busy(who) => Written::Again(Interruption::Conflict(who)),
         Verdict::Unclear(error) => Written::Again(Interruption::Unclear(error)),
         Verdict::Different(found) => {
             Written::Failed(plan::foreign(&write.key, found, write.body.digest()).into())

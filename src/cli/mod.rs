@@ -10,6 +10,7 @@ mod policy;
 mod publish;
 mod reindex;
 mod resign;
+mod running;
 mod serve;
 mod source;
 mod target;
@@ -19,6 +20,7 @@ mod warn;
 mod yank;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,8 +29,10 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::Secret;
 use crate::registry::provenance::Build;
+use crate::regular;
 use crate::report::{Format, Reporter, Volume};
 use crate::store::ca_bundle::CaBundle;
+use running::{runtime, stop_signal};
 
 /// Publish Terraform providers to a registry that is nothing but files.
 ///
@@ -154,7 +158,10 @@ impl Environment {
     fn ca_bundle(&self) -> Result<Option<CaBundle>> {
         let Some((name, path)) = &self.ca_bundle else { return Ok(None) };
         let failed = |error| Error::io(&format!("cannot read {name}"), path, error);
-        let pem = std::fs::read(path).map_err(failed)?;
+        let mut pem = Vec::new();
+        let read = regular::open_or_handed_over(path)
+            .and_then(|file| file.take(publish::MAX_SECRET).read_to_end(&mut pem));
+        read.map_err(failed)?;
         let bundle = CaBundle::parse(pem).map_err(|found| {
             Refusal::new(format!("{name} {}", path.display()), "not a file of certificates")
                 .found(found)
@@ -296,27 +303,4 @@ fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
     environment.signing_passphrase = resolved.signing_passphrase.or(environment.signing_passphrase.take());
     let publish = Cli::try_parse_from(resolved.arguments).map_err(told)?;
     Ok(Cli { global: cli.global.or(&publish.global), ..publish })
-}
-
-/// The async runtime of a command.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| Error::Io { context: "cannot start".to_owned(), source })
-}
-
-/// Done when the user or the system asks to stop: Ctrl-C or SIGTERM.
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |source| Error::Io { context: "cannot listen for signals".to_owned(), source };
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

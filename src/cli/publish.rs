@@ -23,6 +23,7 @@ use crate::publish::{self, Options};
 use crate::reader::Reader;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
+use crate::regular;
 use crate::release::tarball::Limits;
 use crate::release::{Expected, Release};
 use crate::report::{PublishReport, Reporter};
@@ -320,7 +321,7 @@ pub(super) fn read_file(file: &Path, name: &str) -> Result<Vec<u8>> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
     let mut bytes = Vec::new();
     // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.
-    std::fs::File::open(file)
+    regular::open_or_handed_over(file)
         .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
         .map_err(failed)?;
     Ok(bytes)

@@ -110,7 +110,7 @@ pub(super) async fn leave_tree(plan: &Plan, folder: &Path) -> Result<()> {
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
         match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
             Answer::Written => {}
-            Answer::ConditionFailed(found) => {
+            Answer::ConditionFailed(found) | Answer::Busy(found) => {
                 return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
             }
             Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),

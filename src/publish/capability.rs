@@ -50,6 +50,7 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
             }
             Answer::Failed(error) => return Err(Error::Store(error)),
             Answer::Unknown(error) => return Ok(Proof::Unclear(error.to_string())),
+            Answer::Busy(who) => return Ok(Proof::Unclear(who)),
         }
     }
     Ok(Proof::Honoured)

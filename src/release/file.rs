@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest;
 use crate::error::{Error, Refusal, Result};
+use crate::regular;
 
 /// A tarball's file, with what lies beside it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ impl TarballFile {
                 .remedy("give the file itself")
                 .into());
         }
-        File::open(path).map_err(failed)
+        regular::open(path).map_err(failed)
     }
 
     /// The small file called `name` beside it; `None` where there is none.
@@ -147,5 +148,8 @@ fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
             .remedy("look at what is there under this name")
             .into());
     }
-    std::fs::read(path).map(Some).map_err(failed)
+    let mut bytes = Vec::new();
+    let read = regular::open(path).and_then(|file| file.take(manifest::MAX_BYTES).read_to_end(&mut bytes));
+    read.map_err(failed)?;
+    Ok(Some(bytes))
 }

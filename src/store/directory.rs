@@ -1,18 +1,21 @@
 //! A registry in a directory.
 //!
-//! The same promises as S3's, between processes: a write happens under an exclusive lock on the root directory itself
-//! (`flock`, so it is the operating system's and ends with the process), compares, and then renames a complete, synced
-//! file into place. Readers need no lock: a rename is atomic.
+//! The same promises as S3's, between processes: a write happens under an exclusive [`lock`], compares, and then renames a
+//! complete, synced file into place. Readers need no lock: a rename is atomic.
 //!
 //! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. What a killed
 //! process left there is removed by the next one that holds the lock.
+//!
+//! Web servers run as another user, so whatever the umask, a new file can be read by all (at least 0644) and a new folder be
+//! entered by all (at least 0755). A file that is replaced keeps its mode, and its group where that is allowed.
 
-use std::fs::{self, File, TryLockError};
+mod lock;
+
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -26,11 +29,13 @@ use crate::digest::Digest;
 use crate::package::Sealed;
 use crate::package::sealed::CHUNK;
 use crate::registry::Key;
+use crate::regular;
+use lock::Lock;
 
 const STAGING: &str = ".tfreg-staging";
-/// Others hold the lock for one file at a time, so this is long.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-const LOCK_POLL: Duration = Duration::from_millis(5);
+/// What everybody may do with a new file, and with a new folder.
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
 
 /// A directory as a store.
 #[derive(Debug, Clone)]
@@ -60,7 +65,7 @@ impl Directory {
     /// # Errors
     /// It cannot be removed.
     pub fn clean_up(&self) -> Result<(), StoreError> {
-        if !self.root.join(STAGING).exists() {
+        if ![STAGING, lock::NAME].iter().any(|name| self.root.join(name).symlink_metadata().is_ok()) {
             return Ok(());
         }
         self.lock().map(drop).map_err(|error| failed("cannot clean up", &self.root, &error))
@@ -70,49 +75,37 @@ impl Directory {
         self.root.join(key.to_string())
     }
 
-    /// Takes the exclusive lock, waiting a moment for it, and removes what a killed process left behind. `None` when
-    /// another process keeps it: waiting longer is for the run to decide, which has a budget for it.
-    fn lock(&self) -> io::Result<Option<Locked>> {
+    /// Takes the exclusive lock, waiting a moment for it, and removes what a killed process left behind. The inner error says
+    /// who keeps it.
+    fn lock(&self) -> io::Result<Result<Locked, String>> {
         make_folders(&self.root)?;
-        let root = File::open(&*self.root)?;
-        let started = Instant::now();
-        loop {
-            match root.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_PATIENCE => return Ok(None),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),
-            }
-        }
+        let lock = match Lock::take(&self.root)? {
+            Ok(lock) => lock,
+            Err(kept) => return Ok(Err(kept)),
+        };
         let staging = self.root.join(STAGING);
         match fs::remove_dir_all(&staging) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Some(Locked { _root: root, staging }))
+        Ok(Ok(Locked { staging, _lock: lock }))
     }
 
-    /// Writes under the lock; the inner error is why the condition does not hold.
-    fn write(
-        &self,
-        key: &Key,
-        body: &Sealed,
-        condition: &Condition,
-        on_sent: &OnSent,
-    ) -> io::Result<Result<(), String>> {
+    /// Writes under the lock, if the condition holds.
+    fn write(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: &OnSent) -> io::Result<Answer> {
+        let refused = |found: &str| Ok(Answer::ConditionFailed(found.to_owned()));
         let path = self.path(key);
-        let Some(locked) = self.lock()? else {
-            return Ok(Err("another process holds the lock on the directory".to_owned()));
+        let locked = match self.lock()? {
+            Ok(locked) => locked,
+            Err(kept) => return Ok(Answer::Busy(kept)),
         };
         let now = revision_of(&path)?;
         match (condition, now) {
             (Condition::Absent, None) => {}
             (Condition::Unchanged(expected), Some(found)) if *expected == found => {}
-            (Condition::Absent, Some(_)) => return Ok(Err("it exists already".to_owned())),
-            (Condition::Unchanged(_), Some(_)) => {
-                return Ok(Err("it has changed since it was read".to_owned()));
-            }
-            (Condition::Unchanged(_), None) => return Ok(Err("it is gone".to_owned())),
+            (Condition::Absent, Some(_)) => return refused("it exists already"),
+            (Condition::Unchanged(_), Some(_)) => return refused("it has changed since it was read"),
+            (Condition::Unchanged(_), None) => return refused("it is gone"),
         }
         fs::create_dir(&locked.staging)?;
         let staged = locked.staging.join("object");
@@ -127,19 +120,21 @@ impl Directory {
             file.write_all(&buffer[..count])?;
             on_sent(count as u64);
         }
+        set_mode(&file, fs::metadata(&path).ok().as_ref())?;
         file.sync_all()?;
         let folder = path.parent().unwrap_or(&self.root);
         make_folders(folder)?;
         fs::rename(&staged, &path)?;
         File::open(folder)?.sync_all()?;
-        Ok(Ok(()))
+        Ok(Answer::Written)
     }
 }
 
 /// The exclusive lock; the staging folder is gone when it is released.
 struct Locked {
-    _root: File,
     staging: PathBuf,
+    // Released last: fields are dropped after `drop` has run.
+    _lock: Lock,
 }
 
 impl Drop for Locked {
@@ -164,15 +159,37 @@ fn make_folders(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
         outcome => outcome?,
     }
+    let made = fs::metadata(folder)?.mode();
+    if made & FOLDER_MODE != FOLDER_MODE {
+        // With what the umask gives beyond it, and with the group of the folder above where that is passed on.
+        fs::set_permissions(folder, Permissions::from_mode(made | FOLDER_MODE))?;
+    }
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     File::open(parent)?.sync_all()
 }
 
+/// Lets a new file be read as the one that it replaces, which may be what a link leads to; or else by everybody.
+fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
+    let made = file.metadata()?;
+    let mode = match replaced {
+        Some(replaced) => {
+            if replaced.gid() != made.gid()
+                && let Err(error) = fchown(file, None, Some(replaced.gid()))
+            {
+                // Another user's file, of a group that this one is not in.
+                tracing::debug!("cannot keep a file's group {}: {error}", replaced.gid());
+            }
+            replaced.mode() & 0o777
+        }
+        None => made.mode() | FILE_MODE,
+    };
+    if made.mode() & 0o7777 != mode { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
+}
+
 /// Opens a file for reading; `None` where there is none.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
-        Ok(_) => Err(io::ErrorKind::IsADirectory.into()),
+    match regular::open(path) {
+        Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -209,7 +226,7 @@ fn walk(
         let name = entry?.file_name().into_string().map_err(|name| {
             io::Error::other(format!("the name {} is not UTF-8", folder.join(name).display()))
         })?;
-        if base.is_empty() && name == STAGING {
+        if base.is_empty() && [STAGING, lock::NAME].contains(&name.as_str()) {
             continue;
         }
         let path = folder.join(&name);
@@ -258,7 +275,8 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError {
             Some("give this user the right to write there, or choose another --to")
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, and run again"),
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Some(
+        // The last of them is that of a pipe, a socket or a device.
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => Some(
             "a registry's directory holds files and folders where its keys say; remove what is in the way",
         ),
         _ => None,
@@ -354,8 +372,7 @@ impl Store for Directory {
     async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
         let (store, key_, body, condition) = (self.clone(), key.clone(), body.clone(), condition.clone());
         match blocking(move || store.write(&key_, &body, &condition, &on_sent)).await {
-            Ok(Ok(())) => Answer::Written,
-            Ok(Err(found)) => Answer::ConditionFailed(found),
+            Ok(answer) => answer,
             Err(error) => Answer::Failed(failed("cannot write", &self.path(key), &error)),
         }
     }

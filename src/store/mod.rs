@@ -88,6 +88,8 @@ pub enum Answer {
     Written,
     /// The condition did not hold, or another write was under way: nothing was written. Carries the answer in words.
     ConditionFailed(String),
+    /// Another writer keeps the store to itself: nothing was compared or written. Says who, where that is known.
+    Busy(String),
     /// No answer, or one that leaves open whether the write took effect (a timeout, a dropped connection, a 5xx).
     Unknown(StoreError),
     /// The store refuses such writes (not authorised, no such bucket, …); repeating them is of no use.

@@ -60,6 +60,8 @@ pub enum Verdict {
     Done,
     /// Somebody else has written, or is writing: everything is observed and planned again.
     Overtaken(String),
+    /// Another writer keeps the store to itself: everything is observed and planned again, once it lets go.
+    Busy(String),
     /// The store gave no clear answer: everything is observed and planned again.
     Unclear(StoreError),
     /// Other bytes are there under the key of an object that never changes.
@@ -80,6 +82,7 @@ pub fn judge(meant: Meant, answer: Answer, now: Option<Summary>) -> Verdict {
     let again = match answer {
         Answer::Written => return Verdict::Done,
         Answer::Failed(error) => return Verdict::Failed(error),
+        Answer::Busy(who) => return Verdict::Busy(who),
         Answer::ConditionFailed(answer) => Verdict::Overtaken(answer),
         Answer::Unknown(error) => Verdict::Unclear(error),
     };
@@ -139,6 +142,7 @@ mod tests {
         ] {
             let found = match meaning(condition, status, code, error(code)) {
                 Answer::Written => panic!("an error is no success"),
+                Answer::Busy(_) => panic!("no HTTP answer says so"),
                 Answer::ConditionFailed(_) => ConditionFailed,
                 Answer::Unknown(_) => Unknown,
                 Answer::Failed(_) => Failed,
@@ -159,6 +163,8 @@ mod tests {
             assert!(matches!(judge(meant, Answer::Written, None), Verdict::Done));
             // Refused access stays refused, whatever is there.
             assert!(matches!(judge(meant, Answer::Failed(error("403")), is(b"mine")), Verdict::Failed(_)));
+            assert!(matches!(judge(meant, Answer::Busy("1".into()), is(b"theirs")), Verdict::Busy(_)));
+            assert!(!needs_reading(meant, &Answer::Busy("1".into())));
             // Nothing is there: the write did not take effect.
             assert!(matches!(judge(meant, failed(), None), Verdict::Overtaken(_)));
             assert!(matches!(judge(meant, unknown(), None), Verdict::Unclear(_)));

@@ -417,15 +417,261 @@ fn a_read_only_disk_is_explained() {
     refused.fails(1, &["Read-only file system", "remedy:", "right to write", "Nothing was written"]);
 }
 
+/// Holds the lock as another process does, on another machine, say.
+fn hold_lock(site: &Path) -> std::fs::File {
+    use std::io::Write as _;
+    std::fs::create_dir_all(site).unwrap();
+    let mut lock = std::fs::File::create(site.join(".tfreg-lock")).unwrap();
+    lock.lock().unwrap();
+    lock.write_all(b"4194304 build-7.example\n").unwrap();
+    lock
+}
+
 #[test]
 fn a_lock_that_is_kept_uses_up_the_budget() {
     let root = folder();
     let site = root.path().join("site");
-    std::fs::create_dir(&site).unwrap();
-    let lock = std::fs::File::open(&site).unwrap();
-    lock.lock().unwrap();
-    run(publish(&site, &[tarball("release-1.2.0", "linux-amd64")]).args(["--contention-timeout", "0"]))
-        .fails(4, &["holds the lock", "waiting", "Nothing was written", "again is safe"]);
+    let lock = hold_lock(&site);
+    let mut command = publish(&site, &[tarball("release-1.2.0", "linux-amd64")]);
+    let ran = run(command.args(["--contention-timeout", "0"])).fails(
+        4,
+        &["another process (PID 4194304 on build-7.example) holds the lock", "/site/.tfreg-lock", "waiting"],
+    );
+    assert!(!ran.stderr.contains("was written by another publish"), "{ran:#?}");
+    assert!(ran.stderr.contains("Nothing was written") && ran.stderr.contains("again is safe"), "{ran:#?}");
+    drop(lock);
+    run(&mut command).succeeds();
+    assert!(!site.join(".tfreg-lock").exists());
+}
+
+#[test]
+fn who_only_reads_stops_no_publish() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
+    let folders = ["", "store", "registry", "registry/acme/sample"];
+    let locks: Vec<_> = folders.iter().map(|name| std::fs::File::open(site.join(name)).unwrap()).collect();
+    for lock in &locks {
+        lock.lock().unwrap();
+    }
+    let files: Vec<_> =
+        tree(&site).into_keys().map(|key| std::fs::File::open(site.join(key)).unwrap()).collect();
+    for lock in &files {
+        lock.lock().unwrap();
+    }
+    run(publish(&site, &tarballs("release-1.2.0")).args(["--contention-timeout", "0"])).succeeds();
+}
+
+/// A named pipe, at which every reader waits for ever.
+fn pipe(path: &Path) {
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path, fifo, 0o644.into(), 0).unwrap();
+}
+
+/// Runs a command that must come to an end.
+#[track_caller]
+fn ends(command: &mut std::process::Command) -> crate::support::Ran {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Running::start(command);
+    let began = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < std::time::Duration::from_mins(2), "{command:?} waits for ever");
+        std::thread::yield_now();
+    }
+    ran(&child.output())
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_and_never_waited_for() {
+    let root = folder();
+    let published = root.path().join("published");
+    run(&mut publish(&published, &tarballs("release-1.2.0"))).succeeds();
+    let files = tree(&published);
+    let command = |name: &str, site: &Path| {
+        let change = |further: &[&str]| {
+            let mut change = tfreg();
+            change.arg(name).arg(site).arg("acme/sample").args(further);
+            change
+        };
+        match name {
+            "publish" => publish(site, &tarballs("release-1.2.0-more")),
+            "publish again" => publish(site, &tarballs("release-1.2.0")),
+            "warn" => change(&["a warning"]),
+            "yank" => change(&["1.2.0", "--yes"]),
+            "reindex" => change(&["--yes"]),
+            _ => {
+                let mut verify = tfreg();
+                verify.arg("verify").arg(site);
+                verify
+            }
+        }
+    };
+    for key in files.keys() {
+        let mut refused = 0;
+        for name in ["publish", "publish again", "verify", "warn", "yank", "reindex"] {
+            let site = tempfile::tempdir_in(root.path()).unwrap();
+            for (key, bytes) in &files {
+                let path = site.path().join(key);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            let path = site.path().join(key);
+            std::fs::remove_file(&path).unwrap();
+            let socket = key.ends_with("versions");
+            let _listener = if socket {
+                // Its end is a path of at most 108 bytes.
+                let short = site.path().join("s");
+                let listener = std::os::unix::net::UnixListener::bind(&short).unwrap();
+                std::fs::rename(short, &path).unwrap();
+                Some(listener)
+            } else {
+                pipe(&path);
+                None
+            };
+            let kind = if socket { "a socket is there" } else { "a named pipe is there" };
+            let ran = ends(&mut command(name, site.path()));
+            if ran.code != 0 {
+                let all = format!("{}{}", ran.stdout, ran.stderr);
+                assert!(all.contains(kind) && all.contains(key), "{name} with {key}: {ran:#?}");
+                refused += 1;
+            }
+        }
+        // A record's signature is looked at by fewer commands.
+        assert!(refused >= 1, "{key}: {refused}");
+    }
+}
+
+#[test]
+fn what_is_read_beside_a_registry_is_a_file_too() {
+    let root = folder();
+    let site = root.path().join("site");
+    let at = |name: &str| root.path().join(name);
+    let linux = tarball("release-1.2.0", "linux-amd64");
+    let name = linux.file_name().unwrap().to_str().unwrap().to_owned();
+    pipe(&at("pipe"));
+    let with_key = |file: &Path, further: &[&str]| {
+        let mut command = tfreg();
+        command
+            .args(["publish", "--namespace", "acme", "--to"])
+            .arg(&site)
+            .arg("--signing-key-file")
+            .arg(file);
+        command.args(further).arg(&linux);
+        command
+    };
+    let pipe_name = at("pipe").display().to_string();
+    ends(&mut with_key(&at("pipe"), &[])).fails(1, &["a named pipe is there", &pipe_name]);
+    ends(&mut with_key(&key("ed25519.asc"), &["--signing-passphrase-file", &pipe_name]))
+        .fails(1, &["a named pipe is there", "--signing-passphrase-file"]);
+    ends(tfreg().arg("key").arg(at("pipe"))).fails(1, &["a named pipe is there"]);
+    ends(tfreg().args(["verify", "https://127.0.0.1:9/", "--ca-file"]).arg(at("pipe")))
+        .fails(1, &["a named pipe is there", "--ca-file"]);
+    pipe(&at(&name));
+    ends(&mut publish(&site, &[at(&name)])).refused("a tarball", &["not a regular file"]);
+    std::fs::remove_file(at(&name)).unwrap();
+    std::fs::copy(&linux, at(&name)).unwrap();
+    for beside in [format!("{name}.sha256"), "terraform-registry-manifest.json".to_owned()] {
+        pipe(&at(&beside));
+        ends(&mut publish(&site, &[at(&name)])).refused(&beside, &[&beside, "not a small file"]);
+        std::fs::remove_file(at(&beside)).unwrap();
+    }
+    assert!(!site.exists());
+    // What a shell hands over is a pipe too, and somebody writes into it.
+    if !require_program("bash") {
+        return;
+    }
+    let shell = r#""$2" key <(cat "$1") && cat "$1" | "$2" key /dev/stdin"#;
+    let mut handed_over = std::process::Command::new("bash");
+    handed_over.args(["-c", shell, "bash"]).arg(key("ed25519.asc")).arg(env!("CARGO_BIN_EXE_tfreg"));
+    run(&mut handed_over).succeeds();
+}
+
+#[test]
+fn whatever_the_umask_a_web_server_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !require_program("bash") {
+        return;
+    }
+    let root = folder();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let by = |umask: &str, site: &Path, release: &str| {
+        let inner = publish(site, &tarballs(release));
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "bash"]);
+        run(shell.arg(inner.get_program()).args(inner.get_args())).succeeds();
+    };
+    for (umask, file, folder) in [("077", 0o644, 0o755), ("022", 0o644, 0o755), ("002", 0o664, 0o775)] {
+        let site = root.path().join(umask).join("deep/site");
+        by(umask, &site, "release-1.2.0");
+        let check = || {
+            for key in tree(&site).into_keys() {
+                let path = site.join(&key);
+                assert_eq!(mode(&path), file, "umask {umask}: {key}");
+                for above in path.ancestors().skip(1).take_while(|above| *above != root.path()) {
+                    assert_eq!(mode(above), folder, "umask {umask}: {}", above.display());
+                }
+            }
+        };
+        check();
+        // Replaced under another umask, documents stay as they are.
+        by("077", &site, "release-1.10.0");
+        if umask != "002" {
+            check();
+        }
+        for (set, key) in [(0o640, VERSIONS), (0o604, LINUX)] {
+            std::fs::set_permissions(site.join(key), std::fs::Permissions::from_mode(set)).unwrap();
+        }
+        by("077", &site, "release-1.2.0-more");
+        assert_eq!((mode(&site.join(VERSIONS)), mode(&site.join(LINUX))), (0o640, 0o604));
+    }
+}
+
+#[test]
+fn a_replaced_link_has_the_mode_of_what_it_led_to() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let (document, elsewhere) = (site.join(VERSIONS), root.path().join("elsewhere"));
+    std::fs::rename(&document, &elsewhere).unwrap();
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &document).unwrap();
+    let before = std::fs::read(&elsewhere).unwrap();
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
+    let now = std::fs::symlink_metadata(&document).unwrap();
+    assert!(now.is_file() && now.permissions().mode() & 0o7777 == 0o640, "{now:?}");
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), before, "what is outside of the registry is left alone");
+    assert_eq!(json(&site, VERSIONS)["versions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_signal_ends_a_run_that_hangs() {
+    let root = folder();
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let site = root.path().join(format!("{signal:?}"));
+        // A pipe that is full: whoever writes to it waits for its reader.
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        while std::io::Write::write(&mut writer, &[0; 4096]).is_ok() {}
+        while std::io::Write::write(&mut writer, &[0; 1]).is_ok() {}
+        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let mut command = publish(&site, &[tarball("release-1.2.0", "linux-amd64")]);
+        let mut child = Running::start(command.arg("--verbose").stdout(writer).stderr(Stdio::piped()));
+        drop(command);
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        // Logged just before the plan is printed, which hangs.
+        while !line.contains("planned") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut stderr, &mut line).unwrap() > 0, "it ended early");
+        }
+        child.signal(signal);
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.code() == Some(1) && said.contains("interrupted"), "{status:?}: {said}");
+        drop(reader);
+    }
 }
 
 #[test]
@@ -442,9 +688,7 @@ fn a_dry_run_does_not_even_clean_up() {
 fn who_holds_the_lock_is_waited_for() {
     let root = folder();
     let site = root.path().join("site");
-    std::fs::create_dir(&site).unwrap();
-    let lock = std::fs::File::open(&site).unwrap();
-    lock.lock().unwrap();
+    let lock = hold_lock(&site);
     let mut command = publish(&site, &tarballs("release-1.2.0"));
     let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -453,7 +697,8 @@ fn who_holds_the_lock_is_waited_for() {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut stdout, &mut line).unwrap() > 0, "it ended early");
     }
-    assert!(tree(&site).is_empty() && child.try_wait().unwrap().is_none());
+    assert_eq!(tree(&site).into_keys().collect::<Vec<_>>(), [".tfreg-lock"]);
+    assert!(child.try_wait().unwrap().is_none());
     drop(lock);
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     ran(&child.output()).succeeds();
