@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -108,12 +108,13 @@ impl Found<'_> {
                     .into());
             }
             let mut bytes = Vec::new();
-            let mut take = |chunk: Option<&[u8]>| {
-                match chunk {
-                    Some(chunk) => bytes.extend_from_slice(chunk),
-                    None => bytes.clear(),
+            let mut take = |chunk: &[u8]| {
+                bytes.extend_from_slice(chunk);
+                if bytes.len() as u64 > listed.len {
+                    Err(self.changing(listed, bytes.len() as u64))
+                } else {
+                    Ok(())
                 }
-                Ok(())
             };
             self.source.download(&listed.key, &mut take).await?;
             Ok::<_, Error>((listed.key.as_str(), bytes))
@@ -137,27 +138,29 @@ impl Found<'_> {
             source,
         };
         let mut file = tempfile::tempfile().map_err(failed)?;
-        let (mut len, mut told) = (0, 0);
-        let mut take = |chunk: Option<&[u8]>| {
-            let Some(chunk) = chunk else {
-                len = 0;
-                return file.rewind().and_then(|()| file.set_len(0)).map_err(failed);
-            };
+        let mut len = 0;
+        let mut take = |chunk: &[u8]| {
             len += chunk.len() as u64;
-            // What comes a second time is no progress.
-            progress(len.saturating_sub(told));
-            told = told.max(len);
+            if len > listed.len {
+                // Whatever it is, it is not kept.
+                return Err(self.changing(listed, len));
+            }
+            progress(chunk.len() as u64);
             file.write_all(chunk).map_err(failed)
         };
         self.source.download(&listed.key, &mut take).await?;
         if len != listed.len {
-            return Err(Refusal::new(self.address(listed), "the tarball is changing")
-                .found(format!("{len} bytes"))
-                .expected(format!("{} bytes, as it was listed", listed.len))
-                .remedy("wait until the build has left all of its tarballs there, and run again")
-                .into());
+            return Err(self.changing(listed, len));
         }
         Ok(file)
+    }
+
+    fn changing(&self, listed: &Listed, len: u64) -> Error {
+        Refusal::new(self.address(listed), "the file is changing")
+            .found(format!("{len} bytes, or more"))
+            .expected(format!("{} bytes, as it was listed", listed.len))
+            .remedy("wait until the build has left all of its files there, and run again")
+            .into()
     }
 }
 

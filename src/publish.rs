@@ -312,7 +312,8 @@ impl<G: Goal> Run<'_, G> {
         let Probe { key, body, is_there } = probe;
         if let Some(write) = plan.writes().iter().find(|write| !is_there && write.key == *key) {
             let created = self.write_all(&[write]).await.map_err(|error| match error {
-                Error::Store(error) if error.status == Some(501) => {
+                // Where the answer names something else that is not implemented, that is the remedy.
+                Error::Store(error) if error.status == Some(501) && error.remedy.is_none() => {
                     let answer = format!("was answered {}", error.answer);
                     capability::refuse(self.store, capability::FIRST_CREATE, key, &answer).into()
                 }

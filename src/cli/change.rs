@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::target::{access, check_dry_run, leave_tree, open_store};
+use super::target::{EncryptionArgs, access, check_dry_run, leave_tree, open_store, patience};
 use super::values::{self, Target};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
@@ -49,9 +49,12 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = DocumentMaxAge::default().0)]
     document_max_age: u32,
 
-    /// How long to go on when others are always first, such as 90s or 5m
+    /// How long to go on when others are always first, or the store does not answer, such as 90s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration)]
     contention_timeout: Duration,
+
+    #[command(flatten)]
+    encryption: EncryptionArgs,
 }
 
 /// Whether the user agrees to the plan.
@@ -87,7 +90,9 @@ pub(super) fn run<G: Goal>(
         Options { jobs: jobs.writes, reads: jobs.reads, contention_timeout: args.contention_timeout };
     runtime()?.block_on(async {
         let max_age = DocumentMaxAge(args.document_max_age);
-        let access = access(&subject.target, args.role_arn.clone(), environment)?;
+        let mut access = access(&subject.target, args.role_arn.clone(), environment)?;
+        access.encryption = args.encryption.encryption()?;
+        access.patience = patience(args.contention_timeout, reporter);
         let store = open_store(&subject.target, args.dry_run.as_deref(), max_age, &access).await?;
         let about = || (store.describe(), &subject.provider);
         let observe =

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::source::{SourceArgs, Sources};
-use super::target;
+use super::target::{self, EncryptionArgs};
 use super::values::{self, Place, Tarballs, Target};
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Result};
@@ -162,9 +162,12 @@ pub(super) struct PublishArgs {
     role_arn: Option<String>,
 
     #[command(flatten)]
+    encryption: EncryptionArgs,
+
+    #[command(flatten)]
     source: SourceArgs,
 
-    /// How long to go on when other publishers are always first, such as 90s or 5m
+    /// How long to go on when other publishers are always first, or a store does not answer, such as 90s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration, help_heading = "Limits")]
     contention_timeout: Duration,
 
@@ -232,7 +235,11 @@ impl PublishArgs {
             tarballs: self.tarballs,
             source: self.source.access(),
             target: self.to,
-            access: Access { role_arn: self.role_arn.filter(|arn| !arn.is_empty()), ..Access::default() },
+            access: Access {
+                role_arn: self.role_arn.filter(|arn| !arn.is_empty()),
+                encryption: self.encryption.encryption()?,
+                ..Access::default()
+            },
             namespace: self.namespace,
             signing: Signing {
                 key_file: self.signing_key_file,
@@ -334,11 +341,13 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let request = args.into_request(global.jobs())?.with_environment(&environment)?;
+    let mut request = args.into_request(global.jobs())?.with_environment(&environment)?;
+    request.access.patience = target::patience(request.options.contention_timeout, reporter);
+    request.source.patience = request.access.patience.clone();
     target::check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
     let (tarballs, key) = runtime.block_on(async {
-        let sources = Sources::open(&request.tarballs, &request.source).await;
+        let sources = Sources::open(&request.tarballs, &request.source).await?;
         let found = sources.find(&request.expected).await?;
         // Before anything large is fetched.
         let key = request.signing.read(&mut environment)?;

@@ -43,7 +43,8 @@ impl SourceArgs {
             role_arn: set(self.source_role_arn),
             region: set(self.source_region),
             endpoint_url: set(self.source_endpoint_url),
-            ca_bundle: None,
+            is_source: true,
+            ..Access::default()
         }
     }
 }
@@ -56,17 +57,19 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Takes the arguments; no request is made, unless a profile asks for one.
-    pub(super) async fn open(tarballs: &[Tarballs], access: &Access) -> Self {
+    pub(super) async fn open(tarballs: &[Tarballs], access: &Access) -> Result<Self> {
         let mut sources = Self { files: Vec::new(), buckets: Vec::new() };
         for tarball in tarballs {
             match tarball {
                 Tarballs::File(path) => sources.files.push(TarballFile::at(path)),
                 Tarballs::Prefix(location) => {
-                    sources.buckets.push(S3::open(location.clone(), access, DocumentMaxAge::default()).await);
+                    sources
+                        .buckets
+                        .push(S3::open(location.clone(), access, DocumentMaxAge::default()).await?);
                 }
             }
         }
-        sources
+        Ok(sources)
     }
 
     /// Finds what is in the buckets, and judges all names before anything is fetched.

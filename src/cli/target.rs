@@ -2,18 +2,56 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
 
 use super::Environment;
 use super::values::{Place, Target};
 use crate::error::{Error, Refusal, Result};
 use crate::plan::{Action, Plan};
+use crate::publish::Observer as _;
+use crate::publish::budget::Patience;
 use crate::reader::Reader;
 use crate::reader::web::Web;
 use crate::registry::DocumentMaxAge;
+use crate::report::Reporter;
 use crate::store::access::Access;
 use crate::store::directory::Directory;
 use crate::store::s3::S3;
+use crate::store::s3::encryption::{Algorithm, Encryption};
 use crate::store::{Answer, Condition, Store};
+
+/// How the server encrypts what is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server-side encryption (S3 only)")]
+pub(super) struct EncryptionArgs {
+    /// Ask the server to encrypt what is written: AES256, or aws:kms. Needed where the bucket's policy demands it
+    /// [default: the bucket's own encryption]
+    #[arg(long, value_name = "ALGORITHM", env = "TFREG_SSE", hide_env_values = true)]
+    sse: Option<String>,
+
+    /// The key of KMS for --sse aws:kms: its id, ARN or alias [default: the account's own for S3]
+    #[arg(long, value_name = "ID", env = "TFREG_SSE_KMS_KEY_ID", hide_env_values = true)]
+    sse_kms_key_id: Option<String>,
+}
+
+impl EncryptionArgs {
+    /// What they mean together. Pipelines set variables of what is not configured to nothing.
+    pub(super) fn encryption(&self) -> Result<Option<Encryption>> {
+        let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let algorithm = set(&self.sse).map(|text| text.parse::<Algorithm>()).transpose();
+        let algorithm = algorithm.map_err(|error| Error::Usage(format!("--sse: {error}")))?;
+        Encryption::new(algorithm, set(&self.sse_kms_key_id))
+            .map_err(|error| Error::Usage(format!("--sse-kms-key-id: {error}")))
+    }
+}
+
+/// How long reads are tried again, which is told.
+pub(super) fn patience(limit: Duration, reporter: &Reporter) -> Patience {
+    let reporter = reporter.clone();
+    Patience::new(limit).telling(move |reason| reporter.waiting(reason))
+}
 
 /// The standard AWS configuration with `role_arn`, and with what the environment says of the network, where `target` is in
 /// S3.
@@ -55,7 +93,7 @@ pub(super) async fn open(
 ) -> Result<Box<dyn Store>> {
     match target {
         Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
-        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await)),
+        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await?)),
     }
 }
 

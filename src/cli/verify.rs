@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::target::{access_to, open_reader};
+use super::target::{access_to, open_reader, patience};
 use super::values::{self, Place};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::provider::{Namespace, ProviderType, Version};
+use crate::publish::budget::DEFAULT_PATIENCE;
 use crate::report::Reporter;
 use crate::verify::{self, Depth, Extent, Scope};
 
@@ -80,7 +81,8 @@ pub(super) fn run(
     };
     let ca_file = args.ca_file.map(|path| ("--ca-file", path));
     let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
-    let access = access_to(&args.place, &environment)?;
+    let mut access = access_to(&args.place, &environment)?;
+    access.patience = patience(DEFAULT_PATIENCE, reporter);
     let reads = global.jobs().reads;
     let verifying = async {
         let reader = open_reader(&args.place, &access).await?;

@@ -1,5 +1,8 @@
-//! How long, and how often, a run keeps trying when others are first.
+//! How long, and how often, a run keeps trying when others are first, or a store does not answer. Reads and writes have the
+//! same patience, and their pauses come from here.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -81,6 +84,61 @@ impl Budget {
         Ok(())
     }
 }
+
+/// How long a request of its own is tried again, as every read is: a [`Budget`] for each one that fails.
+#[derive(Clone)]
+pub struct Patience {
+    limit: Duration,
+    pace: Arc<dyn Fn() -> Box<dyn Pace> + Send + Sync>,
+    told: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Patience {
+    /// By the machine's clock.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self::with_pace(limit, || Box::new(RealPace::default()))
+    }
+
+    /// By clocks that `pace` makes, one a budget.
+    #[must_use]
+    pub fn with_pace(limit: Duration, pace: impl Fn() -> Box<dyn Pace> + Send + Sync + 'static) -> Self {
+        Self { limit, pace: Arc::new(pace), told: Arc::new(|_| {}) }
+    }
+
+    /// The same, which tells why it waits.
+    #[must_use]
+    pub fn telling(self, told: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { told: Arc::new(told), ..self }
+    }
+
+    /// A budget, which starts at its first failure.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.limit, (self.pace)())
+    }
+
+    /// Tells that a request failed, and is sent again.
+    pub fn tell(&self, reason: &str) {
+        (self.told)(reason);
+    }
+}
+
+impl Default for Patience {
+    /// The default of `--contention-timeout`, for commands that do not have it.
+    fn default() -> Self {
+        Self::new(DEFAULT_PATIENCE)
+    }
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Patience").field(&self.limit).finish()
+    }
+}
+
+/// How long a run goes on where nothing else is said.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests {

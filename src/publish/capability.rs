@@ -45,7 +45,7 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
             // in their condition only, such a server tells this one apart, and refuses it.
             Answer::Failed(error) if error.status == Some(403) && create_refused => {}
             Answer::Written => return Err(refuse(store, tried, key, "was carried out").into()),
-            Answer::Failed(error) if error.status == Some(501) => {
+            Answer::Failed(error) if error.status == Some(501) && error.remedy.is_none() => {
                 return Err(refuse(store, tried, key, &format!("was answered {}", error.answer)).into());
             }
             Answer::Failed(error) => return Err(Error::Store(error)),

@@ -9,6 +9,7 @@ use crate::package::PackageSet;
 use crate::release::{Release, Tarball};
 
 /// All bars of a command; none is drawn where standard error is no terminal.
+#[derive(Clone)]
 pub(super) struct Bars {
     all: MultiProgress,
     drawn: bool,

@@ -46,6 +46,7 @@ pub enum Volume {
 }
 
 /// Prints what a command does and has come to.
+#[derive(Clone)]
 pub struct Reporter {
     format: Format,
     volume: Volume,

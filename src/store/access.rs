@@ -11,6 +11,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -19,7 +20,11 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_types::service_config::ServiceConfigKey;
 
+use super::StoreError;
 use super::ca_bundle::CaBundle;
+use super::identity::Identity;
+use super::s3::encryption::Encryption;
+use crate::publish::budget::Patience;
 
 /// What goes before the standard AWS configuration, and what the SDK does not take from the environment by itself.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +39,23 @@ pub struct Access {
     pub endpoint_url: Option<String>,
     /// Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<CaBundle>,
+    /// How the server is asked to encrypt what is written.
+    pub encryption: Option<Encryption>,
+    /// Whether it is the account of the tarballs, whose settings have names of their own (`--source-…`).
+    pub is_source: bool,
+    /// How long reads are tried again.
+    pub patience: Patience,
+}
+
+/// A client, and what a failure of it can be explained by.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Sends each request once: who sends it knows whether, and how often, it may be repeated.
+    pub client: Client,
+    /// Whose credentials it uses.
+    pub identity: Identity,
+    /// The setting that names the bucket's region.
+    pub region_setting: &'static str,
 }
 
 /// A document or a head request is small: an answer that takes longer will not come.
@@ -43,7 +65,16 @@ const SESSION: &str = "tfreg";
 
 impl Access {
     /// A client for S3. No request is made yet, unless a profile asks for one.
-    pub async fn client(&self) -> Client {
+    ///
+    /// # Errors
+    /// A profile is named that does not exist.
+    pub async fn connect(&self) -> Result<Connection, StoreError> {
+        let identity = Identity::find(self.profile.as_deref(), self.role_arn.as_deref()).await?;
+        let region_setting = if self.is_source { "--source-region" } else { "AWS_REGION" };
+        Ok(Connection { client: self.client().await, identity, region_setting })
+    }
+
+    async fn client(&self) -> Client {
         let http = self.http_client();
         let shared = self.shared_config(&http).await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
@@ -51,6 +82,7 @@ impl Access {
             .region(shared.region().cloned().unwrap_or(Region::from_static("us-east-1")))
             // Other S3 servers rarely have a host name a bucket.
             .force_path_style(self.endpoint_url.is_some() || has_endpoint(&shared))
+            .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(10))

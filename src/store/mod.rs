@@ -5,6 +5,7 @@
 pub mod access;
 pub mod ca_bundle;
 pub mod directory;
+pub mod identity;
 pub mod readback;
 pub mod s3;
 
@@ -167,6 +168,20 @@ impl fmt::Display for StoreError {
             None => Ok(()),
         }
     }
+}
+
+/// An error with its causes, each said once. The AWS SDK's own `Display` says only "service error" or "dispatch failure".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    parts.join(": ")
 }
 
 /// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).

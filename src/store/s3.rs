@@ -1,14 +1,18 @@
 //! A registry in an S3 bucket, or under a prefix of one.
 //!
-//! Conditional writes are sent once, with the SDK's retries off: a repeated write could meet the echo of its own first
-//! attempt. Reads are retried by the SDK. Every object is one `PutObject`, streamed in constant memory, with its SHA-256
-//! as `x-amz-checksum-sha256`.
+//! Conditional writes are sent once: a repeated write could meet the echo of its own first attempt. Reads are sent again within
+//! the store's patience, which is that of the run. The SDK itself repeats nothing. Every object is one `PutObject`, streamed in
+//! constant memory, with its SHA-256 as `x-amz-checksum-sha256`.
+
+pub mod encryption;
+mod location;
+mod read;
+mod remedy;
+mod upload;
 
 use std::error::Error as StdError;
-use std::io::Read as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,16 +22,16 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
 
-use super::access::{Access, DOCUMENT_TIMEOUT};
+pub use location::Location;
+pub use read::Clocks;
+
+use super::access::{Access, Connection, DOCUMENT_TIMEOUT};
+use super::identity::Identity;
 use super::{
     Answer, Body, Condition, Conditions, Document, Headers, HttpHeaders, Listed, MAX_DOCUMENT, OnSent,
     Revision, Store, StoreError, Summary, readback,
@@ -35,91 +39,74 @@ use super::{
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::package::Sealed;
-use crate::package::sealed::CHUNK;
+use crate::publish::budget::{Budget, Patience};
+use crate::reader::body::MachineClock;
 use crate::registry::{DocumentMaxAge, Key};
-
-/// A bucket, and the prefix in it under which the registry's keys begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    bucket: String,
-    /// Empty, or ending in a slash.
-    prefix: String,
-}
-
-impl Location {
-    /// Reads `s3://BUCKET` or `s3://BUCKET/PREFIX`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix("s3://").ok_or("expected s3://BUCKET or s3://BUCKET/PREFIX")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        Self::new(bucket, prefix)
-    }
-
-    /// A bucket by its name, and a prefix with or without a slash at its end; an empty one stands for the whole bucket.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn new(bucket: &str, prefix: &str) -> Result<Self, String> {
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
-            return Err(format!(
-                "{bucket:?} is no bucket name: these are of letters, digits, dots and dashes"
-            ));
-        }
-        if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(format!("the prefix {prefix:?} has an empty part, a \".\" or a \"..\""));
-        }
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { bucket: bucket.to_owned(), prefix })
-    }
-
-    /// The bucket's name.
-    #[must_use]
-    pub fn bucket(&self) -> &str {
-        &self.bucket
-    }
-
-    /// A key, or a pattern of keys, of the registry as it is in the bucket: behind the prefix.
-    #[must_use]
-    pub fn within(&self, key: impl std::fmt::Display) -> String {
-        format!("{}{key}", self.prefix)
-    }
-}
-
-impl std::fmt::Display for Location {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.prefix)
-    }
-}
+use encryption::Encryption;
+use read::Reading;
+use remedy::{Context, Doing, Failure};
 
 /// An S3 bucket as a store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct S3 {
     client: Client,
+    identity: Identity,
+    region_setting: &'static str,
     location: Location,
     max_age: DocumentMaxAge,
+    encryption: Option<Encryption>,
     timeout: Duration,
+    patience: Patience,
+    clocks: Clocks,
+    /// Whether this server has ever answered: one that never did is likely to be a wrong address.
+    answered: Arc<AtomicBool>,
+    /// Whether it is told that reads are tried again.
+    troubled: Arc<AtomicBool>,
 }
 
-/// How often an object is read whose answer is cut short; as often as the SDK repeats a request.
-const READ_ATTEMPTS: u32 = 3;
+/// How often a server is tried that has never answered.
+const FIRST_ATTEMPTS: u32 = 3;
 /// The slowest upload that is still worth waiting for, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 50_000;
 
-/// Takes the next piece of an object; `None` when it begins anew.
-pub type TakePiece<'a> = &'a mut (dyn FnMut(Option<&[u8]>) -> Result<(), Error> + Send);
+/// Takes the next piece of an object.
+pub type TakePiece<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send);
 
 impl S3 {
     /// Connects to a bucket. No request to it is made yet.
-    pub async fn open(location: Location, access: &Access, max_age: DocumentMaxAge) -> Self {
-        Self::new(access.client().await, location, max_age)
+    ///
+    /// # Errors
+    /// The configuration names a profile that does not exist.
+    pub async fn open(
+        location: Location,
+        access: &Access,
+        max_age: DocumentMaxAge,
+    ) -> Result<Self, StoreError> {
+        let Connection { client, identity, region_setting } = access.connect().await?;
+        Ok(Self {
+            identity,
+            region_setting,
+            encryption: access.encryption.clone(),
+            patience: access.patience.clone(),
+            ..Self::new(client, location, max_age)
+        })
     }
 
     /// A store that sends its requests by `client`.
     pub fn new(client: Client, location: Location, max_age: DocumentMaxAge) -> Self {
-        Self { client, location, max_age, timeout: DOCUMENT_TIMEOUT }
+        Self {
+            client,
+            identity: Identity::unknown(),
+            region_setting: "AWS_REGION",
+            location,
+            max_age,
+            encryption: None,
+            timeout: DOCUMENT_TIMEOUT,
+            patience: Patience::default(),
+            clocks: Arc::new(|| Box::new(MachineClock::start())),
+            answered: Arc::default(),
+            troubled: Arc::default(),
+        }
     }
 
     /// The same, waiting `timeout` instead of a minute for the answer to a write (and longer for a large one).
@@ -128,87 +115,118 @@ impl S3 {
         Self { timeout, ..self }
     }
 
-    fn key(&self, key: &Key) -> String {
-        self.location.within(key)
+    /// The same, with another patience for reads.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The same, measuring how fast answers come by other clocks.
+    #[must_use]
+    pub fn with_clocks(self, clocks: Clocks) -> Self {
+        Self { clocks, ..self }
     }
 
     fn name(&self, key: impl std::fmt::Display) -> String {
-        format!("s3://{}/{}", self.location.bucket, self.location.within(key))
+        format!("s3://{}/{}", self.location.bucket(), self.location.within(key))
     }
 
     /// Reads an object to the end for its digest, for stores that keep no SHA-256.
     async fn digest_by_reading(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
-        self.read(key, async |object| {
-            let (mut body, mut hash, mut len) = (object.body, Sha256::new(), 0);
-            while let Some(chunk) = body.try_next().await? {
-                hash.update(&chunk);
-                len += chunk.len() as u64;
-            }
-            Ok(Summary { len, digest: Digest::from_hasher(hash) })
-        })
-        .await
-    }
-
-    /// Opens an object and reads it by `read`. The SDK repeats a request that fails, but not one whose body is cut short on
-    /// the way, so that is done here.
-    async fn read<T>(
-        &self,
-        key: &Key,
-        read: impl AsyncFn(GetObjectOutput) -> Result<T, ByteStreamError>,
-    ) -> Result<Option<T>, StoreError> {
-        let mut attempt = 1;
-        loop {
-            let Some(object) = self.open_object(key).await? else { return Ok(None) };
-            match read(object).await {
-                Ok(read) => return Ok(Some(read)),
-                Err(error) if attempt == READ_ATTEMPTS => return Err(self.cut_short(key, &error)),
-                Err(error) => tracing::debug!(%key, attempt, "the answer was cut short: {}", chain(&error)),
-            }
-            attempt += 1;
+        let Some((_, mut reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
+        let (mut hash, mut len) = (Sha256::new(), 0);
+        while let Some(chunk) = reading.next().await? {
+            hash.update(&chunk);
+            len += chunk.len() as u64;
         }
+        Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
     }
 
-    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order. `None`
-    /// means that it begins anew: the answer was cut short.
+    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order.
     ///
     /// # Errors
     /// It cannot be read, does not exist any more, or `take` fails.
     pub async fn download(&self, key: &str, take: TakePiece<'_>) -> Result<(), Error> {
+        let Some((_, mut reading)) = Reading::open(self, key).await? else {
+            let doing = format!("cannot read {}", self.name(key));
+            let answer = "it was listed, and is not there any more".to_owned();
+            return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
+        };
+        while let Some(chunk) = reading.next().await? {
+            take(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for an object, or for what is behind `at` bytes of the state that `tag` names. `None` only where the store says
+    /// that it does not exist.
+    async fn get_object(
+        &self,
+        key: &str,
+        from: Option<(u64, &str)>,
+        budget: &mut Option<Budget>,
+    ) -> Result<Option<GetObjectOutput>, StoreError> {
+        let request = self.client.get_object().bucket(self.location.bucket());
+        let request = request.key(self.location.within(key));
+        let request = match from {
+            Some((at, tag)) => request.range(format!("bytes={at}-")).if_match(tag),
+            None => request,
+        };
+        let sent = || request.clone().send();
+        found(self.ask(Doing::Read, key, budget, sent).await)
+    }
+
+    /// Sends a request that changes nothing until it is answered, or the patience is used up.
+    async fn ask<T, E, F>(
+        &self,
+        doing: Doing,
+        key: &str,
+        budget: &mut Option<Budget>,
+        send: impl Fn() -> F,
+    ) -> Result<T, Explained>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
         let mut attempt = 1;
-        'again: loop {
-            let Some(mut object) = self.open_object(key).await? else {
-                let doing = format!("cannot read {}", self.name(key));
-                let answer = "it was listed, and is not there any more".to_owned();
-                return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
-            };
-            loop {
-                match object.body.try_next().await {
-                    Ok(Some(chunk)) => take(Some(&chunk))?,
-                    Ok(None) => return Ok(()),
-                    Err(error) if attempt == READ_ATTEMPTS => return Err(self.cut_short(key, &error).into()),
-                    Err(error) => {
-                        tracing::debug!(%key, attempt, "the answer was cut short: {}", chain(&error));
-                        take(None)?;
-                        attempt += 1;
-                        continue 'again;
-                    }
+        loop {
+            let error = match send().await {
+                Ok(answer) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    self.troubled.store(false, Ordering::Relaxed);
+                    return Ok(answer);
                 }
+                Err(error) => error,
+            };
+            let explained = self.explain(doing, key, &error);
+            if explained.error.status.is_some() {
+                self.answered.store(true, Ordering::Relaxed);
             }
+            let unheard = !self.answered.load(Ordering::Relaxed) && attempt >= FIRST_ATTEMPTS;
+            if !explained.passes || unheard {
+                return Err(explained);
+            }
+            let Explained { code, error, .. } = explained;
+            self.wait(budget, error).await.map_err(|error| Explained { code, error, passes: true })?;
+            attempt += 1;
         }
     }
 
-    async fn open_object(&self, key: impl std::fmt::Display) -> Result<Option<GetObjectOutput>, StoreError> {
-        let request = self.client.get_object().bucket(&self.location.bucket);
-        let sent = request.key(self.location.within(&key)).send().await;
-        match sent {
-            Ok(object) => Ok(Some(object)),
-            Err(error) => not_found_or(self.explain("cannot read", key, &error)),
+    /// Waits before what has failed is tried again; gives the failure back when the patience is used up.
+    async fn wait(&self, budget: &mut Option<Budget>, error: StoreError) -> Result<(), StoreError> {
+        tracing::debug!("{}: {}, trying again", error.doing, error.answer);
+        // A single failure is nothing to tell of, nor are all of those that come at the same time.
+        if budget.is_some() && !self.troubled.swap(true, Ordering::Relaxed) {
+            self.patience.tell(&format!("{}: {}", error.doing, error.answer));
         }
-    }
-
-    fn cut_short(&self, key: impl std::fmt::Display, error: &dyn StdError) -> StoreError {
-        let doing = format!("cannot read {}", self.name(key));
-        StoreError { doing, answer: chain(error), status: None, remedy: None }
+        match budget.get_or_insert_with(|| self.patience.budget()).wait().await {
+            Ok(()) => Ok(()),
+            Err(spent) if spent.is_zero() => Err(error),
+            Err(spent) => Err(StoreError {
+                answer: format!("{} (tried again for {} s)", error.answer, spent.as_secs()),
+                ..error
+            }),
+        }
     }
 
     /// One page of a listing, and where the next one begins; `None` behind the last.
@@ -217,10 +235,11 @@ impl S3 {
         prefix: &str,
         after: Option<String>,
     ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
-        let request = self.client.list_objects_v2().bucket(&self.location.bucket);
+        let request = self.client.list_objects_v2().bucket(self.location.bucket());
         let request = request.prefix(self.location.within(prefix)).set_continuation_token(after);
+        let sent = || request.clone().send();
         let page: ListObjectsV2Output =
-            request.send().await.map_err(|error| self.explain("cannot list", prefix, &error).error)?;
+            self.ask(Doing::List, prefix, &mut None, sent).await.map_err(|explained| explained.error)?;
         let unusable = |answer: &str| StoreError {
             doing: format!("cannot list {}", self.name(prefix)),
             answer: answer.to_owned(),
@@ -235,7 +254,7 @@ impl S3 {
             _ => None,
         };
         let listed = page.contents().iter().map(|object| {
-            let key = object.key().and_then(|key| key.strip_prefix(&self.location.prefix));
+            let key = object.key().and_then(|key| key.strip_prefix(self.location.prefix()));
             let key = key.filter(|key| key.starts_with(prefix));
             let key = key.ok_or_else(|| unusable("the answer has a key that was not asked for"))?;
             let len = object.size().and_then(|len| u64::try_from(len).ok());
@@ -246,87 +265,61 @@ impl S3 {
 
     fn explain<E>(
         &self,
-        doing: &str,
+        doing: Doing,
         key: impl std::fmt::Display,
         error: &SdkError<E, HttpResponse>,
     ) -> Explained
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let code =
-            error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default().to_owned();
-        let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
-        let answer = match status {
-            Some(status) => {
-                let said = [code.as_str(), message].into_iter().filter(|text| !text.is_empty());
-                let said = said.collect::<Vec<_>>().join(": ");
-                format!("HTTP status {status}{}{said}", if said.is_empty() { "" } else { " " })
-            }
-            None => chain(error),
+        let failure = Failure::of(error, &self.identity);
+        let context = Context {
+            doing,
+            bucket: self.location.bucket(),
+            identity: &self.identity,
+            region_setting: self.region_setting,
+            encrypts: self.encryption.is_some(),
         };
-        let bucket = &self.location.bucket;
-        let remedy = match (status, code.as_str()) {
-            (_, "NoSuchBucket") => Some(format!("create the bucket {bucket}, or correct its name")),
-            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "RequestTimeTooSkewed") => {
-                Some("check the AWS credentials, and this machine's clock".to_owned())
-            }
-            (Some(403), _) if doing == "cannot read" => Some(format!(
-                "grant s3:GetObject on the registry's keys and s3:ListBucket on {bucket}: without the latter S3 answers 403 \
-                 for what does not exist, and a missing index could not be told from an unreadable one"
-            )),
-            (Some(403), _) if doing == "cannot list" => {
-                Some(format!("grant s3:ListBucket on {bucket}, for keys within the registry"))
-            }
-            (Some(403), _) => Some("grant the publisher s3:PutObject on the registry's keys".to_owned()),
-            (
-                Some(301 | 307) | None,
-                "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed",
-            )
-            | (Some(301), _) => Some("set AWS_REGION to the bucket's region".to_owned()),
-            (None, _) if answer.contains("credential") => Some(
-                "give AWS credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role"
-                    .to_owned(),
-            ),
-            (None, _) => {
-                Some("check the network, AWS_ENDPOINT_URL, AWS_REGION and the proxy settings".to_owned())
-            }
-            _ => None,
+        let error = StoreError {
+            doing: format!("{} {}", doing.words(), self.name(key)),
+            answer: failure.answer(),
+            status: failure.status,
+            remedy: failure.remedy(context),
         };
-        Explained {
-            code,
-            error: StoreError { doing: format!("{doing} {}", self.name(key)), answer, status, remedy },
-        }
+        Explained { passes: passes(&failure), code: failure.code, error }
+    }
+}
+
+/// Whether a failure passes by itself, so that a read is worth sending again.
+fn passes(failure: &Failure) -> bool {
+    match failure.status {
+        _ if failure.is_unsigned() => false,
+        // A timeout, a connection that was refused or closed.
+        None => true,
+        Some(501 | 505 | 507) => false,
+        Some(408 | 429 | 500..) => true,
+        Some(400) => failure.code == "RequestTimeout",
+        // An answer that was cut short within the document that it is.
+        Some(200..300) => !failure.is_web_page(),
+        Some(_) => false,
     }
 }
 
 /// A store error with S3's code for it. Decisions go by the status; the code only tells two kinds of 404 and 400 apart.
 struct Explained {
     code: String,
+    /// Whether the same request may succeed a moment later.
+    passes: bool,
     error: StoreError,
 }
 
 /// `None` for an object that does not exist; every other failure, a missing bucket too, stays one.
-fn not_found_or<T>(explained: Explained) -> Result<Option<T>, StoreError> {
-    if explained.error.status == Some(404) && explained.code != "NoSuchBucket" {
-        Ok(None)
-    } else {
-        Err(explained.error)
+fn found<T>(answer: Result<T, Explained>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(explained) if explained.error.status == Some(404) && explained.code != "NoSuchBucket" => Ok(None),
+        Err(explained) => Err(explained.error),
     }
-}
-
-/// An error with its causes, each said once. The SDK's own `Display` says only "service error" or "dispatch failure".
-fn chain(error: &dyn StdError) -> String {
-    let mut parts: Vec<String> = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        cause = error.source();
-    }
-    parts.join(": ")
 }
 
 #[async_trait]
@@ -340,27 +333,21 @@ impl Store for S3 {
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
-        let read = self.read(key, async |object| {
-            let too_large = object
-                .content_length()
-                .is_some_and(|len| u64::try_from(len).is_ok_and(|len| len > MAX_DOCUMENT));
-            let revision = object.e_tag().map(|tag| Revision(tag.to_owned()));
-            match (too_large, revision) {
-                (true, _) => Ok(Err(format!("an object of more than {MAX_DOCUMENT} bytes is no document"))),
-                (_, None) => {
-                    Ok(Err("the answer has no ETag, without which no safe update is possible".to_owned()))
-                }
-                (_, Some(revision)) => {
-                    Ok(Ok(Document { bytes: object.body.collect().await?.into_bytes(), revision }))
-                }
-            }
-        });
-        read.await?.transpose().map_err(|answer| StoreError {
+        let Some((object, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
+        let unusable = |answer: String| StoreError {
             doing: format!("cannot read {}", self.name(key)),
             answer,
             status: None,
             remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
-        })
+        };
+        let Some(tag) = object.e_tag() else {
+            let answer = "the answer has no ETag, without which no safe update is possible";
+            return Err(unusable(answer.to_owned()));
+        };
+        match reading.collect(MAX_DOCUMENT).await? {
+            Some(bytes) => Ok(Some(Document { bytes, revision: Revision(tag.to_owned()) })),
+            None => Err(unusable(format!("an object of more than {MAX_DOCUMENT} bytes is no document"))),
+        }
     }
 
     async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
@@ -372,11 +359,11 @@ impl Store for S3 {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
-        let request = self.client.head_object().bucket(&self.location.bucket).key(self.key(key));
-        let head = match request.checksum_mode(ChecksumMode::Enabled).send().await {
-            Ok(head) => head,
-            Err(error) => return not_found_or(self.explain("cannot read", key, &error)),
-        };
+        let request = self.client.head_object().bucket(self.location.bucket());
+        let request = request.key(self.location.within(key)).checksum_mode(ChecksumMode::Enabled);
+        let sent = || request.clone().send();
+        let asked = self.ask(Doing::Read, &key.to_string(), &mut None, sent).await;
+        let Some(head) = found(asked)? else { return Ok(None) };
         Ok(Some(Headers {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()),
             // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
@@ -389,7 +376,7 @@ impl Store for S3 {
     }
 
     async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
-        let Some(object) = self.open_object(key).await? else { return Ok(None) };
+        let Some((object, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
         let headers = Headers {
             len: object.content_length().and_then(|len| u64::try_from(len).ok()),
             digest: None,
@@ -398,9 +385,9 @@ impl Store for S3 {
                 cache_control: object.cache_control().map(str::to_owned),
             }),
         };
-        let body = futures::stream::try_unfold(object.body, |mut body| async {
-            let chunk = body.try_next().await.map_err(|error| chain(&error))?;
-            Ok(chunk.map(|chunk| (chunk, body)))
+        let body = futures::stream::try_unfold(reading, |mut reading| async {
+            let chunk = reading.next().await.map_err(|error| error.answer)?;
+            Ok(chunk.map(|chunk| (chunk, reading)))
         });
         Ok(Some((headers, body.boxed())))
     }
@@ -427,113 +414,32 @@ impl Store for S3 {
         let request = self
             .client
             .put_object()
-            .bucket(&self.location.bucket)
-            .key(self.key(key))
+            .bucket(self.location.bucket())
+            .key(self.location.within(key))
             .content_type(key.content_type())
             .cache_control(key.cache_control(self.max_age))
             .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
             // The algorithm beside the value: with the value alone some servers ignore it, and accept a wrong one.
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(body.digest().to_base64())
-            .body(stream(body, on_sent));
+            .body(upload::stream(body, on_sent));
+        let request = match &self.encryption {
+            Some(encryption) => encryption.ask(request),
+            None => request,
+        };
         let request = match condition {
             Condition::Absent => request.if_none_match("*"),
             Condition::Unchanged(Revision(tag)) => request.if_match(tag),
         };
         let Err(error) = request.customize().config_override(once).send().await else {
+            self.answered.store(true, Ordering::Relaxed);
             return Answer::Written;
         };
-        let Explained { code, error } = self.explain("cannot write", key, &error);
+        let Explained { code, passes, error } = self.explain(Doing::Write, key, &error);
+        if error.status.is_none() && !passes {
+            // It could not even be signed, so it was not sent.
+            return Answer::Failed(error);
+        }
         readback::meaning(condition, error.status, &code, error)
-    }
-}
-
-/// The request body of a sealed object: from memory, or streamed from its file by a thread that may block.
-fn stream(sealed: &Sealed, on_sent: OnSent) -> ByteStream {
-    if let Some(bytes) = sealed.bytes() {
-        on_sent(sealed.len());
-        return ByteStream::from(bytes.clone());
-    }
-    let (sender, chunks) = mpsc::channel(2);
-    let mut reader = sealed.reader();
-    tokio::task::spawn_blocking(move || {
-        loop {
-            let mut buffer = vec![0; CHUNK];
-            let chunk = reader.read(&mut buffer).map(|count| {
-                buffer.truncate(count);
-                Bytes::from(buffer)
-            });
-            let (at_end, failed) = (chunk.as_ref().is_ok_and(Bytes::is_empty), chunk.is_err());
-            // The receiver is gone when the request was given up.
-            if at_end || sender.blocking_send(chunk).is_err() || failed {
-                return;
-            }
-        }
-    });
-    ByteStream::from_body_1_x(FileBody { chunks, left: sealed.len(), on_sent })
-}
-
-struct FileBody {
-    chunks: mpsc::Receiver<std::io::Result<Bytes>>,
-    left: u64,
-    on_sent: Arc<dyn Fn(u64) + Send + Sync>,
-}
-
-impl HttpBody for FileBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        self.chunks.poll_recv(context).map(|chunk| {
-            chunk.map(|chunk| {
-                chunk.map(|bytes| {
-                    self.left = self.left.saturating_sub(bytes.len() as u64);
-                    (self.on_sent)(bytes.len() as u64);
-                    Frame::data(bytes)
-                })
-            })
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locations_are_read() {
-        for (text, shown) in [
-            ("s3://bucket", "s3://bucket/"),
-            ("s3://bucket/", "s3://bucket/"),
-            ("s3://my.bucket-1/a/b", "s3://my.bucket-1/a/b/"),
-            ("s3://bucket/a/", "s3://bucket/a/"),
-        ] {
-            assert_eq!(Location::parse(text).unwrap().to_string(), shown);
-        }
-        for bad in [
-            "",
-            "s3://",
-            "s3:///x",
-            "s3:/b",
-            "http://b",
-            "s3://b//x",
-            "s3://b/../x",
-            "s3://b/./x",
-            "s3://b?x",
-            "s3://b/x//",
-        ] {
-            assert!(Location::parse(bad).is_err(), "{bad}");
-        }
     }
 }

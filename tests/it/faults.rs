@@ -9,9 +9,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tfreg::error::Error;
 use tfreg::plan::{Published, Wanted};
+use tfreg::store::Store as _;
 
 use crate::support::child::Running;
-use crate::support::in_process::{bucket, publish_with, wanted};
+use crate::support::in_process::{bucket, publish_with, unhurried, wanted};
 use crate::support::reader::Objects;
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
@@ -127,6 +128,53 @@ async fn a_fault_that_stays_uses_up_the_budget() {
         assert_eq!(listed(&server).len(), 4);
         server.verify();
     }
+}
+
+/// A store that does not answer reads for a while is waited for, as it is for writes, however the failure looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_as_patient_as_writes() {
+    let answer = |status, code| Action::AnswerBefore(status, code);
+    let failures: [(&str, fn() -> Action); 6] = [
+        ("503", || Action::AnswerBefore(503, "SlowDown")),
+        ("429", || Action::AnswerBefore(429, "TooManyRequests")),
+        ("500", || Action::AnswerBefore(500, "InternalError")),
+        ("502", || Action::AnswerRaw(502, Vec::new(), "<html>bad gateway</html>".to_owned())),
+        ("dropped", || Action::DropBefore),
+        ("cut", || Action::CutAnswer),
+    ];
+    let base = base();
+    let wanted = wanted(&[tarball("release-1.2.0", "darwin-arm64")], Published::Immutable);
+    for (name, action) in failures {
+        for reads in [Matcher::get().suffix("versions"), Matcher::head(), Matcher::get()] {
+            let server = watched_with(&base);
+            // Ten in a row take longer than a minute: 0.1 s, 0.2 s, … 10 s, 10 s, 10 s.
+            let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+            // One request first, so that the server is known to answer.
+            store.get(&".well-known/terraform.json".parse().unwrap()).await.unwrap();
+            let rule = server.fault(reads.occurrences(1..=10), action());
+            publish_with(&store, &wanted, 1, Duration::from_mins(2))
+                .await
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(rule.fired(), 10, "{name}");
+            server.clear_rules();
+            assert_eq!(listed(&server).len(), 3, "{name}");
+            server.verify();
+        }
+    }
+    // What does not pass is not waited for, and what stays is given up.
+    for (action, count) in [(answer(403, "AccessDenied"), 1), (answer(501, "NotImplemented"), 1)] {
+        let server = watched_with(&base);
+        let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+        let rule = server.fault(Matcher::get(), action);
+        publish_with(&store, &wanted, 1, Duration::from_mins(2)).await.unwrap_err();
+        assert_eq!(rule.fired(), count);
+    }
+    let server = watched_with(&base);
+    let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+    let rule = server.fault(Matcher::get(), answer(503, "SlowDown"));
+    let error = publish_with(&store, &wanted, 1, Duration::from_mins(2)).await.unwrap_err().to_string();
+    assert!(error.contains("HTTP status 503") && error.contains("(tried again for 120 s)"), "{error}");
+    assert!(rule.fired() > 15, "{}", rule.fired());
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod provenance;
 mod races;
 mod refusals;
 mod s3;
+mod s3_remedies;
 mod s3_server_selftest;
 mod secrets;
 mod splice;

@@ -181,7 +181,8 @@ async fn another_s3_endpoint_conforms() {
     };
     let run = fastrand::u64(..);
     let location = Location::parse(&format!("{}/conformance-{run:x}", target.trim_end_matches('/'))).unwrap();
-    conforms(Arc::new(S3::open(location, &Access::default(), DocumentMaxAge::default()).await)).await;
+    conforms(Arc::new(S3::open(location, &Access::default(), DocumentMaxAge::default()).await.unwrap()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,6 +104,8 @@ fn holds(condition: &Value, context: &BTreeMap<String, String>) -> bool {
             match operator.as_str() {
                 "Null" => texts(values).any(|value| (value == "true") == found.is_none()),
                 "Bool" | "StringEquals" => any(&|value, found| value == found),
+                // As on AWS, a key that is not set is not equal either.
+                "StringNotEquals" => !any(&|value, found| value == found),
                 "StringLike" => any(&like),
                 "StringLikeIfExists" => found.is_none() || any(&like),
                 other => panic!("{other}"),
@@ -163,6 +165,7 @@ fn the_evaluator_knows_its_rules() {
         (serde_json::json!({ "Null": { "s3:x": "false" } }), false, true),
         (serde_json::json!({ "Bool": { "s3:x": "true" } }), false, false),
         (serde_json::json!({ "StringEquals": { "s3:x": ["a", "b/c"] } }), false, true),
+        (serde_json::json!({ "StringNotEquals": { "s3:x": "b/c" } }), true, false),
         (serde_json::json!({ "StringLike": { "s3:x": "b/*" } }), false, true),
         (serde_json::json!({ "StringLike": { "s3:x": "c/*" } }), false, false),
         (serde_json::json!({ "StringLikeIfExists": { "s3:x": "c/*" } }), true, false),

@@ -13,7 +13,7 @@ use tfreg::package::signing_key::{Secret, SigningKey};
 use tfreg::package::{BuildOptions, PackageSet};
 use tfreg::plan::{Goal, Plan, Published, Wanted, Write};
 use tfreg::provider::Provider;
-use tfreg::publish::budget::{Budget, Pace};
+use tfreg::publish::budget::{Budget, Pace, Patience};
 use tfreg::publish::{Observer, Options, Outcome, publish};
 use tfreg::registry::provenance::{Build, Record};
 use tfreg::registry::{DocumentMaxAge, Key, Links};
@@ -94,8 +94,14 @@ pub(crate) fn bucket(server: &S3Server, target: &str) -> S3 {
         .credentials_provider(Credentials::new(server.access_key(), server.secret_key(), None, None, "test"))
         .region(Region::new("us-east-1"))
         .endpoint_url(server.endpoint())
-        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)))
+        .retry_config(RetryConfig::disabled())
         .force_path_style(true);
     let client = aws_sdk_s3::Client::from_conf(config.build());
-    S3::new(client, Location::parse(target).unwrap(), DocumentMaxAge::default())
+    let store = S3::new(client, Location::parse(target).unwrap(), DocumentMaxAge::default());
+    store.with_patience(unhurried(Duration::from_secs(5)))
+}
+
+/// The patience of reads, on the clock that does not wait.
+pub(crate) fn unhurried(limit: Duration) -> Patience {
+    Patience::with_pace(limit, || Box::new(NoWaiting::default()))
 }

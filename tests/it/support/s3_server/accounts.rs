@@ -6,6 +6,9 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Response, StatusCode};
 use s3s::{Body, HttpResponse};
 
+/// What `aws sso login` leaves of a session.
+pub(crate) const SSO_TOKEN: &str = "token-of-a-session-that-was-logged-in";
+
 /// An access key with its secret.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessKey {
@@ -69,14 +72,31 @@ impl Accounts {
         buckets.is_none_or(|buckets| buckets.iter().any(|allowed| allowed == bucket))
     }
 
+    /// The answer of IAM Identity Center's portal to who is logged in: keys for every bucket.
+    pub(super) fn sso_credentials(&mut self, headers: &HeaderMap) -> HttpResponse {
+        let logged_in = headers.get("x-amz-sso_bearer_token").is_some_and(|token| token == SSO_TOKEN);
+        let answer = Response::builder().header(CONTENT_TYPE, "application/json");
+        if !logged_in {
+            let body = r#"{"message":"Session token not found or invalid"}"#;
+            return answer.status(StatusCode::UNAUTHORIZED).body(Body::from(body.to_owned())).unwrap();
+        }
+        let AccessKey { id, secret } = self.issue(None, Vec::new());
+        let body = serde_json::json!({ "roleCredentials": { "accessKeyId": id, "secretAccessKey": secret,
+            "sessionToken": format!("session-of-{id}"), "expiration": 4_102_444_800_000_u64 } });
+        answer.body(Body::from(body.to_string())).unwrap()
+    }
+
     /// STS's answer to `AssumeRole`. The request's signature is not checked, only whose it is.
     pub(super) fn assume_role(&mut self, headers: &HeaderMap, form: &[u8]) -> HttpResponse {
         let form: BTreeMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
         let arn = form.get("RoleArn").cloned().unwrap_or_default();
         let allowed = access_key(headers).and_then(|key| self.keys.get(key));
         let allowed = allowed.is_some_and(|rights| rights.buckets.is_none() || rights.roles.contains(&arn));
-        let (status, body) = match self.roles.get(&arn).cloned().filter(|_| allowed) {
-            Some(buckets) if form.get("Action").is_some_and(|action| action == "AssumeRole") => {
+        // A token stands for its bearer; any is as good as another.
+        let by_token = form.get("WebIdentityToken").is_some_and(|token| !token.is_empty());
+        let action = if by_token { "AssumeRoleWithWebIdentity" } else { "AssumeRole" };
+        let (status, body) = match self.roles.get(&arn).cloned().filter(|_| allowed || by_token) {
+            Some(buckets) if form.get("Action").is_some_and(|asked| asked == action) => {
                 let key = self.issue(Some(buckets), Vec::new());
                 let credentials = format!(
                     "<AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
@@ -87,9 +107,9 @@ impl Accounts {
                 (
                     StatusCode::OK,
                     format!(
-                        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+                        "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>\
                          <Credentials>{credentials}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>\
-                         </AssumeRoleResult></AssumeRoleResponse>"
+                         </{action}Result></{action}Response>"
                     ),
                 )
             }

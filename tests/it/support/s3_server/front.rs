@@ -44,6 +44,8 @@ pub(crate) struct RecordedRequest {
     pub(crate) query: BTreeMap<String, String>,
     /// The headers, by lower-case name, without `authorization`.
     pub(crate) headers: BTreeMap<String, String>,
+    /// The region that the request is signed for; empty if it is not signed.
+    pub(crate) region: String,
     /// The length of the body on the wire.
     pub(crate) body_len: usize,
     /// The status with which the request was really executed, if it was.
@@ -72,6 +74,7 @@ impl RecordedRequest {
             key: key.to_owned(),
             query: query.into_owned().collect(),
             headers: header_map(&parts.headers),
+            region: signed_region(&parts.headers).unwrap_or_default(),
             body_len: 0,
             executed: None,
             status: None,
@@ -186,11 +189,15 @@ impl Front {
                 Action::Hold(_, gate) => gate.pass().await,
                 Action::Kill(_, hook) => return self.kill(hook, record).await,
                 Action::AnswerBefore(status, code) => return answer_error(*status, code),
+                Action::AnswerRaw(status, headers, body) => return answer_raw(*status, headers, body),
                 _ => return Outcome::Close(Vec::new()),
             }
         }
         if parts.method == "POST" && parts.uri.path() == "/" {
             return Outcome::Answer(lock(&self.accounts).assume_role(&parts.headers, &body));
+        }
+        if parts.uri.path() == "/federation/credentials" {
+            return Outcome::Answer(lock(&self.accounts).sso_credentials(&parts.headers));
         }
         if !lock(&self.accounts).may_use(&parts.headers, &record.bucket) {
             return answer_error(403, "AccessDenied");
@@ -289,6 +296,14 @@ fn answer_error(status: u16, code: &str) -> Outcome {
     Outcome::Answer(error.to_http_response().unwrap())
 }
 
+fn answer_raw(status: u16, headers: &[(&'static str, String)], body: &str) -> Outcome {
+    let mut answer = hyper::Response::builder().status(status);
+    for (name, value) in headers {
+        answer = answer.header(*name, value);
+    }
+    Outcome::Answer(answer.body(Body::from(body.to_owned())).unwrap())
+}
+
 /// The answer up to half of its body, or half of the head if there is no body.
 async fn half_of(answer: HttpResponse, method: &str) -> Vec<u8> {
     let (mut parts, body) = answer.into_parts();
@@ -316,6 +331,12 @@ fn header_map(headers: &HeaderMap) -> BTreeMap<String, String> {
             .or_insert_with(|| value.to_string());
     }
     map
+}
+
+/// Of `Credential=KEY/DATE/REGION/s3/aws4_request`.
+fn signed_region(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get("authorization")?.to_str().ok()?;
+    header.split_once("Credential=")?.1.split('/').nth(2).map(str::to_owned)
 }
 
 fn percent_decode(text: &str) -> String {

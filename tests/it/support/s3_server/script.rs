@@ -106,6 +106,8 @@ impl Matcher {
 pub(crate) enum Action {
     /// The request is not executed and is answered with this status and S3 error code.
     AnswerBefore(u16, &'static str),
+    /// The request is not executed and is answered so: with a status, further headers, and a body as it is.
+    AnswerRaw(u16, Vec<(&'static str, String)>, String),
     /// The request is executed, yet answered with this status and S3 error code.
     AnswerAfter(u16, &'static str),
     /// The request is not executed and its connection is closed.
@@ -162,7 +164,7 @@ impl Rule {
     /// The action, if it takes place at `point`.
     pub(super) fn fire(&self, point: Point) -> Option<&Action> {
         let at = match &self.0.action {
-            Action::AnswerBefore(..) | Action::DropBefore => Point::Before,
+            Action::AnswerBefore(..) | Action::AnswerRaw(..) | Action::DropBefore => Point::Before,
             Action::AnswerAfter(..) | Action::DropAfter | Action::CutAnswer => Point::After,
             Action::Hold(point, _) | Action::Kill(point, _) => *point,
         };

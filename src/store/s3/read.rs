@@ -1,0 +1,185 @@
+//! Reading an object to its end: one reader for documents, digests, tarballs and verification.
+//!
+//! The bytes are counted as they come, whatever the answer's headers say. An answer that is cut short, or that comes too
+//! slowly, is continued by another request where it ended, of the same state of the object (`Range` with `If-Match`), within
+//! the store's patience.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _};
+
+use super::{Explained, S3};
+use crate::publish::budget::Budget;
+use crate::reader::body::{self, BodyError, Clock, Limits, SLOWEST};
+use crate::store::{StoreError, chain};
+
+/// Makes the clocks that answers are measured by.
+pub type Clocks = Arc<dyn Fn() -> Box<dyn Clock + Sync> + Send + Sync>;
+
+/// No object of a registry or a release is larger; for answers that do not say how long they are.
+const LARGEST: u64 = 64 << 30;
+/// The time that is given to an answer in any case, and to the largest one.
+const SHORTEST_TIME: Duration = Duration::from_mins(5);
+const LONGEST_TIME: Duration = Duration::from_hours(12);
+
+/// So much more than at the last failure is progress: another failure is then one of its own.
+const PROGRESS: u64 = 1 << 20;
+
+/// An object that is being read.
+pub(super) struct Reading {
+    store: S3,
+    key: String,
+    /// The state that is read; continued only where the server names it.
+    tag: Option<String>,
+    len: Option<u64>,
+    /// Bytes that were given.
+    at: u64,
+    /// Bytes to pass over: the server begins at the beginning again.
+    skip: u64,
+    body: BoxStream<'static, Result<Bytes, BodyError<String>>>,
+    budget: Option<Budget>,
+    failed_at: u64,
+}
+
+impl Reading {
+    /// Opens an object; `None` only where the store says that it does not exist.
+    pub(super) async fn open(store: &S3, key: &str) -> Result<Option<(GetObjectOutput, Self)>, StoreError> {
+        let Some(mut object) = store.get_object(key, None, &mut None).await? else { return Ok(None) };
+        let body = std::mem::take(&mut object.body);
+        let len = object.content_length().and_then(|len| u64::try_from(len).ok());
+        let reading = Self {
+            store: store.clone(),
+            key: key.to_owned(),
+            tag: object.e_tag().map(str::to_owned),
+            len,
+            at: 0,
+            skip: 0,
+            body: bounded(body, len.unwrap_or(LARGEST), store),
+            budget: None,
+            failed_at: 0,
+        };
+        Ok(Some((object, reading)))
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        loop {
+            let failure = match self.body.next().await {
+                Some(Ok(mut chunk)) => {
+                    let skipped = self.skip.min(chunk.len() as u64);
+                    self.skip -= skipped;
+                    let chunk = chunk.split_off(usize::try_from(skipped).unwrap_or(chunk.len()));
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    self.at += chunk.len() as u64;
+                    return Ok(Some(chunk));
+                }
+                None if self.skip == 0 && self.len.is_none_or(|len| len == self.at) => return Ok(None),
+                None => "it ended early".to_owned(),
+                Some(Err(error @ (BodyError::TooLarge { .. } | BodyError::TooLong { .. }))) => {
+                    return Err(self.failed(&error.to_string()));
+                }
+                // All of it has come; only its end has not.
+                Some(Err(_)) if self.skip == 0 && self.len == Some(self.at) => return Ok(None),
+                Some(Err(error)) => error.to_string(),
+            };
+            self.reopen(&failure).await?;
+        }
+    }
+
+    /// Reads to the end, at most `limit` bytes. `None` for an object that is larger.
+    pub(super) async fn collect(mut self, limit: u64) -> Result<Option<Bytes>, StoreError> {
+        if self.len.is_some_and(|len| len > limit) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > limit {
+                return Ok(None);
+            }
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    /// Asks for the rest, after a pause.
+    async fn reopen(&mut self, failure: &str) -> Result<(), StoreError> {
+        let Some(tag) = self.tag.clone() else {
+            return Err(self.failed(&format!("the answer was cut short: {failure}")));
+        };
+        if self.at >= self.failed_at + PROGRESS {
+            self.budget = None;
+        }
+        self.failed_at = self.at;
+        let error = self.failed(&format!("the answer was cut short: {failure}"));
+        self.store.wait(&mut self.budget, error).await?;
+        let mut object = match self.store.get_object(&self.key, Some((self.at, &tag)), &mut self.budget).await
+        {
+            Ok(Some(object)) => object,
+            Ok(None) => return Err(self.changed()),
+            Err(error) if matches!(error.status, Some(412 | 416)) => return Err(self.changed()),
+            Err(error) => return Err(error),
+        };
+        self.skip = match object.content_range() {
+            Some(range) if range.starts_with(&format!("bytes {}-", self.at)) => 0,
+            Some(range) => {
+                let answer = format!("the server gave {range:?} where bytes {}- were asked for", self.at);
+                return Err(self.failed(&answer));
+            }
+            // A server that knows no ranges.
+            None if object.e_tag() == Some(tag.as_str()) => self.at,
+            None => return Err(self.changed()),
+        };
+        let left = self.len.unwrap_or(LARGEST).saturating_sub(self.at) + self.skip;
+        self.body = bounded(std::mem::take(&mut object.body), left, &self.store);
+        Ok(())
+    }
+
+    fn changed(&self) -> StoreError {
+        StoreError {
+            remedy: Some("run again, when nobody writes it".to_owned()),
+            ..self.failed("it has changed while it was read")
+        }
+    }
+
+    fn failed(&self, answer: &str) -> StoreError {
+        let doing = format!("cannot read {}", self.store.name(&self.key));
+        StoreError { doing, answer: answer.to_owned(), status: None, remedy: None }
+    }
+}
+
+/// The pieces of an answer's body, of at most `len` bytes, within limits.
+fn bounded(body: ByteStream, len: u64, store: &S3) -> BoxStream<'static, Result<Bytes, BodyError<String>>> {
+    let pieces = stream::try_unfold(body, |mut body| async {
+        let piece = body.try_next().await.map_err(|error| chain(&error))?;
+        Ok(piece.map(|piece| (piece, body)))
+    });
+    let total = Duration::from_secs(len / SLOWEST).clamp(SHORTEST_TIME, LONGEST_TIME);
+    body::bounded(pieces, Limits::new(len, total), Boxed((store.clocks)())).boxed()
+}
+
+/// A clock that a test may have made.
+struct Boxed(Box<dyn Clock + Sync>);
+
+impl Clock for Boxed {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.sleep(duration)
+    }
+}
+
+impl From<Explained> for StoreError {
+    fn from(explained: Explained) -> Self {
+        explained.error
+    }
+}
