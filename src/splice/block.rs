@@ -35,6 +35,8 @@ pub(super) struct Codes {
     pub(super) end: Code,
     /// They are the fixed ones.
     fixed: bool,
+    /// Every common reader decodes the block; see [`is_common`].
+    pub(super) common: bool,
 }
 
 impl Codes {
@@ -46,6 +48,7 @@ impl Codes {
             }),
             end: Code::default(),
             fixed: false,
+            common: true,
         }
     }
 
@@ -109,7 +112,7 @@ pub(super) fn read(input: &mut Input, codes: &mut Codes, header: &mut Kept) -> R
         1 => {
             if !codes.fixed {
                 codes.set(&LITERAL_LENGTHS, &DISTANCE_LENGTHS)?;
-                codes.fixed = true;
+                (codes.fixed, codes.common) = (true, true);
             }
             Body::Tokens
         }
@@ -194,5 +197,17 @@ fn dynamic(input: &mut Input, codes: &mut Codes) -> Result<(), Corrupt> {
     if lengths[inflate::END_SYMBOL] == 0 {
         return Err(Corrupt("a block's code has no end"));
     }
-    codes.set(&lengths[..literals], &lengths[literals..all])
+    let (literals, distances) = lengths[..all].split_at(literals);
+    codes.common = is_common(literals, distances);
+    codes.set(literals, distances)
+}
+
+/// Whether every common reader of zips decodes a block with these code lengths, which are ones that zlib takes.
+///
+/// Source: Info-ZIP UnZip 6.0, `inflate_dynamic`: `if (bd == 0 && nl > 257) … incomplete distance tree`. So it refuses a
+/// block that has no distance code, but room for lengths, also where no length is used and the block is all literals, as RFC
+/// 1951 3.2.7 allows. UnZip, 7-Zip, libarchive, Go and zlib were compared over the odd forms of codes that zlib takes, and differ
+/// in nothing else. A single distance code of one bit, which Go writes, is read by all of them.
+fn is_common(literals: &[u8], distances: &[u8]) -> bool {
+    literals.len() == inflate::END_SYMBOL + 1 || distances.iter().any(|length| *length > 0)
 }

@@ -1,5 +1,6 @@
 //! The fixed codes, and what lengths and distances are coded as (RFC 1951 3.2.5 and 3.2.6).
 
+use super::inflate::Token;
 use super::output::Output;
 
 /// The lengths of the fixed literal and length codes.
@@ -62,6 +63,15 @@ pub(super) enum Place {
 /// Writes the header of a block of fixed codes.
 pub(super) fn put_header(output: &mut Output, place: Place) {
     output.put(u32::from(place == Place::Last) | 1 << 1, 3);
+}
+
+/// Writes a token.
+pub(super) fn put(output: &mut Output, token: Token) {
+    match token {
+        Token::Literal(byte) => put_literal(output, byte),
+        Token::Copy { length, distance } => put_copy(output, length, distance),
+        Token::End => put_end(output),
+    }
 }
 
 /// Writes a literal.

@@ -24,7 +24,8 @@
 //!   what is before it: tar headers, other files. All up to the last of those is encoded anew, with the fixed codes and
 //!   those copies as literals. An empty stored block brings it to a whole byte.
 //! - **Body.** The header of the block that the last of those tokens is in, once more; then everything, at whatever bit
-//!   it is. BFINAL is cleared, so the streams of several gzip members become one. Blocks without a byte are left out.
+//!   it is. BFINAL is cleared, so the streams of several gzip members become one. Blocks without a byte are left out, and a
+//!   block that not every reader of zips decodes is encoded anew, with the fixed codes.
 //! - **Tail.** The block's end code, then a last block of fixed codes with the at most 257 bytes of a copy that goes on
 //!   behind the file.
 //!

@@ -22,6 +22,8 @@ pub(super) struct Recording {
     head: Option<Head>,
     output: Output,
     block: Block,
+    /// The gzip file's block of tokens is not copied, but encoded anew: not every reader would decode it.
+    renews: bool,
     watch: Watch,
     witness: Option<Witness>,
     done: bool,
@@ -34,6 +36,8 @@ enum Block {
     Due,
     /// A block of tokens, which must be ended.
     Open,
+    /// A block of fixed codes, which must be ended.
+    Renewed,
     /// A stored block: its length is written, and there is nothing to end.
     Stored,
 }
@@ -49,8 +53,10 @@ struct Head {
 impl Recording {
     /// Begins at the byte `start` with a file of `size` bytes; `ahead` is what of it was decompressed already.
     ///
+    /// `codes` are those of the block that the gzip file is in, if it is in one of tokens.
+    ///
     /// `None` where more was than one token can give: the bits of those that followed are gone.
-    pub(super) fn begin(start: u64, size: u64, ahead: &[u8]) -> Option<Self> {
+    pub(super) fn begin(start: u64, size: u64, ahead: &[u8], codes: &Codes) -> Option<Self> {
         let end = start.checked_add(size)?;
         let at = start + ahead.len() as u64;
         if ahead.len() > 258 || at > end {
@@ -58,14 +64,25 @@ impl Recording {
         }
         let tokens: Vec<_> = ahead.iter().map(|byte| Token::Literal(*byte)).collect();
         let head = Head { renewed: tokens.len(), tokens };
-        let (output, block, mut watch) = (Output::default(), Block::Due, Watch::new(size));
+        let mut watch = Watch::new(size);
         watch.gives(ahead);
-        Some(Self { start, end, at, head: Some(head), output, block, watch, witness: None, done: false })
+        Some(Self {
+            start,
+            end,
+            at,
+            head: Some(head),
+            output: Output::default(),
+            block: Block::Due,
+            renews: !codes.common,
+            watch,
+            witness: None,
+            done: false,
+        })
     }
 
     /// Whether it must be told of every token by [`Recording::token`].
     pub(super) fn wants_tokens(&self) -> bool {
-        self.head.is_some() && !self.done
+        (self.head.is_some() || self.renews) && !self.done
     }
 
     /// Whether all of the file is recorded.
@@ -95,9 +112,15 @@ impl Recording {
         self.witness.take()
     }
 
-    /// A block begins, one of tokens if it has a header to be copied; `before` is what was decompressed before it.
-    pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, before: &[u8]) {
+    /// A block begins, one of tokens, in these codes, if it has a header to be copied; `before` is what was decompressed
+    /// before it.
+    pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, codes: &Codes, before: &[u8]) {
         self.block = Block::Due;
+        self.renews = header.is_some() && !codes.common;
+        if self.renews {
+            // The finished stream does not have the block's bits, so it is decompressed to check it.
+            self.watch.lose();
+        }
         let position = self.head.is_none().then(|| self.output.position());
         self.watch.block_begins(header, before, position);
     }
@@ -122,6 +145,21 @@ impl Recording {
             self.output.copy(bits);
         }
         if ended {
+            self.block = Block::Due;
+        }
+        self.at += produced as u64;
+    }
+
+    /// Encodes a token anew, which gave `produced` bytes.
+    fn renew(&mut self, token: Token, produced: usize) {
+        if produced > 0 && self.block == Block::Due {
+            fixed::put_header(&mut self.output, Place::Middle);
+            self.block = Block::Renewed;
+        }
+        if self.block == Block::Renewed {
+            fixed::put(&mut self.output, token);
+        }
+        if token == Token::End {
             self.block = Block::Due;
         }
         self.at += produced as u64;
@@ -159,13 +197,16 @@ impl Recording {
                 self.output.clear();
                 self.block = Block::Due;
             }
-            Some(head) => {
-                if token != Token::End {
+            head => {
+                if let Some(head) = head.as_mut().filter(|_| token != Token::End) {
                     head.tokens.push(token);
                 }
-                self.copy(bits, header, bytes.len(), token == Token::End);
+                if self.renews {
+                    self.renew(token, bytes.len());
+                } else {
+                    self.copy(bits, header, bytes.len(), token == Token::End);
+                }
             }
-            None => self.copy(bits, header, bytes.len(), token == Token::End),
         }
         self.check_head();
     }
@@ -224,11 +265,7 @@ impl Recording {
         let mut output = Output::default();
         fixed::put_header(&mut output, Place::Middle);
         for token in head.tokens.iter().take(head.renewed) {
-            match *token {
-                Token::Literal(byte) => fixed::put_literal(&mut output, byte),
-                Token::Copy { length, distance } => fixed::put_copy(&mut output, length, distance),
-                Token::End => {}
-            }
+            fixed::put(&mut output, *token);
         }
         fixed::put_end(&mut output);
         // The body was written as if it began with a whole byte, so it must; an empty stored block brings it there.
@@ -242,8 +279,10 @@ impl Recording {
     /// Ends the stream behind `bytes`, the first ones of a token that goes on behind the file.
     fn finish(&mut self, bytes: &[u8], codes: &Codes) {
         self.close_head();
-        if self.block == Block::Open {
-            self.output.put(codes.end.bits, codes.end.count);
+        match self.block {
+            Block::Open => self.output.put(codes.end.bits, codes.end.count),
+            Block::Renewed => fixed::put_end(&mut self.output),
+            Block::Due | Block::Stored => {}
         }
         fixed::put_header(&mut self.output, Place::Last);
         for byte in bytes {

@@ -66,7 +66,7 @@ impl Tape {
     pub(super) fn begin(&self, start: u64, ahead: &[u8], stored: Option<usize>, codes: &Codes) {
         let mut state = self.0.borrow_mut();
         if let State::Asked(size) = *state {
-            *state = match Recording::begin(start, size, ahead) {
+            *state = match Recording::begin(start, size, ahead, codes) {
                 Some(mut recording) => {
                     recording.end_if_complete(codes);
                     if let Some(left) = stored {

@@ -116,7 +116,7 @@ impl<R: Read> Unpacker<R> {
         let before = &self.window.bytes[..self.window.out];
         let bits = self.input.since(from);
         let header = matches!(body, Body::Tokens).then_some(&bits);
-        self.tape.with(|recording| recording.block_begins(header, before));
+        self.tape.with(|recording| recording.block_begins(header, &self.codes, before));
         self.state = match body {
             Body::Stored(length) => {
                 self.tape.with(|recording| recording.stored_begins(length));

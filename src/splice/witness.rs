@@ -256,7 +256,7 @@ impl Watch {
     }
 
     /// There can be no witness.
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         *self = Self { stage: Stage::Lost, ..Self::new(self.left) };
     }
 

@@ -152,13 +152,16 @@ impl<'a> Maker<'a> {
     }
 
     fn dynamic(&mut self, output: &mut Output, tokens: &[Token], place: Place) {
+        // 258 has a symbol of its own; the one before, with all extra bits set, stands for it too.
+        let symbols = if self.random.u8(..4) == 0 { &LENGTHS[..28] } else { &LENGTHS[..] };
+        let length_symbol = |length: u16| symbols.iter().rposition(|range| range.base <= length).unwrap();
         let mut used = vec![256_usize];
         let mut distances_used = Vec::new();
         for token in tokens {
             match *token {
                 Token::Literal(byte) => used.push(byte.into()),
                 Token::Copy(length, distance) => {
-                    used.push(257 + LENGTHS.iter().rposition(|range| range.base <= length).unwrap());
+                    used.push(257 + length_symbol(length));
                     distances_used.push(DISTANCES.iter().rposition(|range| range.base <= distance).unwrap());
                 }
             }
@@ -195,7 +198,7 @@ impl<'a> Maker<'a> {
             match *token {
                 Token::Literal(byte) => put(output, literal_codes.of(byte.into())),
                 Token::Copy(length, distance) => {
-                    let symbol = LENGTHS.iter().rposition(|range| range.base <= length).unwrap();
+                    let symbol = length_symbol(length);
                     put(output, literal_codes.of(257 + symbol));
                     output.put((length - LENGTHS[symbol].base).into(), LENGTHS[symbol].extra.into());
                     let symbol = DISTANCES.iter().rposition(|range| range.base <= distance).unwrap();
@@ -265,6 +268,34 @@ impl<'a> Maker<'a> {
         }
         runs
     }
+}
+
+/// A last block of `bytes`, each below 254, with codes for lengths, of which none is used, and none for distances.
+pub(crate) fn without_distances(bytes: &[u8]) -> Vec<u8> {
+    let mut lengths = vec![8; 261];
+    for symbol in [254, 255, 257, 258, 259] {
+        lengths[symbol] = 0;
+    }
+    let mut output = Output::default();
+    output.put(1 | 2 << 1, 3);
+    output.put(u32::try_from(lengths.len() - 257).unwrap(), 5);
+    // One distance code, of no bits.
+    output.put(0, 5);
+    // Up to the length 0 and 8, of one bit each.
+    output.put(5 - 4, 4);
+    for bits in [0, 0, 0, 1, 1] {
+        output.put(bits, 3);
+    }
+    for length in lengths.iter().chain(&[0]) {
+        output.put(u32::from(*length == 8), 1);
+    }
+    let mut codes = Codes::new(&lengths);
+    for byte in bytes {
+        put(&mut output, codes.of(usize::from(*byte)));
+    }
+    put(&mut output, codes.of(256));
+    output.align();
+    output.bytes().to_vec()
 }
 
 /// Codes of symbols, each found when it is first needed.

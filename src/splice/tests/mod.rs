@@ -63,7 +63,7 @@ fn zlib(stream: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// What zlib decompresses the stream to that the bytes begin with, and how many bytes that stream has.
-fn zlib_prefix(stream: &[u8]) -> Result<(Vec<u8>, usize), String> {
+pub(crate) fn zlib_prefix(stream: &[u8]) -> Result<(Vec<u8>, usize), String> {
     let mut inflate = Decompress::new(false);
     let mut out = Vec::with_capacity(1 << 16);
     loop {
@@ -255,6 +255,39 @@ fn blocks_without_a_byte_are_left_out() {
     let (_, streams) = unpack(&gz, &[(0, 1000)], 1000).unwrap();
     let recorded = streams[0].as_ref().unwrap().len();
     assert!(recorded < stream.len() / 2, "{recorded} of {}", stream.len());
+}
+
+#[test]
+fn a_block_that_unzip_refuses_is_encoded_anew() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let bytes: Vec<u8> = (0..200_000_u32).map(|nth| (nth * 7 % 251) as u8).collect();
+    let odd = encoder::without_distances(&bytes);
+    assert!(zlib(&odd).as_ref() == Ok(&bytes), "zlib takes it");
+    let gz = gzip(&odd, &bytes, &mut random);
+    // The whole file, and one that begins and one that ends in the middle of the block.
+    for file in [(0, 200_000), (300, 199_700), (0, 100_000), (1000, 100_000)] {
+        check(&gz, &bytes, &[file], &[1000, 128 * 1024]);
+        let (_, streams) = unpack(&gz, &[file], 5000).unwrap();
+        let stream = streams[0].as_ref().unwrap();
+        assert_eq!(stream[0] & 7, 0b010, "{file:?}: a block of fixed codes");
+    }
+    // Around it everything is copied as ever: the whole is little larger than its parts.
+    let text = encoder::text(300_000, &mut random);
+    let mut deflate = flate2::Compress::new(flate2::Compression::new(6), false);
+    let mut usual = Vec::with_capacity(400_000);
+    deflate.compress_vec(&text, &mut usual, flate2::FlushCompress::Finish).unwrap();
+    let usual = gzip(&usual, &text, &mut random);
+    let all = [usual.as_slice(), &gz, &usual].concat();
+    let contents = [text.as_slice(), &bytes, &text].concat();
+    check(&all, &contents, &[(0, contents.len())], &[1000, 128 * 1024]);
+    let (_, streams) = unpack(&all, &[(0, contents.len())], 5000).unwrap();
+    let recorded = streams[0].as_ref().unwrap().len();
+    assert!(recorded < 2 * usual.len() + 225_000 + 1000, "{recorded}");
+    let tape = Tape::default();
+    let mut unpacker = Unpacker::new(all.as_slice(), tape.clone());
+    tape.record(contents.len() as u64);
+    unpacker.read_to_end(&mut Vec::new()).unwrap();
+    assert!(tape.is_complete() && tape.take_witness().is_none(), "it is decompressed to check it");
 }
 
 #[test]
