@@ -11,6 +11,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::release::file::TarballFile;
 use crate::release::manifest;
 use crate::release::name::TarballName;
+use crate::release::sidecar::Sidecar;
 use crate::store::s3::S3;
 use crate::store::{Listed, Store as _};
 
@@ -24,7 +25,7 @@ pub struct Found<'a> {
     companions: Vec<Listed>,
 }
 
-/// Finds every release tarball below the prefix of `source`, and what lies beside them: `TARBALL.sha256` and manifests.
+/// Finds every release tarball below the prefix of `source`, and what lies beside them: `TARBALL.sha256`, SHA256SUMS and manifests.
 ///
 /// # Errors
 /// The bucket cannot be read, or there is no release tarball.
@@ -34,10 +35,9 @@ pub async fn find(source: &S3) -> Result<Found<'_>> {
     let mut listing = source.list("");
     while let Some(listed) = listing.try_next().await? {
         let name = file_name(&listed.key);
-        let is_sidecar = || name.strip_suffix(".sha256").is_some_and(TarballName::is_tarball);
         if TarballName::is_tarball(name) {
             found.tarballs.push(listed);
-        } else if is_sidecar() || manifest::is_manifest(name) {
+        } else if Sidecar::is_sidecar(name) || manifest::is_manifest(name) {
             found.companions.push(listed);
         } else {
             others += 1;

@@ -63,7 +63,8 @@ Names of tarballs (.tgz stands for .tar.gz):
 The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, roles,
 AWS_ENDPOINT_URL (path style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
 pub(super) struct PublishArgs {
-    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 beside it.
+    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 or the
+    /// release's SHA256SUMS beside it.
     /// s3://BUCKET/PREFIX/ stands for all tarballs below the prefix
     #[arg(value_name = "TARBALL", value_parser = values::tarballs)]
     tarballs: Vec<Tarballs>,

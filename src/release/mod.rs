@@ -66,7 +66,7 @@ impl Release {
         let (provider_type, version) = check(&tarballs, expected)?;
         let manifests = manifests_beside(&tarballs)?;
         for tarball in &mut tarballs {
-            tarball.sidecar = Sidecar::beside(&tarball.file)?;
+            tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
         }
         Ok(Self { provider_type, version, tarballs, manifests })
     }

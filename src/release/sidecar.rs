@@ -1,6 +1,8 @@
-//! `TARBALL.sha256`, the checksum that a release build leaves beside a tarball.
+//! The checksum that a release build leaves beside a tarball: its own `TARBALL.sha256`, or its line in the release's
+//! SHA256SUMS.
 
 use super::file::{Companion, TarballFile};
+use super::name::TarballName;
 use crate::digest::Digest;
 use crate::error::{Refusal, Result};
 
@@ -13,26 +15,70 @@ pub struct Sidecar {
     pub digest: Digest,
 }
 
+/// The names that the SHA256SUMS of a release has beside its tarballs.
+fn sums_of(name: &TarballName) -> [String; 2] {
+    let TarballName { provider_type, version, .. } = name;
+    ["SHA256SUMS".to_owned(), format!("terraform-provider-{provider_type}_{version}_SHA256SUMS")]
+}
+
 impl Sidecar {
-    /// Reads the sidecar of `tarball`; `None` where there is none.
+    /// Whether a file of this name gives checksums of tarballs.
+    #[must_use]
+    pub fn is_sidecar(name: &str) -> bool {
+        name.strip_suffix(".sha256").is_some_and(TarballName::is_tarball)
+            || name == "SHA256SUMS"
+            || (name.starts_with("terraform-provider-") && name.ends_with("_SHA256SUMS"))
+    }
+
+    /// Reads what lies beside `tarball`, whose name says `name`; `None` where nothing there gives its checksum.
     ///
-    /// Both forms in use are taken: the bare digest, and `sha256sum`'s line with a name, which must be the tarball's.
+    /// In its own file both forms in use are taken: the bare digest, and `sha256sum`'s line with a name, which must be the
+    /// tarball's. In a SHA256SUMS its line counts; one without such a line is of other files.
     ///
     /// # Errors
-    /// It cannot be read, or says something else than one checksum for this tarball.
-    pub fn beside(tarball: &TarballFile) -> Result<Option<Self>> {
-        let name = tarball.name();
-        let Some(Companion { shown, bytes }) = tarball.beside(&format!("{name}.sha256"))? else {
-            return Ok(None);
-        };
-        match parse(&String::from_utf8_lossy(&bytes), name) {
-            Ok(digest) => Ok(Some(Self { shown, digest })),
-            Err(found) => Err(Refusal::new(shown, "not the checksum of its tarball")
-                .found(found)
-                .expected(format!("one line: 64 hex digits, two spaces, {name}"))
-                .remedy("write it again with sha256sum, or remove it if it is not meant for this tarball")
-                .into()),
+    /// One cannot be read, or says something else than one checksum for this tarball.
+    pub fn beside(tarball: &TarballFile, name: &TarballName) -> Result<Option<Self>> {
+        let file = tarball.name();
+        let mut found = None;
+        if let Some(Companion { shown, bytes }) = tarball.beside(&format!("{file}.sha256"))? {
+            match parse(&String::from_utf8_lossy(&bytes), file) {
+                Ok(digest) => found = Some(Self { shown, digest }),
+                Err(found) => {
+                    return Err(Refusal::new(shown, "not the checksum of its tarball")
+                        .found(found)
+                        .expected(format!("one line: 64 hex digits, two spaces, {file}"))
+                        .remedy(
+                            "write it again with sha256sum, or remove it if it is not meant for this tarball",
+                        )
+                        .into());
+                }
+            }
         }
+        for sums in sums_of(name) {
+            let Some(Companion { shown, bytes }) = tarball.beside(&sums)? else { continue };
+            let listed = listed(&String::from_utf8_lossy(&bytes), file).map_err(|found| {
+                Refusal::new(&shown, format!("not one checksum of {file}"))
+                    .found(found)
+                    .expected(format!("one line: 64 hex digits, two spaces, {file}"))
+                    .remedy("write it again with sha256sum, or remove it if it is not of this release")
+            })?;
+            let Some(digest) = listed else { continue };
+            match &found {
+                None => found = Some(Self { shown, digest }),
+                Some(Self { digest: other, .. }) if *other == digest => {}
+                Some(other) => {
+                    return Err(Refusal::new(
+                        tarball.display(),
+                        "two files beside the tarball give it different checksums",
+                    )
+                    .found(format!("SHA-256 {digest}, from {shown}"))
+                    .expected(format!("SHA-256 {}, from {}", other.digest, other.shown))
+                    .remedy("write both again with sha256sum, or remove the one that is not of this release")
+                    .into());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Checks the digest that the tarball was found to have.
@@ -43,10 +89,29 @@ impl Sidecar {
         if *found == self.digest {
             return Ok(());
         }
-        Err(Refusal::new(tarball.display(), "the tarball does not have the checksum in its .sha256 file")
-            .found(format!("SHA-256 {found}"))
-            .expected(format!("SHA-256 {}, from {}", self.digest, self.shown))
-            .remedy("fetch the tarball again; if it was rebuilt, fetch its .sha256 file as well"))
+        let kind = if self.shown.ends_with(".sha256") { ".sha256" } else { "SHA256SUMS" };
+        Err(Refusal::new(
+            tarball.display(),
+            format!("the tarball does not have the checksum in its {kind} file"),
+        )
+        .found(format!("SHA-256 {found}"))
+        .expected(format!("SHA-256 {}, from {}", self.digest, self.shown))
+        .remedy(format!("fetch the tarball again; if it was rebuilt, fetch its {kind} file as well")))
+    }
+}
+
+/// The digest in the one line of a SHA256SUMS that names `name`; `None` where no line does.
+fn listed(text: &str, name: &str) -> Result<Option<Digest>, String> {
+    let names = |line: &&str| {
+        // `sha256sum` writes a star before the name of a file that it read as binary.
+        let named = line.split_ascii_whitespace().next_back().unwrap_or_default().trim_start_matches('*');
+        named.rsplit('/').next() == Some(name) || line.contains(&format!("({name})"))
+    };
+    let mut lines = text.lines().map(str::trim).filter(names);
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => parse(line, name).map(Some),
+        (Some(line), Some(second)) => Err(format!("{:?} and {:?}", shorten(line), shorten(second))),
     }
 }
 
@@ -81,6 +146,29 @@ mod tests {
             format!("{}  ./build/a.tar.gz", hex.to_uppercase()),
         ] {
             assert_eq!(parse(&text, "a.tar.gz"), Ok(digest), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_line_of_a_tarball_is_found_among_others() {
+        let (hex, other) = ("ab".repeat(32), "cd".repeat(32));
+        let digest = hex.parse::<Digest>().unwrap();
+        for (text, expected) in [
+            (format!("{other}  b.tar.gz\n{hex}  a.tar.gz\n"), Some(digest)),
+            (format!("{other}  aa.tar.gz\r\n{hex} *./dist/a.tar.gz\r\n"), Some(digest)),
+            (format!("{other}  b.zip\n"), None),
+            (String::new(), None),
+            ("no checksums\n".to_owned(), None),
+        ] {
+            assert_eq!(listed(&text, "a.tar.gz"), Ok(expected), "{text}");
+        }
+        for text in [
+            format!("{}  a.tar.gz\n", &hex[1..]),
+            format!("{hex}  a.tar.gz\n{other}  dist/a.tar.gz\n"),
+            format!("SHA256 (a.tar.gz) = {hex}\n"),
+            "a.tar.gz\n".to_owned(),
+        ] {
+            assert!(listed(&text, "a.tar.gz").is_err(), "{text}");
         }
     }
 

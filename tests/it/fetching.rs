@@ -77,6 +77,12 @@ fn sidecars_and_manifests_come_along() {
     run(&mut fetching(&server, &site, "s3://artifacts/v/"))
         .refused("sidecar", &["linux-amd64-bin.tar.gz", "checksum", &format!("s3://artifacts/{sidecar}")]);
     server.delete_directly("artifacts", sidecar);
+    let sums = "v/terraform-provider-sample_1.2.0_SHA256SUMS";
+    let name = "terraform-provider-sample-v1.2.0-linux-amd64-bin.tar.gz";
+    server.put_directly("artifacts", sums, format!("{}  {name}\n", "ab".repeat(32)));
+    run(&mut fetching(&server, &site, "s3://artifacts/v/"))
+        .refused("sums", &["linux-amd64-bin.tar.gz", "SHA256SUMS", &format!("s3://artifacts/{sums}")]);
+    server.delete_directly("artifacts", sums);
     server.put_directly(
         "artifacts",
         "v/terraform-registry-manifest.json",

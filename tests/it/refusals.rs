@@ -209,6 +209,41 @@ fn sidecars() {
     }
 }
 
+#[test]
+fn the_sums_of_the_release() {
+    let digest = "91c96892a96ebcadf39dc3aa1764e5fea392d099da5a83a16e551c09bd6406d2";
+    let zeros = "0".repeat(64);
+    let original = tarball("release-1.2.0", "linux-amd64");
+    let release = "terraform-provider-sample_1.2.0_SHA256SUMS";
+    let attempt = |files: &[(&str, String)]| {
+        let root = folder();
+        let site = root.path().join("site");
+        let path = root.path().join(NAME);
+        std::fs::copy(&original, &path).unwrap();
+        for (name, text) in files {
+            write(root.path(), name, text);
+        }
+        let ran = run(publish(&site, &[path]).args(["--protocol", "6.0"]));
+        assert_eq!(site.exists(), ran.code == 0, "{files:?}");
+        ran
+    };
+    let line = |digest: &str| format!("{zeros}  other.zip\n{digest}  {NAME}\n");
+    for sums in ["SHA256SUMS", release] {
+        attempt(&[(sums, line(digest))]).succeeds();
+        attempt(&[(sums, line(digest)), (&format!("{NAME}.sha256"), digest.to_owned())]).succeeds();
+        let other_files = attempt(&[(sums, format!("{zeros}  other.tar.gz\n"))]);
+        other_files.succeeds();
+        attempt(&[(sums, line(&zeros))]).refused(
+            sums,
+            &["the tarball does not have the checksum in its SHA256SUMS file", digest, &zeros, sums],
+        );
+        attempt(&[(sums, line(&zeros)), (&format!("{NAME}.sha256"), digest.to_owned())])
+            .refused(sums, &["different checksums", digest, &zeros, sums, &format!("{NAME}.sha256")]);
+        attempt(&[(sums, line(digest) + &line(&zeros))]).refused(sums, &["not one checksum", sums]);
+        attempt(&[(sums, line("damaged"))]).refused(sums, &["not one checksum", "damaged", sums]);
+    }
+}
+
 /// The row's name, files beside the tarball, files in it, options, and what is said.
 type ManifestRow<'a> =
     (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
