@@ -6,34 +6,17 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::subject::Subject;
 use super::target::{EncryptionArgs, access, check_dry_run, leave_tree, open_store, patience};
 use super::values::{self, Target};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::plan::{Goal, Plan, Write};
-use crate::provider::Provider;
 use crate::publish::budget::{Budget, RealPace};
 use crate::publish::{self, Observer, Options};
 use crate::registry::{DocumentMaxAge, Key};
 use crate::report::{ChangeReport, Reporter};
 use crate::store::OnSent;
-
-#[derive(Debug, Args)]
-pub(super) struct Subject {
-    /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
-    #[arg(value_name = "TARGET", value_parser = values::target)]
-    target: Target,
-
-    /// The provider: the source address without its host
-    #[arg(value_name = "NS/TYPE", value_parser = values::provider)]
-    provider: Provider,
-}
-
-impl Subject {
-    pub(super) fn provider(&self) -> &Provider {
-        &self.provider
-    }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
@@ -78,7 +61,7 @@ impl Consent {
 /// Makes TARGET as `goal` wants it.
 pub(super) fn run<G: Goal>(
     command: &'static str,
-    (subject, args): (&Subject, &ChangeArgs),
+    (subject, args): (&Subject<Target>, &ChangeArgs),
     goal: &G,
     consent: Consent,
     (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
@@ -94,7 +77,7 @@ pub(super) fn run<G: Goal>(
         access.encryption = args.encryption.encryption()?;
         access.patience = patience(args.contention_timeout, reporter);
         let store = open_store(&subject.target, args.dry_run.as_deref(), max_age, &access).await?;
-        let about = || (store.describe(), &subject.provider);
+        let about = || (store.describe(), subject.provider());
         let observe =
             async || publish::observe(&*store, goal, &mut G::Memory::default(), options.reads).await;
         if let Some(folder) = &args.dry_run {

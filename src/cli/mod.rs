@@ -13,6 +13,7 @@ mod resign;
 mod running;
 mod serve;
 mod source;
+mod subject;
 mod target;
 mod values;
 mod verify;
@@ -107,6 +108,8 @@ struct GlobalArgs {
 
 /// What the commands take from the environment beside clap's own variables and the AWS SDK's.
 struct Environment {
+    /// The registry, from `TFREG_TO`, for the commands that take it by position too.
+    to: Option<String>,
     signing_key: Option<Secret>,
     signing_passphrase: Option<Secret>,
     /// A PEM file, and what named it: `AWS_CA_BUNDLE`, or an option.
@@ -124,6 +127,7 @@ impl Environment {
         let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
         let secret = |value: OsString| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value));
         Self {
+            to: text("TFREG_TO"),
             signing_key: set("TFREG_SIGNING_KEY").map(secret),
             signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
             ca_bundle: set("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", PathBuf::from(path))),
@@ -258,10 +262,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args, &reporter),
         Command::Policy(args) => policy::run(*args, &reporter),
         Command::Resign(args) => resign::run(*args, &cli.global, environment, &reporter),
-        Command::Reindex(args) => reindex::run(&args, &cli.global, &environment, &reporter),
+        Command::Reindex(args) => reindex::run(args, &cli.global, &environment, &reporter),
         Command::Yank(args) => yank::yank(args, &cli.global, &environment, &reporter),
         Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, &reporter),
-        Command::Warn(args) => warn::run(&args, &cli.global, &environment, &reporter),
+        Command::Warn(args) => warn::run(args, &cli.global, &environment, &reporter),
         Command::Key(args) => key::run(&args, environment, &reporter),
         Command::Completions(args) => completions::run(&args, &reporter),
         Command::Man(args) => man::run(&args, &reporter),

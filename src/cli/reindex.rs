@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use super::change::{self, ChangeArgs, Consent, Subject};
+use super::change::{self, ChangeArgs, Consent};
+use super::subject::SubjectArgs;
+use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::Result;
 use crate::plan::reindex::Reindex;
@@ -23,7 +25,7 @@ Examples:
     tfreg reindex s3://registry-bucket acme/sample --yes")]
 pub(super) struct ReindexArgs {
     #[command(flatten)]
-    subject: Subject,
+    subject: SubjectArgs,
 
     /// Do not ask; needed where standard input is no terminal
     #[arg(long)]
@@ -34,14 +36,16 @@ pub(super) struct ReindexArgs {
 }
 
 pub(super) fn run(
-    args: &ReindexArgs,
+    args: ReindexArgs,
     global: &GlobalArgs,
     environment: &Environment,
     reporter: &Reporter,
 ) -> Result<()> {
-    let goal = Reindex { provider: args.subject.provider().clone() };
+    let subject = args.subject.read(Vec::new(), environment.to.as_deref(), values::target)?;
+    subject.no_version()?;
+    let goal = Reindex { provider: subject.provider().clone() };
     let words =
-        format!("The index of {} will list what the plan says, and nothing else.", args.subject.provider());
+        format!("The index of {} will list what the plan says, and nothing else.", subject.provider());
     let consent = Consent::new(args.yes, words);
-    change::run("reindex", (&args.subject, &args.change), &goal, consent, (global, environment, reporter))
+    change::run("reindex", (&subject, &args.change), &goal, consent, (global, environment, reporter))
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::change::{self, ChangeArgs, Consent, Subject};
+use super::change::{self, ChangeArgs, Consent};
 use super::publish::{Signing, read_file};
+use super::subject::SubjectArgs;
+use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::{Error, Result};
 use crate::package::certificate::{Certificate, Embeddable};
 use crate::plan::resign::{Resign, Signer};
-use crate::provider::Version;
 use crate::report::Reporter;
 
 /// Sign published versions again, with another key or one that was extended
@@ -33,7 +34,7 @@ Examples:
       --signing-key-file new.asc --trust-key old-public.asc
 
   Only one version, and only the plan:
-    tfreg resign site acme/sample 1.2.0 --dry-run preview \\
+    tfreg resign site acme/sample@1.2.0 --dry-run preview \\
       --signing-key-file new.asc --trust-key old-public.asc
 
 The public half of a lost key is in every download document that it has signed. Compare its fingerprint with one that you
@@ -43,11 +44,11 @@ know before you trust it:
     gpg --show-keys old-public.asc")]
 pub(super) struct ResignArgs {
     #[command(flatten)]
-    subject: Subject,
+    subject: SubjectArgs,
 
     /// The versions [default: all that are listed or yanked]
     #[arg(value_name = "VERSION")]
-    versions: Vec<Version>,
+    versions: Vec<String>,
 
     /// The armored secret key that signs, from `gpg --armor --export-secret-keys`; or its text in TFREG_SIGNING_KEY
     #[arg(long, value_name = "FILE", help_heading = "Signing")]
@@ -90,6 +91,8 @@ pub(super) fn run(
     mut environment: Environment,
     reporter: &Reporter,
 ) -> Result<()> {
+    let subject = args.subject.read(args.versions, environment.to.as_deref(), values::target)?;
+    let versions = subject.versions()?;
     let (signer, own) = if let Some(path) = &args.key {
         let (name, bytes) = read(path)?;
         let key = Embeddable::read(&name, &bytes)?;
@@ -121,11 +124,11 @@ pub(super) fn run(
         None => trusted.push(own),
     }
     let goal = Resign {
-        provider: args.subject.provider().clone(),
-        versions: args.versions.into_iter().collect(),
+        provider: subject.provider().clone(),
+        versions: versions.into_iter().collect(),
         signer,
         trusted,
     };
     let common = (global, &environment, reporter);
-    change::run("resign", (&args.subject, &args.change), &goal, Consent::Given, common)
+    change::run("resign", (&subject, &args.change), &goal, Consent::Given, common)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::provider::{InvalidName, Provider};
+use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
 use crate::store::s3::Location;
 
@@ -80,6 +80,24 @@ pub(super) fn provider(text: &str) -> Result<Provider, String> {
     })
 }
 
+/// A provider, and one version of it where one was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) provider: Provider,
+    pub(super) version: Option<Version>,
+}
+
+/// Reads `NAMESPACE/TYPE` or `NAMESPACE/TYPE@VERSION`; the version may be a tag, such as `v1.2.3`.
+pub(super) fn named(text: &str) -> Result<Named, String> {
+    let (source, version) = match text.split_once('@') {
+        Some((source, version)) => {
+            (source, Some(Version::from_tag(version).map_err(|error| error.to_string())?))
+        }
+        None => (text, None),
+    };
+    Ok(Named { provider: provider(source)?, version })
+}
+
 /// Reads `90`, `90s`, `5m` or `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
@@ -128,6 +146,32 @@ mod tests {
         assert_eq!(provider("acme/sample").map(|p| p.to_string()), Ok("acme/sample".to_owned()));
         for bad in ["", "acme", "acme/", "/sample", "h.example/acme/sample", "Acme/sample", "../x"] {
             assert!(provider(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_provider_may_be_named_with_a_version() {
+        for (text, version) in [
+            ("acme/sample", None),
+            ("acme/sample@1.2.3", Some("1.2.3")),
+            ("acme/sample@v1.2.3-rc.1", Some("1.2.3-rc.1")),
+            ("acme/sample@refs/tags/terraform-provider-sample-v1.2.3", Some("1.2.3")),
+        ] {
+            let named = named(text).unwrap();
+            assert_eq!(named.provider.to_string(), "acme/sample", "{text}");
+            assert_eq!(named.version.map(|version| version.to_string()).as_deref(), version, "{text}");
+        }
+        for bad in [
+            "",
+            "acme",
+            "acme/sample@",
+            "acme/sample@1",
+            "acme/sample@latest",
+            "@1.2.3",
+            "acme@1.2.3",
+            "acme/sample@1.2.3@1.2.4",
+        ] {
+            assert!(named(bad).is_err(), "{bad}");
         }
     }
 

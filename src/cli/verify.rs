@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::subject::{self, Words};
 use super::target::{access_to, open_reader, patience};
-use super::values::{self, Place};
+use super::values;
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::provider::{Namespace, ProviderType, Version};
@@ -27,10 +28,10 @@ Examples:
     tfreg verify s3://registry-bucket
 
   What users get, through the CDN; a host cannot be listed, so the provider is named:
-    tfreg verify https://registry.example.com/ --namespace acme --type sample
+    tfreg verify https://registry.example.com/ acme/sample
 
   One version, without downloading its zips:
-    tfreg verify site --namespace acme --type sample --version 1.2.0 --quick
+    tfreg verify site acme/sample@1.2.0 --quick
 
   What clients would trip over, for another program:
     tfreg verify site --format json | jq '[.findings[] | select(.severity == \"error\")]'
@@ -40,15 +41,24 @@ Exit codes:
   1  it could not be read: a file, the store or the network
   3  clients, or the next publish, would trip over something")]
 pub(super) struct VerifyArgs {
-    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it
-    #[arg(value_name = "TARGET|URL", value_parser = values::place)]
-    place: Place,
+    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it. Not given where --to or TFREG_TO
+    /// names it
+    #[arg(value_name = "TARGET|URL")]
+    target: Option<String>,
 
-    /// Only this namespace; needed for a host
+    /// Only this provider, or this version of it; for a host the provider is needed
+    #[arg(value_name = "NS/TYPE[@VERSION]")]
+    provider: Option<String>,
+
+    /// The same as TARGET|URL; or in TFREG_TO
+    #[arg(long, value_name = "TARGET|URL")]
+    to: Option<String>,
+
+    /// Only this namespace
     #[arg(long, value_name = "NS")]
     namespace: Option<Namespace>,
 
-    /// Only this provider type; needed for a host
+    /// Only this provider type
     #[arg(long = "type", value_name = "TYPE")]
     provider_type: Option<ProviderType>,
 
@@ -72,20 +82,40 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
+    let words = args.target.into_iter().chain(args.provider).collect();
+    let Words { target, rest } = subject::words(words, args.to, environment.to.as_deref())?;
+    let target = target
+        .ok_or_else(|| Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned()))?;
+    let place = subject::value("TARGET|URL", &target, values::place)?;
+    let named = match rest.as_slice() {
+        [] => None,
+        [named] => Some(subject::value("NS/TYPE[@VERSION]", named, values::named)?),
+        [_, unexpected, ..] => return Err(Error::Usage(format!("unexpected argument '{unexpected}'"))),
+    };
+    if named.is_some() && (args.namespace.is_some() || args.provider_type.is_some() || args.version.is_some())
+    {
+        return Err(Error::Usage(
+            "the provider is named twice: give NS/TYPE[@VERSION], or --namespace, --type and --version"
+                .to_owned(),
+        ));
+    }
+    let (provider, version) = named.map(|named| (named.provider, named.version)).unzip();
+    let (namespace, provider_type) =
+        provider.map(|provider| (provider.namespace, provider.provider_type)).unzip();
     let scope = Scope {
-        namespace: args.namespace,
-        provider_type: args.provider_type,
-        version: args.version,
+        namespace: namespace.or(args.namespace),
+        provider_type: provider_type.or(args.provider_type),
+        version: version.flatten().or(args.version),
         depth: if args.quick { Depth::Quick } else { Depth::Full },
         extent: Extent::Registry,
     };
     let ca_file = args.ca_file.map(|path| ("--ca-file", path));
     let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
-    let mut access = access_to(&args.place, &environment)?;
+    let mut access = access_to(&place, &environment)?;
     access.patience = patience(DEFAULT_PATIENCE, reporter);
     let reads = global.jobs().reads;
     let verifying = async {
-        let reader = open_reader(&args.place, &access).await?;
+        let reader = open_reader(&place, &access).await?;
         let bars = reporter.verifying(&reader.describe());
         let verification = verify::verify(&reader, &scope, reads, &bars).await;
         bars.finish();

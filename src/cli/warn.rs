@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use super::change::{self, ChangeArgs, Consent, Subject};
+use super::change::{self, ChangeArgs, Consent};
+use super::subject::SubjectArgs;
+use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::{Error, Result};
 use crate::plan::warn::Warn;
@@ -11,7 +13,7 @@ use crate::report::Reporter;
 /// Set or clear the warnings that clients show at init
 ///
 /// `terraform init` and `tofu init` show the warnings of every provider that they install or look up. Each MESSAGE is one;
-/// those that were there before are replaced. Without MESSAGE there are none any more.
+/// those that were there before are replaced. --clear removes all of them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -23,26 +25,43 @@ Examples:
     tfreg warn site acme/sample \"Moved to acme/better.\" --dry-run preview
 
   No warnings any more:
-    tfreg warn s3://registry-bucket acme/sample")]
+    tfreg warn s3://registry-bucket acme/sample --clear")]
 pub(super) struct WarnArgs {
     #[command(flatten)]
-    subject: Subject,
+    subject: SubjectArgs,
 
-    /// What clients show; repeatable. None clears the warnings
+    /// What clients show; repeatable
     #[arg(value_name = "MESSAGE")]
     messages: Vec<String>,
+
+    /// Remove all warnings
+    #[arg(long)]
+    clear: bool,
 
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub(super) fn run(
-    args: &WarnArgs,
+    args: WarnArgs,
     global: &GlobalArgs,
     environment: &Environment,
     reporter: &Reporter,
 ) -> Result<()> {
-    for message in &args.messages {
+    let subject = args.subject.read(args.messages, environment.to.as_deref(), values::target)?;
+    subject.no_version()?;
+    let messages = &subject.rest;
+    match (messages.is_empty(), args.clear) {
+        // As an empty variable gives it that is not quoted.
+        (true, false) => {
+            return Err(Error::Usage("no MESSAGE: give one, or --clear to remove all warnings".to_owned()));
+        }
+        (false, true) => {
+            return Err(Error::Usage("--clear removes all warnings; give it without MESSAGE".to_owned()));
+        }
+        _ => {}
+    }
+    for message in messages {
         // Clients print it on a terminal as it is.
         if message.trim().is_empty() || message.chars().any(char::is_control) {
             return Err(Error::Usage(format!(
@@ -50,7 +69,7 @@ pub(super) fn run(
             )));
         }
     }
-    let goal = Warn { provider: args.subject.provider().clone(), warnings: args.messages.clone() };
+    let goal = Warn { provider: subject.provider().clone(), warnings: messages.clone() };
     let common = (global, environment, reporter);
-    change::run("warn", (&args.subject, &args.change), &goal, Consent::Given, common)
+    change::run("warn", (&subject, &args.change), &goal, Consent::Given, common)
 }

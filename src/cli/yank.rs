@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use super::change::{self, ChangeArgs, Consent, Subject};
+use super::change::{self, ChangeArgs, Consent};
+use super::subject::SubjectArgs;
+use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::{Error, Result};
 use crate::plan::unyank::Unyank;
 use crate::plan::yank::Yank;
-use crate::provider::Version;
 use crate::report::Reporter;
 
 /// Take a version out of the index; its objects stay
@@ -19,17 +20,17 @@ use crate::report::Reporter;
 #[command(after_long_help = "\
 Examples:
   Without being asked, as in a pipeline:
-    tfreg yank s3://registry-bucket acme/sample 1.2.0 --reason \"deletes tags\" --yes
+    tfreg yank s3://registry-bucket acme/sample@1.2.0 --reason \"deletes tags\" --yes
 
   What would be done, without writing to the target:
-    tfreg yank site acme/sample 1.2.0 --dry-run preview")]
+    tfreg yank site acme/sample@1.2.0 --dry-run preview")]
 pub(super) struct YankArgs {
     #[command(flatten)]
-    subject: Subject,
+    subject: SubjectArgs,
 
-    /// The version
+    /// The version, if it is not named with the provider
     #[arg(value_name = "VERSION")]
-    version: Version,
+    version: Option<String>,
 
     /// Why; it is kept in the record, and told to who publishes the version
     #[arg(long, value_name = "TEXT")]
@@ -51,17 +52,17 @@ pub(super) struct YankArgs {
 #[command(after_long_help = "\
 Examples:
   Put a version back:
-    tfreg unyank s3://registry-bucket acme/sample 1.2.0
+    tfreg unyank s3://registry-bucket acme/sample@1.2.0
 
   What would be done, without writing to the target:
-    tfreg unyank site acme/sample 1.2.0 --dry-run preview")]
+    tfreg unyank site acme/sample@1.2.0 --dry-run preview")]
 pub(super) struct UnyankArgs {
     #[command(flatten)]
-    subject: Subject,
+    subject: SubjectArgs,
 
-    /// The version
+    /// The version, if it is not named with the provider
     #[arg(value_name = "VERSION")]
-    version: Version,
+    version: Option<String>,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -78,20 +79,23 @@ pub(super) fn yank(
     {
         return Err(Error::Usage(format!("--reason {reason:?}: it has to be text, of one line")));
     }
+    let subject =
+        args.subject.read(args.version.into_iter().collect(), environment.to.as_deref(), values::target)?;
+    let version = subject.version()?;
     let words = format!(
         "Version {} of {} will not be found any more: terraform init fails for lock files and constraints that name it, \
          until they are changed.",
-        args.version,
-        args.subject.provider()
+        version,
+        subject.provider()
     );
     let goal = Yank {
-        provider: args.subject.provider().clone(),
-        version: args.version,
+        provider: subject.provider().clone(),
+        version,
         reason: args.reason,
         now: jiff::Timestamp::now(),
     };
     let consent = Consent::new(args.yes, words);
-    change::run("yank", (&args.subject, &args.change), &goal, consent, (global, environment, reporter))
+    change::run("yank", (&subject, &args.change), &goal, consent, (global, environment, reporter))
 }
 
 pub(super) fn unyank(
@@ -100,11 +104,13 @@ pub(super) fn unyank(
     environment: &Environment,
     reporter: &Reporter,
 ) -> Result<()> {
+    let subject =
+        args.subject.read(args.version.into_iter().collect(), environment.to.as_deref(), values::target)?;
     let goal = Unyank {
-        provider: args.subject.provider().clone(),
-        version: args.version,
+        provider: subject.provider().clone(),
+        version: subject.version()?,
         now: jiff::Timestamp::now(),
     };
     let common = (global, environment, reporter);
-    change::run("unyank", (&args.subject, &args.change), &goal, Consent::Given, common)
+    change::run("unyank", (&subject, &args.change), &goal, Consent::Given, common)
 }

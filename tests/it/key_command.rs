@@ -179,6 +179,30 @@ impl PublicHalf {
     }
 }
 
+/// The commands of README that make a key where nobody can answer.
+#[test]
+fn the_documented_commands_make_a_key() {
+    if !require_program("gpg") || !require_program("gpgconf") || !require_program("bash") {
+        return;
+    }
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("    gpg --batch")).collect();
+    assert_eq!(commands.len(), 2);
+    let (root, home) = (folder(), folder());
+    fs::write(root.path().join("passphrase.txt"), "a passphrase of the test\n").unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-e", "-c", &commands.join("\n")]).current_dir(root.path()).env("GNUPGHOME", home.path());
+    let made = run(&mut bash);
+    run(Command::new("gpgconf").env("GNUPGHOME", home.path()).args(["--kill", "all"])).succeeds();
+    made.succeeds();
+    let publish = run(tfreg()
+        .args(["publish", "--to", "site", "--namespace", "acme", "--signing-key-file", "key.asc"])
+        .args(["--signing-passphrase-file", "passphrase.txt"])
+        .arg(tarball("release-1.2.0", "linux-amd64"))
+        .current_dir(root.path()));
+    publish.succeeds();
+}
+
 #[test]
 fn public_prints_what_is_embedded() {
     let gnupg = require_program("gpg") && require_program("gpgconf");

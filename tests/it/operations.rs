@@ -106,7 +106,12 @@ fn warnings_are_set_replaced_and_cleared() {
     // What publish and others do not understand stays; so do the warnings.
     run(&mut publish(&site, &[tarball("release-1.2.0-more", "darwin-amd64")])).succeeds();
     assert_eq!(json(&site, INDEX)["warnings"][1], "Second");
-    on(&site, "warn", &[]).succeeds();
+    // An empty variable that is not quoted leaves no MESSAGE.
+    let before = tree(&site);
+    on(&site, "warn", &[]).fails(2, &["no MESSAGE", "--clear"]);
+    on(&site, "warn", &["--clear", "text"]).fails(2, &["--clear"]);
+    assert_eq!(tree(&site), before);
+    on(&site, "warn", &["--clear"]).succeeds();
     let index = json(&site, INDEX);
     assert_eq!(
         (index.get("warnings"), &index["id"], &index["versions"][0]["note"]),
@@ -264,6 +269,67 @@ fn a_version_is_yanked_and_put_back_as_it_was() {
     assert_eq!((&record["yanked"], record.get("reason"), record.get("unyanked")), (&true.into(), None, None));
 }
 
+#[test]
+fn every_command_takes_the_registry_and_the_version_in_one_way() {
+    let (root, site) = site();
+    let at = site.to_str().unwrap();
+    let elsewhere = root.path().join("elsewhere");
+    let elsewhere = elsewhere.to_str().unwrap();
+    let tried = |args: &[&str], variable: Option<&str>| {
+        run(tfreg().args(args).envs(variable.map(|to| ("TFREG_TO", to))).stdin(Stdio::null()))
+    };
+    for (words, variable) in [
+        (&[at, "acme/sample@1.2.0"][..], None),
+        (&["--to", at, "acme/sample@v1.2.0"], None),
+        (&["acme/sample", "1.2.0"], Some(at)),
+        (&[at, "acme/sample", "v1.2.0"], Some(elsewhere)),
+        (&["--to", at, "acme/sample@refs/tags/terraform-provider-sample-v1.2.0"], Some(elsewhere)),
+    ] {
+        tried(&[&["yank"], words, &["--yes"]].concat(), variable).succeeds();
+        assert_eq!(versions(&site), ["1.10.0"], "{words:?}");
+        tried(&[&["unyank"], words].concat(), variable).succeeds();
+        assert_eq!(versions(&site).len(), 2, "{words:?}");
+    }
+    let public = root.path().join("public.asc");
+    std::fs::write(&public, run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout)
+        .unwrap();
+    let refresh = ["--refresh-key", "--key", public.to_str().unwrap()];
+    for (command, more) in [
+        ("warn", &["text"][..]),
+        ("warn", &["with/slash"]),
+        ("reindex", &["--yes"]),
+        ("verify", &[]),
+        ("resign", &refresh),
+        ("resign", &[&["v1.2.0"], &refresh[..]].concat()),
+    ] {
+        let rest = [&["acme/sample"], more].concat();
+        tried(&[&[command, "--to", at], rest.as_slice()].concat(), Some(elsewhere)).succeeds();
+        tried(&[&[command], rest.as_slice()].concat(), Some(at)).succeeds();
+        tried(&[&[command, at], rest.as_slice()].concat(), Some(elsewhere)).succeeds();
+    }
+    let verified = result(tried(&["verify", at, "acme/sample@v1.2.0", "--format", "json"], None));
+    let narrowed =
+        ["verify", at, "--namespace", "acme", "--type", "sample", "--version", "1.2.0", "--format", "json"];
+    assert_eq!(verified["checked"], result(tried(&narrowed, None))["checked"]);
+
+    for (args, text) in [
+        (&["yank"][..], "no TARGET"),
+        (&["yank", "acme/sample@1.2.0"], "no TARGET"),
+        (&["yank", at], "no NS/TYPE"),
+        (&["yank", at, "acme/sample"], "no version"),
+        (&["yank", at, "acme/sample@1.2.0", "1.2.0"], "takes one"),
+        (&["yank", "--to", elsewhere, at, "acme/sample@1.2.0"], "named twice"),
+        (&["yank", at, "acme/sample@latest"], "'NS/TYPE[@VERSION]'"),
+        (&["warn", at, "acme/sample@1.2.0", "text"], "all versions"),
+        (&["reindex", at, "acme/sample@1.2.0"], "all versions"),
+        (&["verify"], "no TARGET"),
+        (&["verify", at, "acme/sample", "--version", "1.2.0"], "named twice"),
+    ] {
+        tried(args, None).fails(2, &[text]);
+    }
+    assert!(!Path::new(elsewhere).exists());
+}
+
 /// Yanks with a terminal, on which somebody types `answer` and then nothing more; what is shown there is all in `stdout`.
 fn yank_on_a_terminal(site: &Path, answer: &str) -> Ran {
     let tfreg = command("yank", site, &["1.2.0"]);
@@ -311,7 +377,7 @@ fn what_cannot_be_yanked_or_put_back_is_refused() {
     let unyank = |version: &str| on(&site, "unyank", &[version]);
     yank("1.3.0").refused("not published", &[INDEX, "version 1.3.0 is not published"]);
     unyank("1.3.0").refused("not yanked", &["version 1.3.0 is not yanked"]);
-    yank("v1.2.0").fails(2, &["1.2.0"]);
+    yank("1.2").fails(2, &["'1.2'", "VERSION"]);
     on(&site, "yank", &["1.2.0", "--reason", "a\nb", "--yes"]).fails(2, &["--reason"]);
     yank("1.2.0").succeeds();
     let whole = tree(&site);

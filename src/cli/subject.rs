@@ -1,0 +1,187 @@
+//! What a command is about: the registry, and the provider in it with or without a version. All commands take them the same way.
+
+use clap::Args;
+
+use super::values::{self, Named};
+use crate::error::{Error, Result};
+use crate::provider::{Provider, Version};
+
+/// TARGET and NS/TYPE as the command line has them. `TARGET` may be left out where `--to` or `TFREG_TO` names it; then what
+/// follows moves up, so both are read as text first.
+#[derive(Debug, Args)]
+pub(super) struct SubjectArgs {
+    /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]. Not given where --to or TFREG_TO names it
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
+
+    /// The provider, the source address without its host; and the version, where the command is about one
+    #[arg(value_name = "NS/TYPE[@VERSION]")]
+    provider: Option<String>,
+
+    /// The same as TARGET; or in TFREG_TO
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
+}
+
+/// What was read from [`SubjectArgs`].
+#[derive(Debug)]
+pub(super) struct Subject<T> {
+    pub(super) target: T,
+    pub(super) named: Named,
+    /// The words that follow.
+    pub(super) rest: Vec<String>,
+}
+
+/// What the words of a command line are: the text of the target, and the other words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) target: Option<String>,
+    pub(super) rest: Vec<String>,
+}
+
+/// Tells the target among the words. It is the first one, if neither `to` (`--to`) nor `variable` (`TFREG_TO`) names one. A
+/// variable is there for all commands, so a word goes before it; a word is the target then if it is no NS/TYPE, or if one
+/// follows it.
+pub(super) fn words(words: Vec<String>, to: Option<String>, variable: Option<&str>) -> Result<Words> {
+    let is_provider = |at: usize| words.get(at).is_some_and(|word| values::named(word).is_ok());
+    let led = !words.is_empty() && (!is_provider(0) || is_provider(1));
+    if let Some(to) = to {
+        if !is_provider(0) && is_provider(1) {
+            return Err(Error::Usage(format!(
+                "the registry is named twice, by --to {to} and by {}; give one of them",
+                words.first().map_or("", String::as_str)
+            )));
+        }
+        return Ok(Words { target: Some(to), rest: words });
+    }
+    let mut rest = words.into_iter();
+    let target = match variable {
+        Some(variable) if !led => Some(variable.to_owned()),
+        _ => rest.next(),
+    };
+    Ok(Words { target, rest: rest.collect() })
+}
+
+/// Reads a word that clap has not read, and says so in its words.
+pub(super) fn value<T>(name: &str, text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+    read(text).map_err(|error| Error::Usage(format!("invalid value '{text}' for '{name}': {error}")))
+}
+
+impl SubjectArgs {
+    /// Reads them with the words that follow, the target by `read`.
+    ///
+    /// # Errors
+    /// One is missing, or is not what it should be.
+    pub(super) fn read<T>(
+        self,
+        more: Vec<String>,
+        variable: Option<&str>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Subject<T>> {
+        let all: Vec<String> = self.target.into_iter().chain(self.provider).chain(more).collect();
+        let missing = |what: &str| Error::Usage(format!("{what}; see --help"));
+        let is_provider = |at: usize| all.get(at).is_some_and(|word| values::named(word).is_ok());
+        if self.to.is_none() && variable.is_none() && (all.is_empty() || is_provider(0) && !is_provider(1)) {
+            return Err(missing("no TARGET: name the registry before NS/TYPE, by --to, or in TFREG_TO"));
+        }
+        let Words { target, rest } = words(all, self.to, variable)?;
+        let target = target.unwrap_or_default();
+        let mut rest = rest.into_iter();
+        let provider =
+            rest.next().ok_or_else(|| missing("no NS/TYPE: name the provider, such as acme/sample"))?;
+        Ok(Subject {
+            target: value("TARGET", &target, read)?,
+            named: value("NS/TYPE[@VERSION]", &provider, values::named)?,
+            rest: rest.collect(),
+        })
+    }
+}
+
+impl<T> Subject<T> {
+    pub(super) fn provider(&self) -> &Provider {
+        &self.named.provider
+    }
+
+    /// The versions that are named, by `@VERSION` or by the words that follow.
+    ///
+    /// # Errors
+    /// A word is no version.
+    pub(super) fn versions(&self) -> Result<Vec<Version>> {
+        let mut versions: Vec<Version> = self.named.version.iter().cloned().collect();
+        for word in &self.rest {
+            versions.push(value("VERSION", word, |text| {
+                Version::from_tag(text).map_err(|error| error.to_string())
+            })?);
+        }
+        Ok(versions)
+    }
+
+    /// The one version that is named.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub(super) fn version(&self) -> Result<Version> {
+        match self.versions()?.as_slice() {
+            [version] => Ok(version.clone()),
+            [] => Err(Error::Usage(format!(
+                "no version: name it with the provider, such as {}@1.2.3; see --help",
+                self.provider()
+            ))),
+            several => {
+                Err(Error::Usage(format!("{} versions are named, and this command takes one", several.len())))
+            }
+        }
+    }
+
+    /// Refuses a version, for a command that is about all of them.
+    ///
+    /// # Errors
+    /// One is named.
+    pub(super) fn no_version(&self) -> Result<()> {
+        match &self.named.version {
+            None => Ok(()),
+            Some(version) => Err(Error::Usage(format!(
+                "{0}@{version}: this command is about all versions; name {0} only",
+                self.provider()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str, to: Option<&str>, variable: Option<&str>) -> (Option<String>, String) {
+        let all = text.split_whitespace().map(str::to_owned).collect();
+        let Words { target, rest } = words(all, to.map(str::to_owned), variable).unwrap();
+        (target, rest.join(" "))
+    }
+
+    #[test]
+    fn the_target_is_told_among_the_words() {
+        let (to, variable) = (Some("option"), Some("variable"));
+        for (text, to, variable, target, rest) in [
+            ("site acme/sample 1.2.0", None, None, "site", "acme/sample 1.2.0"),
+            ("out/site acme/sample", None, None, "out/site", "acme/sample"),
+            ("acme/sample@1.2.0", to, None, "option", "acme/sample@1.2.0"),
+            ("acme/sample a/b", to, variable, "option", "acme/sample a/b"),
+            ("acme/sample text", None, variable, "variable", "acme/sample text"),
+            ("site acme/sample text", None, variable, "site", "acme/sample text"),
+            ("out/site acme/sample", None, variable, "out/site", "acme/sample"),
+            ("site", None, variable, "site", ""),
+            ("", None, variable, "variable", ""),
+            ("", to, None, "option", ""),
+        ] {
+            let expected = (Some(target.to_owned()), rest.to_owned());
+            assert_eq!(split(text, to, variable), expected, "{text:?}, {to:?}, {variable:?}");
+        }
+        assert_eq!(split("", None, None), (None, String::new()));
+    }
+
+    #[test]
+    fn a_target_is_not_named_twice() {
+        let all = ["site", "acme/sample"].map(str::to_owned).to_vec();
+        assert!(words(all, Some("other".to_owned()), None).is_err());
+    }
+}
