@@ -296,7 +296,6 @@ fn every_command_takes_the_registry_and_the_version_in_one_way() {
     let refresh = ["--refresh-key", "--key", public.to_str().unwrap()];
     for (command, more) in [
         ("warn", &["text"][..]),
-        ("warn", &["with/slash"]),
         ("reindex", &["--yes"]),
         ("verify", &[]),
         ("resign", &refresh),
@@ -307,6 +306,9 @@ fn every_command_takes_the_registry_and_the_version_in_one_way() {
         tried(&[&[command], rest.as_slice()].concat(), Some(at)).succeeds();
         tried(&[&[command, at], rest.as_slice()].concat(), Some(elsewhere)).succeeds();
     }
+    // Where --to names the registry, a MESSAGE may look like NS/TYPE.
+    tried(&["warn", "--to", at, "acme/sample", "acme/better"], Some(elsewhere)).succeeds();
+    assert_eq!(json(&site, INDEX)["warnings"], serde_json::json!(["acme/better"]));
     let verified = result(tried(&["verify", at, "acme/sample@v1.2.0", "--format", "json"], None));
     let narrowed =
         ["verify", at, "--namespace", "acme", "--type", "sample", "--version", "1.2.0", "--format", "json"];
