@@ -7,13 +7,36 @@
 //! There is a goal a command, each with its own planner. That of a publish: all download documents of the version point to one SHA256SUMS that lists all its platforms, the
 //! version is in the index, and the discovery document is there. What a SHA256SUMS in use lists already stays listed, so
 //! that two publishers who add platforms at the same time never drop each other's from the users' lock files.
+//!
+//! # What is signed, embedded and listed, and what proves it
+//!
+//! Whoever can write the registry can put any object anywhere. So nothing is signed, embedded or listed anew but what this run
+//! has made, or what it proves to be what a trusted key signed; and a signature proves bytes, not the place where they are.
+//!
+//! | what | where | what proves it |
+//! | --- | --- | --- |
+//! | a line of SHA256SUMS for a platform of the run | publish | the run has made the zip, and checked it |
+//! | a line for another platform | publish: `planner::carried` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
+//! | the SHA256SUMS as a whole | publish: `planner` | it is made of these lines only; what is there under its key has to be the same bytes |
+//! | the record of the publish | publish: `planner::record` | it is, byte for byte, what this run would write |
+//! | a SHA256SUMS that is there | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document as its line says |
+//! | a record that is there | [`resign`] | a signature by a key that the user has named, and it tells of this version and of zips in its SHA256SUMS |
+//! | the public key in a document | publish, [`resign`] | it is the one that signs in this run; with another published one only by `--replace-key`, or in place of one that the user has named |
+//! | a newer copy of the public key | [`resign`] (`--refresh-key`) | the user gives it, it is a copy of the embedded key, not older, and verifies the signature |
+//! | a platform listed by a publish | publish | it is one of this run; others in the index stay |
+//! | a version or platform listed again | [`reindex`], [`unyank`] | [`whole`]: all that its documents point to is there, is of this version, and is signed by an embedded key: one for all, or one that the user has named |
+//! | an index where there was none | publish, [`reindex`] | the provider's folder was listed: a publish is refused where documents of others are there (`lost_index`) |
+//!
+//! What no object can prove: which namespace or registry a SHA256SUMS was made for, where one key signs the same type and
+//! version for several; and that what a trusted key once signed is the newest that it signed.
 
+mod lost_index;
 mod planner;
 pub mod reindex;
 pub mod resign;
 pub mod unyank;
 pub mod warn;
-mod whole;
+pub mod whole;
 pub mod yank;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +80,15 @@ pub enum Published {
     Replaceable,
 }
 
+/// Whether a version that is published with another key may be moved to this run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionKey {
+    /// It stays with the key that its documents embed.
+    Kept,
+    /// It may be moved (`--replace-key`).
+    Replaceable,
+}
+
 /// What a run wants; the same for all its rounds.
 #[derive(Debug)]
 pub struct Wanted {
@@ -70,6 +102,8 @@ pub struct Wanted {
     pub links: Links,
     /// Whether published contents may change.
     pub published: Published,
+    /// Whether a published version may be moved to this key.
+    pub version_key: VersionKey,
     /// What the run tells of itself in the record of the publish.
     pub record: Record,
 }
@@ -140,6 +174,10 @@ pub struct Memory {
     pub signatures: BTreeMap<Digest, Sealed>,
     /// Records of publishes that were there already, by the digest of their SHA256SUMS.
     pub records: BTreeMap<ShortDigest, Bytes>,
+    /// Whether nothing else of the provider was published when this run found no index.
+    pub is_first: bool,
+    /// What was not carried over into the new SHA256SUMS, in words.
+    pub left_out: BTreeSet<String>,
 }
 
 impl Goal for Wanted {
@@ -173,6 +211,9 @@ pub enum Step {
     Look(Vec<(Key, Look)>),
     /// It has to be seen first what is in this folder.
     List(Folder),
+    /// Something is missing that others may be about to write. It is looked for again after a pause; if it stays so, this is
+    /// why the goal is refused.
+    Wait(Box<Refusal>),
     /// All that matters was seen.
     Ready(Box<Plan>),
 }
@@ -407,9 +448,7 @@ fn not_published(provider: &Provider) -> Refusal {
     Refusal::new(Key::Versions(provider.clone()), format!("{provider} is not published"))
         .found("no index")
         .expected("the index of a provider that is published here")
-        .remedy(
-            "check the target and the provider's name; if the index was lost, `tfreg reindex` makes it anew",
-        )
+        .remedy("check the target and the provider's name; no version of it was ever published here")
 }
 
 /// The record of a yanked version, if there is one.

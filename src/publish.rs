@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::plan::{self, Action, Goal, Look, Observation, Plan, Probe, Seen, Stage, Step, Write};
 use crate::registry::Key;
 use crate::store::readback::{self, Meant, Verdict};
@@ -129,10 +129,31 @@ pub async fn observe<G: Goal>(
     memory: &mut G::Memory,
     reads: usize,
 ) -> Result<Plan> {
+    match observe_once(store, goal, memory, reads).await? {
+        Observed::Plan(plan) => Ok(*plan),
+        Observed::Missing(refusal) => Err(Error::Refused(refusal)),
+    }
+}
+
+/// What an observation comes to.
+enum Observed {
+    Plan(Box<Plan>),
+    /// Others may be about to write what is missing; refused with this if they do not.
+    Missing(Box<Refusal>),
+}
+
+async fn observe_once<G: Goal>(
+    store: &dyn Store,
+    goal: &G,
+    memory: &mut G::Memory,
+    reads: usize,
+) -> Result<Observed> {
     let mut seen = Observation::default();
     loop {
-        let missing = match goal.next(&seen, memory)? {
-            Step::Ready(plan) => return Ok(*plan),
+        let next = goal.next(&seen, memory).map_err(|refusal| with_target(refusal, store))?;
+        let missing = match next {
+            Step::Ready(plan) => return Ok(Observed::Plan(plan)),
+            Step::Wait(refusal) => return Ok(Observed::Missing(Box::new(with_target(*refusal, store)))),
             Step::Look(missing) => missing,
             Step::List(folder) => {
                 let found: Vec<_> = store.list(folder.as_str()).try_collect().await?;
@@ -155,6 +176,21 @@ pub async fn observe<G: Goal>(
             seen.objects.insert(key, found);
         }
     }
+}
+
+/// A remedy names commands as they are typed, for this store in place of TARGET.
+fn with_target(mut refusal: Refusal, store: &dyn Store) -> Refusal {
+    if refusal.remedy.contains("TARGET") {
+        let target = store.describe();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.:_-+@%=,".contains(c);
+        let quoted = if target.chars().all(is_plain) {
+            target
+        } else {
+            format!("'{}'", target.replace('\'', "'\\''"))
+        };
+        refusal.remedy = refusal.remedy.replace("TARGET", &quoted);
+    }
+    refusal
 }
 
 async fn look_at(store: &dyn Store, key: &Key, look: Look) -> Result<Seen, StoreError> {
@@ -231,6 +267,10 @@ impl fmt::Display for Interruption {
     }
 }
 
+/// How often what is missing is looked for again. Another publish writes it a few requests after what was seen of it, and
+/// the pauses double: together they are some seconds.
+const ROUNDS_FOR_OTHERS: u32 = 5;
+
 /// What one write has come to.
 enum Written {
     Done,
@@ -256,8 +296,21 @@ impl<G: Goal> Run<'_, G> {
         let mut round = 0_u32;
         // Rounds since the last wait that wrote all they had planned.
         let mut clean = 0_u32;
+        // Rounds in a row in which something was missing.
+        let mut missing = 0_u32;
         loop {
-            let plan = observe(self.store, self.goal, &mut self.memory, self.reads).await?;
+            let plan = match observe_once(self.store, self.goal, &mut self.memory, self.reads).await? {
+                Observed::Plan(plan) => plan,
+                Observed::Missing(refusal) => {
+                    missing += 1;
+                    let reason = Interruption::Conflict(format!("{}: {}", refusal.subject, refusal.problem));
+                    if missing > ROUNDS_FOR_OTHERS || self.wait(reason).await.is_err() {
+                        return Err(Error::Refused(refusal));
+                    }
+                    continue;
+                }
+            };
+            missing = 0;
             self.pending = plan
                 .writes()
                 .iter()
@@ -269,7 +322,7 @@ impl<G: Goal> Run<'_, G> {
                 self.observer.planned(&plan);
             }
             if plan.is_empty() {
-                return Ok(plan);
+                return Ok(*plan);
             }
             if clean >= 2 {
                 // All was written, twice, and again it is not as wanted: somebody else is writing too.

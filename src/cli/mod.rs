@@ -144,6 +144,10 @@ impl Environment {
                 target: text("DRONE_DEPLOY_TO"),
                 number: text("DRONE_BUILD_NUMBER"),
                 link: text("DRONE_BUILD_LINK"),
+                started: text("DRONE_BUILD_STARTED")
+                    .and_then(|seconds| seconds.parse().ok())
+                    .filter(|seconds| *seconds > 0)
+                    .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()),
             },
         }
     }

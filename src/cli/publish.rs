@@ -14,7 +14,7 @@ use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
-use crate::plan::{Memory, Published, Wanted};
+use crate::plan::{Memory, Published, VersionKey, Wanted};
 use crate::probe;
 use crate::promotion;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
@@ -154,6 +154,10 @@ pub(super) struct PublishArgs {
     #[arg(long, help_heading = "Safety")]
     replace: bool,
 
+    /// Allow another signing key for a version that is published already; --replace does not allow it
+    #[arg(long, help_heading = "Safety")]
+    replace_key: bool,
+
     /// Read TARGET, write nothing to it, leave the objects that would be written in DIR, and print the plan
     #[arg(long, value_name = "DIR", help_heading = "Safety")]
     dry_run: Option<PathBuf>,
@@ -203,6 +207,7 @@ struct Request {
     probe: Option<probe::Options>,
     links: Links,
     published: Published,
+    version_key: VersionKey,
     dry_run: Option<PathBuf>,
     max_age: DocumentMaxAge,
     options: Options,
@@ -262,6 +267,7 @@ impl PublishArgs {
             probe: self.probe_protocol.then(probe::Options::default),
             links,
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
+            version_key: if self.replace_key { VersionKey::Replaceable } else { VersionKey::Kept },
             dry_run: self.dry_run,
             max_age: DocumentMaxAge(self.document_max_age),
             options: Options {
@@ -372,7 +378,8 @@ pub(super) fn run(
         key,
         links: request.links.clone(),
         published: request.published,
-        record: Record { started: jiff::Timestamp::now(), build: environment.build.clone() },
+        version_key: request.version_key,
+        record: Record { build: environment.build.clone() },
     };
     let publishing = async {
         let probe = match &request.probe {

@@ -1,19 +1,23 @@
 //! `tfreg reindex`
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::change::{self, ChangeArgs, Consent};
+use super::resign::read_trusted;
 use super::subject::SubjectArgs;
 use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::Result;
 use crate::plan::reindex::Reindex;
+use crate::plan::whole::Trust;
 use crate::report::Reporter;
 
 /// Compute the index of a provider again from its download documents
 ///
 /// For an index that was deleted or damaged by hand. Listed is every version whose download documents can be read and point
-/// to a zip, a SHA256SUMS and a signature that are there; what is not whole stays out, and so does what is yanked. Warnings
+/// to a zip, a SHA256SUMS of this version and its signature, which verifies; what is not whole stays out, and so does what is yanked. Warnings
 /// and other members of the old index are kept, if it can be read.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -31,6 +35,11 @@ pub(super) struct ReindexArgs {
     #[arg(long)]
     yes: bool,
 
+    /// A key, public or secret, that must have signed what is listed anew; repeatable [default: any, if it is one key for all,
+    /// which the plan shows]
+    #[arg(long = "trust-key", value_name = "FILE")]
+    trusted: Vec<PathBuf>,
+
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -43,7 +52,8 @@ pub(super) fn run(
 ) -> Result<()> {
     let subject = args.subject.read(Vec::new(), environment.to.as_deref(), values::target)?;
     subject.no_version()?;
-    let goal = Reindex { provider: subject.provider().clone() };
+    let trust = Trust::new(read_trusted(&args.trusted, reporter)?);
+    let goal = Reindex { provider: subject.provider().clone(), trust };
     let words =
         format!("The index of {} will list what the plan says, and nothing else.", subject.provider());
     let consent = Consent::new(args.yes, words);

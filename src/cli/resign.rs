@@ -16,8 +16,8 @@ use crate::report::Reporter;
 
 /// Sign published versions again, with another key or one that was extended
 ///
-/// After a key has expired, was extended or was lost: new signatures over the SHA256SUMS that are there, and download
-/// documents that embed the new public key. Zips and SHA256SUMS stay, so lock files stay valid. Without VERSION all versions
+/// After a key has expired, was extended or was lost: new signatures over the SHA256SUMS and the records of publishes that are
+/// there, and download documents that embed the new public key. Zips and SHA256SUMS stay, so lock files stay valid. Without VERSION all versions
 /// are signed that are listed or yanked.
 ///
 /// Nothing is signed that is not proven: each SHA256SUMS must be signed now by the key that its documents embed, and that key
@@ -85,6 +85,22 @@ fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     Ok((name, bytes))
 }
 
+/// The keys that --trust-key names.
+pub(super) fn read_trusted(paths: &[PathBuf], reporter: &Reporter) -> Result<Vec<Certificate>> {
+    let mut trusted: Vec<Certificate> = Vec::new();
+    for path in paths {
+        let (name, bytes) = read(path)?;
+        let key = Certificate::read(&name, &bytes)?;
+        reporter.note(&format!("trusting what is signed by key {} ({name})", key.fingerprint()));
+        // Two copies of a key know more than one.
+        match trusted.iter_mut().find(|other| other.fingerprint() == key.fingerprint()) {
+            Some(other) => *other = other.with(&key).map_err(Error::Usage)?,
+            None => trusted.push(key),
+        }
+    }
+    Ok(trusted)
+}
+
 pub(super) fn run(
     args: ResignArgs,
     global: &GlobalArgs,
@@ -108,17 +124,7 @@ pub(super) fn run(
         let own = Certificate::of(&key);
         (Signer::Anew(Box::new(key)), own)
     };
-    let mut trusted = Vec::new();
-    for path in &args.trusted {
-        let (name, bytes) = read(path)?;
-        let key = Certificate::read(&name, &bytes)?;
-        reporter.note(&format!("trusting what is signed by key {} ({name})", key.fingerprint()));
-        // Two copies of a key know more than one.
-        match trusted.iter_mut().find(|other: &&mut Certificate| other.fingerprint() == key.fingerprint()) {
-            Some(other) => *other = other.with(&key).map_err(Error::Usage)?,
-            None => trusted.push(key),
-        }
-    }
+    let mut trusted = read_trusted(&args.trusted, reporter)?;
     match trusted.iter_mut().find(|other| other.fingerprint() == own.fingerprint()) {
         Some(other) => *other = other.with(&own).map_err(Error::Usage)?,
         None => trusted.push(own),

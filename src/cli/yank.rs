@@ -1,13 +1,17 @@
 //! `tfreg yank` and `tfreg unyank`
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::change::{self, ChangeArgs, Consent};
+use super::resign::read_trusted;
 use super::subject::SubjectArgs;
 use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::{Error, Result};
 use crate::plan::unyank::Unyank;
+use crate::plan::whole::Trust;
 use crate::plan::yank::Yank;
 use crate::report::Reporter;
 
@@ -47,7 +51,7 @@ pub(super) struct YankArgs {
 /// Put a yanked version back into the index
 ///
 /// The version is listed again, for the platforms whose download documents are there, once all that they point to is proven
-/// to be there. It can be published again too.
+/// to be there, and signed. It can be published again too.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -63,6 +67,11 @@ pub(super) struct UnyankArgs {
     /// The version, if it is not named with the provider
     #[arg(value_name = "VERSION")]
     version: Option<String>,
+
+    /// A key, public or secret, that must have signed what is listed anew; repeatable [default: any, if it is one key for all,
+    /// which the plan shows]
+    #[arg(long = "trust-key", value_name = "FILE")]
+    trusted: Vec<PathBuf>,
 
     #[command(flatten)]
     change: ChangeArgs,
@@ -109,6 +118,7 @@ pub(super) fn unyank(
     let goal = Unyank {
         provider: subject.provider().clone(),
         version: subject.version()?,
+        trust: Trust::new(read_trusted(&args.trusted, reporter)?),
         now: jiff::Timestamp::now(),
     };
     let common = (global, environment, reporter);

@@ -9,6 +9,8 @@ use std::fmt;
 
 use super::sealed::Sealed;
 use crate::digest::Digest;
+use crate::provider::{Provider, Version};
+use crate::registry::Key;
 
 /// File names with their digests, in the order of the names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,6 +52,17 @@ impl Checksums {
     /// Names and digests in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Digest)> {
         self.0.iter().map(|(name, digest)| (name.as_str(), *digest))
+    }
+
+    /// The names that are no zip of this version of this provider. A SHA256SUMS that has such a line was not made for this
+    /// version, whoever signed it, and wherever it is.
+    #[must_use]
+    pub fn foreign(&self, provider: &Provider, version: &Version) -> Vec<&str> {
+        self.0
+            .keys()
+            .map(String::as_str)
+            .filter(|name| Key::zip_platform(provider, version, name).is_none())
+            .collect()
     }
 
     /// Whether `name` can stand in a line: a file name without folders, white space or control characters.

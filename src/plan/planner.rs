@@ -1,13 +1,14 @@
 //! How a plan is computed from what was seen: a pure function, run again in every round.
 
 mod carried;
+mod key_change;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, Look, Memory, Observation, Plan, Probe, Published, Seen, SignedObjects, Step, Wanted, Write,
-    foreign, keep, yanked_record,
+    foreign, keep, lost_index, yanked_record,
 };
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
@@ -15,12 +16,14 @@ use crate::package::{Checksums, Package, Sealed};
 use crate::provider::{Platform, Version};
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{DownloadDocument, Key, VersionsDocument, YankedRecord, discovery};
+use crate::registry::{DownloadDocument, Folder, Key, VersionsDocument, YankedRecord, discovery};
 use crate::store::{Document, Revision};
+use carried::NextSums;
 
 /// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
 pub(super) fn next(wanted: &Wanted, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
-    Planner { wanted, version: wanted.packages.version(), seen, missing: Vec::new() }.run(memory)
+    let version = wanted.packages.version();
+    Planner { wanted, version, seen, missing: Vec::new(), left_out: BTreeSet::new() }.run(memory)
 }
 
 /// A platform's document as it was read.
@@ -35,6 +38,7 @@ struct Planner<'a> {
     version: &'a Version,
     seen: &'a Observation,
     missing: Vec<(Key, Look)>,
+    left_out: BTreeSet<String>,
 }
 
 impl Planner<'_> {
@@ -63,8 +67,16 @@ impl Planner<'_> {
         let index = self.index(&versions_key)?;
         self.check_yanked(&versions_key, index.as_ref().map(|(document, _)| document))?;
         let listed = match &index {
-            Some((document, _)) => document.listed(&versions_key, self.version)?,
-            None => None,
+            Some((document, _)) => {
+                memory.is_first = false;
+                document.listed(&versions_key, self.version)?
+            }
+            None => {
+                if let Some(step) = self.without_index(memory) {
+                    return Ok(step);
+                }
+                None
+            }
         };
         for platform in listed.iter().flat_map(|listed| &listed.platforms) {
             self.need(&self.download_key(platform), Look::Read);
@@ -76,7 +88,12 @@ impl Planner<'_> {
         let documents = self.documents(listed.as_ref())?;
         self.check_immutable(&documents, listed.as_ref(), memory)?;
 
-        let Some(sums) = self.sums(&documents, memory)? else { return Ok(Step::Look(self.missing)) };
+        let sums = match self.sums(&documents, memory)? {
+            NextSums::Look => return Ok(Step::Look(self.missing)),
+            NextSums::Wait(refusal) => return Ok(Step::Wait(refusal)),
+            NextSums::Known(sums) => sums,
+        };
+        let changes = self.key_changes(&documents)?;
         let sealed_sums = sums.seal();
         memory.sums.insert(sealed_sums.digest().short(), sums);
         let signed = self.signed(sealed_sums.digest());
@@ -96,7 +113,10 @@ impl Planner<'_> {
         writes.extend(downloads);
         writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
-        let mut warnings: Vec<String> = record.warning.into_iter().collect();
+        // Told at the end too, when nothing points to it any more.
+        memory.left_out.append(&mut self.left_out);
+        let mut warnings: Vec<String> = memory.left_out.iter().cloned().collect();
+        warnings.extend(record.warning);
         match self.document(&Key::Discovery) {
             None => writes.push(Write {
                 key: Key::Discovery,
@@ -114,8 +134,31 @@ impl Planner<'_> {
             }
         }
         let probe = self.probe(&signed, &sealed_sums, memory);
-        let (changes, signed) = (Vec::new(), Some(signed));
+        let signed = Some(signed);
         Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, probe })))
+    }
+
+    /// An index that is not there is the first one only if nothing else of the provider is published. The first publishes of
+    /// several versions or platforms may be under way at once, though: what this run once saw that is not there, was
+    /// published since, by others who write the index too.
+    fn without_index(&self, memory: &mut Memory) -> Option<Step> {
+        if memory.is_first {
+            return None;
+        }
+        let folder = Folder::provider(&self.wanted.provider);
+        let Some(listing) = self.seen.folders.get(&folder) else { return Some(Step::List(folder)) };
+        let mut published = lost_index::published(&self.wanted.provider, listing);
+        if let Some(platforms) = published.get_mut(self.version) {
+            platforms.retain(|platform| self.package(platform).is_none());
+            if platforms.is_empty() {
+                published.remove(self.version);
+            }
+        }
+        if published.is_empty() {
+            memory.is_first = true;
+            return None;
+        }
+        Some(Step::Wait(Box::new(lost_index::refusal(&self.wanted.provider, &published))))
     }
 
     /// The SHA256SUMS, or discovery, if they are there; else the SHA256SUMS, which nothing points to yet.

@@ -2,12 +2,13 @@
 //!
 //! The index is read before the folder is listed, so that every version that it lists has its documents in the listing; and it
 //! is replaced only if it is still what was read. So whatever a publish has put into it meanwhile is seen, or makes the
-//! replacement fail. What was yanked stays out, by its record, or by the mark in the index where that is lost.
+//! replacement fail. What was yanked stays out, by its record, or by the mark in the index where that is lost. What is listed
+//! anew is proven: see [`super::whole`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::unyank::platforms_of;
-use super::whole::{self, Verdict};
+use super::whole::{self, Trust, Verdict};
 use super::{Action, Goal, Look, Observation, Plan, Probe, Step, Write, keep, names, probe, replace};
 use crate::error::Refusal;
 use crate::package::Sealed;
@@ -21,6 +22,8 @@ use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 pub struct Reindex {
     /// The provider.
     pub provider: Provider,
+    /// By whom a version must be signed that is listed anew.
+    pub trust: Trust,
 }
 
 /// What there is of a version.
@@ -79,13 +82,14 @@ impl Goal for Reindex {
             }
         };
         let versions = self.found(&key, &index, marks.unwrap_or_default(), seen, &record_keys)?;
-        let mut looks = Vec::new();
+        let (mut looks, mut signers) = (Vec::new(), BTreeSet::new());
         for (version, found) in &versions {
-            wanted = self.judge(wanted, version, found, seen, &mut plan, &mut looks);
+            wanted = self.judge(wanted, version, found, seen, &mut plan, (&mut looks, &mut signers));
         }
         if !looks.is_empty() {
             return Ok(Step::Look(looks));
         }
+        self.trust.together(&key, &signers)?;
         if wanted.versions().next().is_none() && index.versions().next().is_none() {
             return Err(Refusal::new(folder, format!("{} has no version that can be listed", self.provider))
                 .found(if plan.warnings.is_empty() { "nothing".to_owned() } else { plan.warnings.join("\n") })
@@ -152,7 +156,7 @@ impl Reindex {
         found: &Found,
         seen: &Observation,
         plan: &mut Plan,
-        looks: &mut Vec<(Key, Look)>,
+        (looks, signers): (&mut Vec<(Key, Look)>, &mut BTreeSet<String>),
     ) -> VersionsDocument {
         // The record says what is meant; where it is lost, the index does.
         let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
@@ -187,6 +191,19 @@ impl Reindex {
                 wanted.without(version)
             }
             Verdict::Whole(whole) => {
+                let unknown = self.trust.unknown(&whole.signers);
+                let adds = found.listed.as_ref().is_none_or(|listed| !whole.platforms.is_subset(listed));
+                if adds && !unknown.is_empty() {
+                    let unknown = unknown.into_iter().collect::<Vec<_>>().join(", ");
+                    plan.warnings.push(format!(
+                        "{version} is left as it is: it is signed by key {unknown}, which --trust-key does not name"
+                    ));
+                    return wanted;
+                }
+                if adds {
+                    signers.extend(whole.signers.iter().cloned());
+                }
+                let by = whole.signers.iter().cloned().collect::<Vec<_>>().join(", ");
                 if !whole.left_out.is_empty() {
                     let names = names(&whole.left_out);
                     plan.warnings
@@ -194,9 +211,11 @@ impl Reindex {
                 }
                 let changed = wanted.with(version, entry, &whole.protocols, &whole.platforms);
                 match &found.listed {
-                    None => plan.changes.push(format!("+ {version} ({})", names(&whole.platforms))),
+                    None => plan
+                        .changes
+                        .push(format!("+ {version} ({}), signed by key {by}", names(&whole.platforms))),
                     Some(listed) if *listed != whole.platforms => plan.changes.push(format!(
-                        "~ {version} ({} -> {})",
+                        "~ {version} ({} -> {}), signed by key {by}",
                         names(listed),
                         names(&whole.platforms)
                     )),

@@ -1,14 +1,17 @@
-//! New signatures over the SHA256SUMS that are there, and documents that embed another public key.
+//! New signatures over the SHA256SUMS and records that are there, and documents that embed another public key.
 //!
 //! A signature is the users' one defence against whoever can write the registry. So nothing is signed that is not proven: a
-//! SHA256SUMS is signed anew only if its digest is the one in its key, and it is signed now by the key that its document
-//! embeds, and that key is one that the user has named. Of a document its line in SHA256SUMS must say what it says. All that
-//! is asked for is proven before anything is written. Zips and SHA256SUMS stay, and so lock files stay valid.
+//! SHA256SUMS is signed anew only if its digest is the one in its key, all of its lines are zips of this version (a signature
+//! proves bytes, not their place), and it is signed now by the key that its document embeds, and that key is one that the
+//! user has named. Of a document its line in SHA256SUMS must say what it says. All that is asked for is proven before anything
+//! is written. Records: see [`record`]. Zips and SHA256SUMS stay, and so lock files stay valid.
+
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Goal, Look, Observation, Plan, Probe, Step, Write, foreign, keep, not_published, probe, replace,
+    Action, Goal, Look, Observation, Plan, Probe, Step, Write, foreign, keep, lost_index, probe, replace,
     whole,
 };
 use crate::digest::Digest;
@@ -72,7 +75,9 @@ impl Goal for Resign {
         if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (index_key.clone(), Look::Read)]) {
             return Ok(look);
         }
-        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let Some(read) = seen.document(&index_key) else {
+            return lost_index::without_index(seen, &self.provider);
+        };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
         let folder = Folder::provider(&self.provider);
         let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
@@ -92,24 +97,25 @@ impl Goal for Resign {
             }
         }
         let looks = all.iter().flat_map(|signed| {
-            let wanted = Some(&signed.wanted).filter(|key| !memory.stored.contains(key));
-            [Some(&signed.sums), Some(&signed.signature), wanted]
-                .into_iter()
-                .flatten()
-                .map(|key| (key.clone(), Look::Read))
+            let mut looks = self.record_keys(signed);
+            looks.push(signed.wanted.clone());
+            looks.retain(|key| !memory.stored.contains(key));
+            looks.extend([signed.sums.clone(), signed.signature.clone()]);
+            looks.into_iter().map(|key| (key, Look::Read))
         });
         if let Some(look) = seen.lacks(looks) {
             return Ok(look);
         }
         self.prove(&mut all, seen, memory, &mut plan)?;
 
-        let (mut signatures, mut documents) = (BTreeMap::new(), Vec::new());
+        let (mut signatures, mut records, mut documents) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut changed: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
         for signed in &all {
             if let Signer::Anew(key) = &self.signer
                 && !signatures.contains_key(&signed.wanted)
             {
                 signatures.insert(signed.wanted.clone(), signature(key, signed, seen, memory)?);
+                records.extend(self.record(key, signed, seen, memory, &mut plan)?);
             }
             let (key_id, armored) = self.embedded();
             let link = Links::beside(&signed.signature_link, &signed.wanted).unwrap_or_default();
@@ -123,21 +129,19 @@ impl Goal for Resign {
             documents.push(replace(signed.key.clone(), read, document.to_bytes()));
         }
         let (key_id, _) = self.embedded();
-        plan.changes = changed
-            .into_iter()
-            .map(|(version, earlier)| {
-                let earlier = earlier.into_iter().collect::<Vec<_>>().join(", ");
-                if earlier == key_id {
-                    format!("~ {version}: a newer copy of key {key_id}")
-                } else {
-                    format!("~ {version}: signed by key {earlier} -> {key_id}")
-                }
-            })
-            .collect();
+        let moved = changed.into_iter().map(|(version, earlier)| {
+            let earlier = earlier.into_iter().collect::<Vec<_>>().join(", ");
+            if earlier == key_id {
+                format!("~ {version}: a newer copy of key {key_id}")
+            } else {
+                format!("~ {version}: signed by key {earlier} -> {key_id}")
+            }
+        });
+        plan.changes = moved.chain(std::mem::take(&mut plan.changes)).collect();
         let sums =
             all.first().and_then(|signed| Some(Probe::there(&signed.sums, seen.document(&signed.sums)?)));
         plan.probe = sums.or_else(|| probe(seen, &index_key));
-        plan.writes = signatures.into_values().chain(documents).collect();
+        plan.writes = signatures.into_values().chain(documents).chain(records).collect();
         Ok(Step::Ready(Box::new(plan)))
     }
 
@@ -263,10 +267,23 @@ impl Resign {
                 false
             }
         });
-        for (version, keys) in others {
+        let others = others.into_iter().map(|(version, keys)| {
             let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
-            plan.warnings.push(format!("{version} embeds {keys}; it is left as it is"));
+            format!("{version} embeds {keys}")
+        });
+        let others: Vec<String> = others.collect();
+        if problems.is_empty() && all.is_empty() && !others.is_empty() {
+            let (key_id, _) = self.embedded();
+            let problem = format!("no version of {} is signed by key {key_id}", self.provider);
+            return Err(Refusal::new(Key::Versions(self.provider.clone()), problem)
+                .found(others.join("\n"))
+                .expected(format!("a newer copy of a key that signs versions of {}", self.provider))
+                .remedy(
+                    "give the newer copy of one of these keys by --key; to move versions to another key, sign them again with \
+                     --signing-key-file and --trust-key",
+                ));
         }
+        plan.warnings.extend(others.into_iter().map(|other| format!("{other}; it is left as it is")));
         if problems.is_empty() {
             return Ok(());
         }
@@ -290,6 +307,11 @@ impl Resign {
         }
         let checksums =
             Checksums::parse(&sums.bytes).map_err(|error| because(format!("{}: {error}", signed.sums)))?;
+        let foreign = checksums.foreign(&self.provider, &signed.version);
+        if !foreign.is_empty() {
+            let names = foreign.join(", ");
+            return Err(because(format!("{} lists {names}, which this version does not have", signed.sums)));
+        }
         let name = match &signed.key {
             Key::Download(provider, version, platform) => Key::zip_file_name(provider, version, platform),
             _ => String::new(),

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::whole::{self, Verdict};
-use super::{Goal, Look, Observation, Plan, Step, keep, names, not_published, probe, replace, yanked_record};
+use super::whole::{self, Trust, Verdict};
+use super::{Goal, Look, Observation, Plan, Step, keep, lost_index, names, probe, replace, yanked_record};
 use crate::error::Refusal;
 use crate::provider::{Platform, Provider, Version};
 use crate::registry::json::Object;
@@ -24,6 +24,8 @@ pub struct Unyank {
     pub provider: Provider,
     /// The version.
     pub version: Version,
+    /// By whom it must be signed.
+    pub trust: Trust,
     /// When the run began.
     pub now: Timestamp,
 }
@@ -39,7 +41,9 @@ impl Goal for Unyank {
         if let Some(look) = seen.lacks(looks) {
             return Ok(look);
         }
-        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let Some(read) = seen.document(&index_key) else {
+            return lost_index::without_index(seen, &self.provider);
+        };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
         let is_listed = index.listed(&index_key, &self.version)?.is_some();
         let mark = index.marks(&index_key)?.remove(&self.version);
@@ -92,6 +96,7 @@ impl Goal for Unyank {
                     .remedy("put the objects back from a backup, or release a new version"));
                 }
                 Verdict::Whole(whole) => {
+                    self.check_signers(&record_key, &whole.signers)?;
                     if !whole.left_out.is_empty() {
                         plan.warnings.push(format!(
                             "{} of {}: a publish of it was stopped; publish it again when the version is back",
@@ -99,7 +104,12 @@ impl Goal for Unyank {
                             self.version
                         ));
                     }
-                    plan.changes.push(format!("+ {} ({})", self.version, names(&whole.platforms)));
+                    plan.changes.push(format!(
+                        "+ {} ({}), signed by key {}",
+                        self.version,
+                        names(&whole.platforms),
+                        whole.signers.iter().cloned().collect::<Vec<_>>().join(", ")
+                    ));
                     wanted = wanted.with(&self.version, entry, &whole.protocols, &whole.platforms);
                 }
             }
@@ -125,6 +135,21 @@ impl Goal for Unyank {
 
     fn indexed(&self) -> &'static str {
         "The index lists the version again."
+    }
+}
+
+impl Unyank {
+    /// What is listed again is signed by one key, or by keys that the user has named.
+    fn check_signers(&self, record: &Key, signers: &BTreeSet<String>) -> Result<(), Refusal> {
+        self.trust.together(record, signers)?;
+        let unknown = self.trust.unknown(signers);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::new(record, format!("version {} is signed by a key that is not trusted", self.version))
+            .found(unknown.into_iter().collect::<Vec<_>>().join(", "))
+            .expected("a signature by a key that --trust-key names")
+            .remedy("if you know the key, name its public half by --trust-key FILE too; else release a new version"))
     }
 }
 

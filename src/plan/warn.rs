@@ -1,6 +1,6 @@
 //! The warnings that clients show at init: the top-level `warnings` of the index.
 
-use super::{Goal, Look, Observation, Plan, Step, not_published, probe, replace};
+use super::{Goal, Look, Observation, Plan, Step, lost_index, probe, replace};
 use crate::error::Refusal;
 use crate::provider::Provider;
 use crate::registry::{Key, VersionsDocument};
@@ -23,7 +23,9 @@ impl Goal for Warn {
         if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (key.clone(), Look::Read)]) {
             return Ok(look);
         }
-        let read = seen.document(&key).ok_or_else(|| not_published(&self.provider))?;
+        let Some(read) = seen.document(&key) else {
+            return lost_index::without_index(seen, &self.provider);
+        };
         let index = VersionsDocument::parse(&key, &read.bytes)?;
         let now = index.warnings(&key)?;
         let mut plan = Plan { probe: probe(seen, &key), ..Plan::default() };

@@ -1,10 +1,17 @@
-//! Whether the documents of a version, and all that they point to, are there: what must be so before an index lists them.
+//! Whether the documents of a version, and all that they point to, are there, and signed as this version's: what must be so
+//! before an index lists them.
+//!
+//! A SHA256SUMS must have only lines of this version, and its signature must verify by a key that the document embeds. Whose
+//! key that is, no object of the registry can prove: the user names keys, or else all that is newly listed has to be by one
+//! key, which the plan shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Look, Observation, Seen};
+use crate::digest::Digest;
 use crate::error::Refusal;
 use crate::package::Checksums;
+use crate::package::certificate::Certificate;
 use crate::provider::{Platform, Provider, Version};
 use crate::registry::{DownloadDocument, Key, Links};
 use crate::store::Listed;
@@ -29,6 +36,8 @@ pub(super) struct Whole {
     pub(super) platforms: BTreeSet<Platform>,
     /// Platforms that have a document and cannot be listed beside the others yet.
     pub(super) left_out: BTreeSet<Platform>,
+    /// Fingerprints of the keys by which their SHA256SUMS are signed.
+    pub(super) signers: BTreeSet<String>,
 }
 
 /// What was found out.
@@ -45,7 +54,18 @@ pub(super) enum Verdict {
 struct Part {
     document: DownloadDocument,
     sums: Key,
+    signature: Key,
 }
+
+/// What a document's SHA256SUMS proves.
+struct Signed {
+    sums: Checksums,
+    protocols: Vec<String>,
+    signer: String,
+}
+
+/// By whom a SHA256SUMS is signed, by what it depends on: verified once for all documents of a version.
+type Verified = BTreeMap<(Digest, Digest, Digest), Result<String, String>>;
 
 /// Judges the documents of `platforms`. `prior` are those that an index has listed together once: where a publish that adds
 /// others is under way, or was stopped, at least these may still be listed.
@@ -76,12 +96,14 @@ pub(super) fn judge(
     if !looks.is_empty() {
         return Verdict::Look(looks);
     }
-    let (mut lines, mut protocols) = (BTreeMap::new(), BTreeSet::new());
+    let (mut lines, mut protocols, mut signers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+    let mut verified = Verified::new();
     for (platform, part) in &parts {
-        match check(platform, part, &key_of(platform), seen) {
-            Ok((sums, declared)) => {
+        match check((provider, version, platform), part, &key_of(platform), seen, &mut verified) {
+            Ok(Signed { sums, protocols: declared, signer }) => {
                 lines.insert(*platform, sums);
                 protocols.insert(declared);
+                signers.insert(*platform, signer);
             }
             Err(problem) => problems.push(problem),
         }
@@ -101,12 +123,17 @@ pub(super) fn judge(
             lines.get(platform).is_some_and(|sums| set.iter().all(|other| sums.get(&name(other)).is_some()))
         })
     };
+    let signers = |set: &BTreeSet<Platform>| {
+        set.iter().filter_map(|platform| signers.get(platform).cloned()).collect::<BTreeSet<String>>()
+    };
     if together(platforms) {
-        return Verdict::Whole(Whole { protocols, platforms: platforms.clone(), left_out: BTreeSet::new() });
+        let (signers, platforms) = (signers(platforms), platforms.clone());
+        return Verdict::Whole(Whole { protocols, platforms, left_out: BTreeSet::new(), signers });
     }
     if !prior.is_empty() && together(prior) {
         let left_out = platforms.difference(prior).cloned().collect();
-        return Verdict::Whole(Whole { protocols, platforms: prior.clone(), left_out });
+        let (signers, platforms) = (signers(prior), prior.clone());
+        return Verdict::Whole(Whole { protocols, platforms, left_out, signers });
     }
     Verdict::Not(vec![
         "its documents are on SHA256SUMS that do not list all of its platforms: a publish is under way, or was stopped"
@@ -146,42 +173,100 @@ fn part(
     if !ours {
         return Err(format!("{key}: it points to the objects of something else: {zip}, {sums}, {signature}"));
     }
-    let looks = vec![(zip, Look::Summary), (sums.clone(), Look::Read), (signature, Look::Summary)];
-    Ok((Part { document, sums }, looks))
+    let looks = vec![(zip, Look::Summary), (sums.clone(), Look::Read), (signature.clone(), Look::Read)];
+    Ok((Part { document, sums, signature }, looks))
 }
 
-/// Whether what a document points to is there and is what it says; gives its SHA256SUMS and protocols.
+/// Whether what a document points to is there and is what it says, and is signed for this version.
 fn check(
-    platform: &Platform,
+    (provider, version, platform): (&Provider, &Version, &Platform),
     part: &Part,
     key: &Key,
     seen: &Observation,
-) -> Result<(Checksums, Vec<String>), String> {
-    let Part { document, sums } = part;
+    verified: &mut Verified,
+) -> Result<Signed, String> {
+    let Part { document, sums, signature } = part;
     let say = |refusal: Refusal| format!("{key}: {}", refusal.found);
-    for link in [document.zip_link(key), document.signature_link(key)] {
-        let target =
-            Links::target(link.map_err(say)?).ok_or_else(|| format!("{key}: a link leads nowhere"))?;
-        match seen.objects.get(&target) {
-            Some(Seen::Summary(found))
-                if matches!(target, Key::Zip(..)) && found.digest != document.shasum() =>
-            {
-                return Err(format!(
-                    "{target}: SHA-256 {}, and {} in its document",
-                    found.digest,
-                    document.shasum()
-                ));
-            }
-            Some(Seen::Summary(_)) => {}
-            _ => return Err(format!("{target}: not there, and the document of {platform} points to it")),
+    let gone = |key: &Key| format!("{key}: not there, and the document of {platform} points to it");
+    let zip_link = document.zip_link(key).map_err(say)?;
+    let zip = Links::target(zip_link).ok_or_else(|| format!("{key}: {zip_link} leads nowhere"))?;
+    match seen.objects.get(&zip) {
+        Some(Seen::Summary(found)) if found.digest == document.shasum() => {}
+        Some(Seen::Summary(found)) => {
+            let shasum = document.shasum();
+            return Err(format!("{zip}: SHA-256 {}, and {shasum} in its document", found.digest));
         }
+        _ => return Err(gone(&zip)),
     }
-    let read = seen
-        .document(sums)
-        .ok_or_else(|| format!("{sums}: not there, and the document of {platform} points to it"))?;
+    let signature_read = seen.document(signature).ok_or_else(|| gone(signature))?;
+    let read = seen.document(sums).ok_or_else(|| gone(sums))?;
+    let digest = Digest::of(&read.bytes);
+    if !matches!(sums, Key::Sums(_, _, short) if *short == digest.short()) {
+        return Err(format!("{sums}: SHA-256 {digest}"));
+    }
     let checksums = Checksums::parse(&read.bytes).map_err(|problem| format!("{sums}: {problem}"))?;
-    if checksums.get(document.filename()) != Some(document.shasum()) {
+    let foreign = checksums.foreign(provider, version);
+    if !foreign.is_empty() {
+        return Err(format!("{sums}: it lists {}, which this version does not have", foreign.join(", ")));
+    }
+    if document.filename() != Key::zip_file_name(provider, version, platform)
+        || checksums.get(document.filename()) != Some(document.shasum())
+    {
         return Err(format!("{sums}: it does not list {} as its document does", document.filename()));
     }
-    Ok((checksums, document.protocols(key).map_err(say)?))
+    let mut why = format!("{key}: it embeds no public key");
+    for armor in document.public_keys() {
+        let fact = (digest, Digest::of(&signature_read.bytes), Digest::of(armor.as_bytes()));
+        let signer = verified.entry(fact).or_insert_with(|| {
+            let certificate = Certificate::embedded(armor)?;
+            certificate.verify_as_of_then(&read.bytes, &signature_read.bytes)?;
+            Ok(certificate.fingerprint())
+        });
+        match signer {
+            Ok(signer) => {
+                let protocols = document.protocols(key).map_err(say)?;
+                return Ok(Signed { sums: checksums, protocols, signer: signer.clone() });
+            }
+            Err(error) => why = format!("{signature}: {error}"),
+        }
+    }
+    Err(why)
+}
+
+/// Keys whose signatures are trusted, as far as the user has named any.
+#[derive(Debug, Default)]
+pub struct Trust(Vec<Certificate>);
+
+impl Trust {
+    /// Only what these keys have signed is listed anew; where there are none, what one key has signed.
+    #[must_use]
+    pub fn new(keys: Vec<Certificate>) -> Self {
+        Self(keys)
+    }
+
+    /// Those of `signers` that the user has not named, if he has named any.
+    pub(super) fn unknown(&self, signers: &BTreeSet<String>) -> BTreeSet<String> {
+        if self.0.is_empty() {
+            return BTreeSet::new();
+        }
+        let is_known = |signer: &&String| self.0.iter().any(|key| key.fingerprint() == **signer);
+        signers.iter().filter(|signer| !is_known(signer)).cloned().collect()
+    }
+
+    /// Whether what these have signed may be listed anew together.
+    ///
+    /// # Errors
+    /// They are several, and the user has named none.
+    pub(super) fn together(&self, subject: &Key, signers: &BTreeSet<String>) -> Result<(), Refusal> {
+        if signers.len() < 2 || !self.0.is_empty() {
+            return Ok(());
+        }
+        let signers = signers.iter().map(|signer| format!("key {signer}")).collect::<Vec<_>>();
+        Err(Refusal::new(subject, "what is to be listed is signed by different keys")
+            .found(signers.join("\n"))
+            .expected("signatures by one key, or by keys that are named")
+            .remedy(
+                "name each key that you know by --trust-key FILE, with its public half; the others stay out",
+            ))
+    }
 }

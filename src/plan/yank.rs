@@ -15,7 +15,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Action, Goal, Look, Observation, Plan, Step, Write, keep, names, not_published, probe, replace,
+    Action, Goal, Look, Observation, Plan, Step, Write, keep, lost_index, names, probe, replace,
     yanked_record,
 };
 use crate::error::Refusal;
@@ -47,7 +47,9 @@ impl Goal for Yank {
         if let Some(look) = seen.lacks(looks) {
             return Ok(look);
         }
-        let read = seen.document(&index_key).ok_or_else(|| not_published(&self.provider))?;
+        let Some(read) = seen.document(&index_key) else {
+            return lost_index::without_index(seen, &self.provider);
+        };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
         let listed = index.listed(&index_key, &self.version)?;
         let mark = index.marks(&index_key)?.remove(&self.version);

@@ -111,6 +111,13 @@ impl Key {
         format!("{}_{platform}.zip", stem(provider, version))
     }
 
+    /// The platform whose zip of this version has this file name; `None` for any other file.
+    #[must_use]
+    pub fn zip_platform(provider: &Provider, version: &Version, name: &str) -> Option<Platform> {
+        let rest = name.strip_prefix(&stem(provider, version))?.strip_prefix('_')?;
+        rest.strip_suffix(".zip")?.parse().ok()
+    }
+
     /// The content type that clients get. Terraform demands exactly `application/json` for discovery.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
@@ -411,6 +418,28 @@ mod tests {
         );
         for (key, text) in keys().into_iter().zip(written) {
             assert_eq!(text.parse(), Ok(key));
+        }
+    }
+
+    #[test]
+    fn a_zips_name_tells_its_platform_and_no_other_version() {
+        let provider =
+            Provider { namespace: "acme".parse().unwrap(), provider_type: "my-x".parse().unwrap() };
+        let version: Version = "1.2.3".parse().unwrap();
+        let platform = |name: &str| Key::zip_platform(&provider, &version, name);
+        let name = Key::zip_file_name(&provider, &version, &"linux_amd64".parse().unwrap());
+        assert_eq!(platform(&name), Some("linux_amd64".parse().unwrap()));
+        for other in [
+            "terraform-provider-my-x_1.2.30_linux_amd64.zip",
+            "terraform-provider-my-x_1.2.3-rc.1_linux_amd64.zip",
+            "terraform-provider-my-xy_1.2.3_linux_amd64.zip",
+            "terraform-provider-my-x_1.2.3_linux.zip",
+            "terraform-provider-my-x_1.2.3_linux_amd64_v1.zip",
+            "terraform-provider-my-x_1.2.3_manifest.json",
+            "terraform-provider-my-x_1.2.3_linux_amd64.zip.zip",
+            "x.zip",
+        ] {
+            assert_eq!(platform(other), None, "{other}");
         }
     }
 

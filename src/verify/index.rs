@@ -22,7 +22,7 @@ rules! { Index:
     MISSING = "index-missing", Error,
         "the provider has no index",
         "terraform init says: provider registry does not have a provider named so",
-        "publish it; a lost index is written again by `tfreg reindex`, or by publishing a version of it again";
+        "`tfreg reindex` writes it again, with every version that is whole; if the provider is new, publish it";
     /// Source: Terraform takes 401 and 403 for a registry that needs credentials.
     UNREADABLE = "index-unreadable", Error,
         "the index cannot be read",
@@ -35,7 +35,7 @@ rules! { Index:
     EMPTY = "index-empty", Error,
         "the index lists no version",
         "terraform init says that the provider was not found",
-        "publish a version";
+        "publish a version; if some were published and not yanked, `tfreg reindex` lists them again";
     /// Source: Terraform parses every listed version, and refuses the whole provider over one that it cannot parse. What is
     /// behind a `+` is lost in S3, which reads it as a space.
     VERSION = "index-version", Error,

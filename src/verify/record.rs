@@ -20,7 +20,8 @@ rules! { Record:
     UNSIGNED = "record-unsigned", Warning,
         "the record of a publish is not signed",
         "nobody can tell who wrote it",
-        "publish the version's tarballs again by the same build, which signs it";
+        "if a publish was stopped, run the same build again; if the version was moved to another key, `tfreg resign` it with \
+         that key and the one before by --trust-key";
     SIGNATURE = "record-signature", Warning,
         "the signature of the record of a publish does not verify",
         "the record may be anybody's",

@@ -750,22 +750,31 @@ fn nothing_is_signed_that_is_not_proven() {
 fn another_key_signs_only_what_is_in_its_run() {
     let root = folder();
     let site = root.path().join("site");
-    let by = |key_name: &str, release: &str| {
+    let by = |key_name: &str, release: &str, args: &[&str]| {
         let mut command = tfreg();
         command
             .args(["publish", "--namespace", "acme", "--to"])
             .arg(&site)
             .arg("--signing-key-file")
             .arg(key(key_name));
-        command.args(tarballs(release));
+        command.args(tarballs(release)).args(args);
         run(&mut command)
     };
-    by("rsa3072.asc", "release-1.2.0").succeeds();
-    by("p256.asc", "release-1.2.0-more")
-        .fails(3, &["cannot be proven", "remedy:", "sign with the key of the version"]);
-    by("p256.asc", "release-1.10.0").succeeds();
-    by("p256.asc", "release-1.2.0").succeeds();
-    by("p256.asc", "release-1.2.0-more").succeeds();
+    by("rsa3072.asc", "release-1.2.0", &[]).succeeds();
+    by("p256.asc", "release-1.2.0-more", &[])
+        .fails(3, &["cannot be proven", "remedy:", "with --replace-key", "sign with the key of the version"]);
+    by("p256.asc", "release-1.10.0", &[]).succeeds();
+    let before = tree(&site);
+    for args in [&[][..], &["--replace"]] {
+        by("p256.asc", "release-1.2.0", args).refused(
+            "moved",
+            &["published with another key", "B89BCD519BBF8ED5", "A969B8281FD51C14BF354275", "--replace-key"],
+        );
+        assert!(tree(&site) == before, "nothing is written");
+    }
+    let moved = by("p256.asc", "release-1.2.0", &["--replace-key"]).succeeds();
+    assert!(moved.stdout.contains("~ 1.2.0: key B89BCD519BBF8ED5 -> 1FD51C14BF354275"), "{moved:#?}");
+    by("p256.asc", "release-1.2.0-more", &[]).succeeds();
     let keys: std::collections::BTreeSet<String> = tree(&site)
         .into_iter()
         .filter(|(key, _)| key.contains("/download/"))

@@ -1,6 +1,8 @@
 //! Every single request of a publish failing in every way, and the process killed before and after each: an independent
 //! reader finds a whole registry at every point, and running again completes it.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +15,10 @@ use tfreg::store::Store as _;
 
 use crate::support::child::Running;
 use crate::support::in_process::{bucket, publish_with, unhurried, wanted};
-use crate::support::reader::Objects;
+use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
-use crate::support::{publish, ran, run, tarball, tarballs};
+use crate::support::{Ran, folder, publish, ran, run, tarball, tarballs, tfreg, tree};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -274,4 +276,148 @@ fn who_interrupts_is_told_that_running_again_is_safe() {
     run(publish("s3://bucket", &tarballs("release-1.2.0")).envs(server.envs())).succeeds();
     assert_eq!(listed(&server).len(), 4);
     server.verify();
+}
+
+const INDEX: &str = "registry/acme/sample/versions";
+
+/// What an index lists, whether it is whole or not: `VERSION OS_ARCH`.
+fn indexed(objects: &Objects) -> BTreeSet<String> {
+    let Some(index) = objects.get(INDEX) else { return BTreeSet::new() };
+    let index: serde_json::Value = serde_json::from_slice(index).unwrap();
+    let mut names = BTreeSet::new();
+    for entry in index["versions"].as_array().unwrap() {
+        for platform in entry["platforms"].as_array().unwrap() {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            names.insert(format!(
+                "{} {}_{}",
+                text(&entry["version"]),
+                text(&platform["os"]),
+                text(&platform["arch"])
+            ));
+        }
+    }
+    names
+}
+
+fn write(site: &Path, objects: &Objects) {
+    if site.exists() {
+        std::fs::remove_dir_all(site).unwrap();
+    }
+    for (key, bytes) in objects {
+        std::fs::create_dir_all(site.join(key).parent().unwrap()).unwrap();
+        std::fs::write(site.join(key), bytes).unwrap();
+    }
+}
+
+/// Carries out the command that a remedy names.
+fn carry_out(refused: &Ran) -> Ran {
+    let remedy = refused.stderr.split("remedy:").nth(1).unwrap();
+    let command = remedy.split('`').nth(1).unwrap().replace('\n', " ");
+    let mut words = command.split_whitespace();
+    assert_eq!(words.next(), Some("tfreg"), "{command}");
+    run(tfreg().args(words).stdin(Stdio::null()))
+}
+
+/// Absent is not empty: whichever object is gone, no publish lists less than before, and what a refusal tells to do heals it.
+#[test]
+fn each_object_is_deleted_between_publishes() {
+    let root = folder();
+    let site = root.path().join("site");
+    let both = [tarball("release-1.2.0", "linux-amd64"), tarball("release-1.2.0", "darwin-arm64")];
+    let other = [tarball("release-1.10.0", "linux_amd64")];
+    let put = |tarballs: &[PathBuf]| run(publish(&site, tarballs).arg("--no-verify"));
+    put(&both).succeeds();
+    put(&other).succeeds();
+    let base = tree(&site);
+    let listed = indexed(&base);
+    assert_eq!(listed.len(), 3);
+    let publishes: [(&str, Vec<PathBuf>); 4] = [
+        ("the same version", both.to_vec()),
+        ("a platform of it", both[..1].to_vec()),
+        ("another platform", vec![tarball("release-1.2.0", "windows-amd64")]),
+        ("the other version", other.to_vec()),
+    ];
+    let (mut refused, mut healed) = (0, 0);
+    for gone in base.keys() {
+        for (name, tarballs) in &publishes {
+            let row = format!("{name}, without {gone}");
+            let mut objects = base.clone();
+            objects.remove(gone);
+            write(&site, &objects);
+            let ran = put(tarballs);
+            let now = indexed(&tree(&site));
+            if gone == INDEX {
+                ran.clone().refused(&row, &[INDEX, "is missing", "1.2.0", "tfreg reindex"]);
+                assert!(tree(&site) == objects, "{row}: nothing is written");
+                carry_out(&ran).succeeds();
+                assert_eq!(indexed(&tree(&site)), listed, "{row}: after the remedy");
+            } else {
+                assert!(now.is_superset(&listed), "{row}: {listed:?} became {now:?}");
+            }
+            if ran.code == 0 {
+                healed += 1;
+                continue;
+            }
+            refused += 1;
+            assert_eq!(ran.code, 3, "{row}: {ran:#?}");
+            if gone != INDEX {
+                // "publish the tarball for … in the same run"
+                assert!(ran.stderr.contains("in the same run"), "{row}: {ran:#?}");
+                let all: BTreeSet<PathBuf> = tarballs.iter().chain(&both).cloned().collect();
+                put(&all.into_iter().collect::<Vec<_>>()).succeeds();
+            }
+            put(tarballs).succeeds();
+            let whole = tree(&site);
+            assert!(indexed(&whole).is_superset(&listed), "{row}");
+            reader::read(&whole).unwrap_or_else(|error| panic!("{row}: {error}"));
+        }
+    }
+    println!("{} objects: {healed} publishes done, {refused} refused and then done", base.len());
+    assert!(refused > 4 && healed > refused);
+}
+
+/// Every command that writes an index, or needs one, tells a lost one from one that never was.
+#[test]
+fn a_lost_index_is_told_by_every_command() {
+    let root = folder();
+    let site = root.path().join("site");
+    let linux = [tarball("release-1.2.0", "linux-amd64")];
+    run(&mut publish(&site, &linux)).succeeds();
+    run(&mut publish(&site, &[tarball("release-1.10.0", "linux_amd64")])).succeeds();
+    let key = crate::support::key("ed25519.asc");
+    let key = key.to_str().unwrap();
+    let commands: [&[&str]; 5] = [
+        &["warn", "acme/sample", "careful"],
+        &["yank", "acme/sample", "1.2.0", "--yes"],
+        &["unyank", "acme/sample", "1.2.0"],
+        &["resign", "acme/sample", "--signing-key-file", key],
+        &["resign", "acme/sample", "--refresh-key", "--key", key],
+    ];
+    let command = |args: &[&str], site: &Path| {
+        run(tfreg().arg(args[0]).arg(site).args(&args[1..]).stdin(Stdio::null()))
+    };
+    let before = tree(&site);
+    for args in commands {
+        std::fs::remove_file(site.join(INDEX)).unwrap();
+        let ran = command(args, &site);
+        ran.clone().refused(args[0], &[INDEX, "is missing", "1.2.0: linux_amd64", "1.10.0: linux_amd64"]);
+        carry_out(&ran).succeeds();
+        assert!(tree(&site) == before, "{args:?}: after the remedy");
+        assert!(!command(args, &site).stderr.contains("is missing"), "{args:?}");
+        write(&site, &before);
+        let nothing = [&[args[0], "acme/other"], &args[2..]].concat();
+        command(&nothing, &site).refused("never published", &["acme/other is not published"]);
+    }
+    // Also where all other versions are yanked, and only their records tell.
+    command(&["yank", "acme/sample", "1.10.0", "--yes"], &site).succeeds();
+    let record = "registry/acme/sample/1.10.0/yanked";
+    for key in tree(&site).into_keys().filter(|key| key.contains("/1.10.0/") && key != record) {
+        std::fs::remove_file(site.join(key)).unwrap();
+    }
+    std::fs::remove_file(site.join(INDEX)).unwrap();
+    run(&mut publish(&site, &linux)).refused("a record", &["the record that 1.10.0 was yanked"]);
+    // And verify does not tell to publish, which would drop versions.
+    let told = run(tfreg().arg("verify").arg(&site));
+    let said = format!("{}{}", told.stdout, told.stderr);
+    assert!(told.code != 0 && said.contains("tfreg reindex"), "{told:#?}");
 }

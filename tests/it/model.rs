@@ -11,10 +11,14 @@
 //! success is listed with its bytes, all documents of a version are on one SHA256SUMS, and a crashed publisher that runs
 //! again completes.
 //!
+//! An attacker who may write and delete any object takes part in some explorations: one of his writes may come before every
+//! step. Then R1 is his to break, and what is judged is every write of the honest runs: what they sign, list and embed is
+//! theirs, or was in the registry before him (R7), and an index that he deletes never comes back with fewer versions (R5).
+//!
 //! Not covered: three publishers of different versions at once, two crashes, and a store that answers wrongly (see `faults`).
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::hash::{Hash as _, Hasher as _};
 use std::pin::Pin;
@@ -25,10 +29,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
+use serde_json::Value;
 use tfreg::digest::Digest;
 use tfreg::error::Error;
 use tfreg::package::Sealed;
+use tfreg::package::certificate::Certificate;
+use tfreg::plan::reindex::Reindex;
 use tfreg::plan::unyank::Unyank;
+use tfreg::plan::whole::Trust;
 use tfreg::plan::yank::Yank;
 use tfreg::plan::{Published, Wanted};
 use tfreg::provider::{Provider, Version};
@@ -41,13 +49,132 @@ use tfreg::store::{
 
 use crate::support::in_process::{publish_with, wanted};
 use crate::support::reader::{self, Listed, Objects};
-use crate::support::{tarball, tarballs};
+use crate::support::{key, tarball, tarballs};
 
 /// One publisher's view of the objects, which all share.
 #[derive(Clone)]
 struct Memory {
     objects: Arc<Mutex<Objects>>,
     publisher: Arc<Mutex<Publisher>>,
+    /// What may be written, where an attacker takes part.
+    honest: Option<Arc<Honest>>,
+}
+
+/// What honest runs may sign, list and embed.
+#[derive(Default)]
+struct Honest {
+    /// Names and digests of zips: of the actors' packages, and of the registry at the start.
+    lines: BTreeSet<(String, String)>,
+    /// `VERSION OS_ARCH` that may be listed anew.
+    listed: BTreeSet<String>,
+    /// `VERSION OS_ARCH` that the index lists at the start.
+    before: BTreeSet<String>,
+    /// The public key.
+    armor: String,
+}
+
+impl Honest {
+    fn new(start: &Objects, actors: &[Actor]) -> Self {
+        let mut honest = Self::default();
+        for (key, bytes) in start {
+            if key.ends_with("_SHA256SUMS") {
+                honest.lines.extend(lines(bytes));
+            } else if key.contains("/download/") {
+                let document: Value = serde_json::from_slice(bytes).unwrap();
+                honest.armor = armor(&document);
+            }
+        }
+        honest.before = index_of(start.get(INDEX));
+        for actor in actors {
+            match actor {
+                Actor::Publish(wanted) => {
+                    let (provider, version) = (&wanted.provider, wanted.packages.version());
+                    wanted.key.armored_certificate().clone_into(&mut honest.armor);
+                    for package in wanted.packages.packages() {
+                        let name = Key::zip_file_name(provider, version, &package.platform);
+                        honest.lines.insert((name, package.zip.digest().to_string()));
+                        honest.listed.insert(format!("{version} {}", package.platform));
+                    }
+                }
+                Actor::Unyank(_) | Actor::Reindex(_) => honest.listed.extend(published(start)),
+                Actor::Yank(_) => {}
+            }
+        }
+        honest
+    }
+
+    fn certificate(&self) -> Certificate {
+        Certificate::read("the public key", self.armor.as_bytes()).unwrap()
+    }
+
+    /// Judges a write of an honest run, before it is carried out.
+    fn judge(&self, key: &str, bytes: &[u8], objects: &Objects) {
+        let signed = |end: &str| key.rfind(end).map(|at| key[..at + end.len()].to_owned());
+        if let Some(record) = signed("/provenance.json").filter(|_| key.ends_with(".sig")) {
+            // A run that was overtaken after it had made its record signs its own bytes, and they are not what is there.
+            let text = String::from_utf8_lossy(&objects[&record]).into_owned();
+            let is_signed = || self.certificate().verify_as_of_then(&objects[&record], bytes).is_ok();
+            assert!(!text.contains(EVIL) || !is_signed(), "R7: signed a planted record: {text}");
+        } else if let Some(sums) = signed("_SHA256SUMS").filter(|_| key.ends_with(".sig")) {
+            let version = key.split('/').nth(3).unwrap();
+            for line in lines(&objects[&sums]) {
+                let of_version = line.0.starts_with(&format!("terraform-provider-sample_{version}_"));
+                assert!(of_version && self.lines.contains(&line), "R7: signed {line:?} as {version}");
+            }
+        } else if key.contains("/download/") {
+            let document: Value = serde_json::from_slice(bytes).unwrap();
+            let line = ["filename", "shasum"].map(|member| document[member].as_str().unwrap().to_owned());
+            assert!(self.lines.contains(&line.into()), "R7: offers {document}");
+            assert_eq!(armor(&document), self.armor, "R7: embeds another key");
+        } else if key.ends_with("/versions") {
+            let (was, is) = (objects.get(key), index_of(Some(&bytes.to_vec())));
+            let listed = index_of(was);
+            let mut new = is.difference(&listed).filter(|name| !self.before.contains(*name));
+            assert!(new.all(|name| self.listed.contains(name)), "R7: {listed:?} became {is:?}");
+            assert!(was.is_some() || self.before.is_subset(&is), "R5: {:?} became {is:?}", self.before);
+        }
+    }
+}
+
+/// A member that no honest run of these tests writes into a record.
+const EVIL: &str = "startedOn";
+const INDEX: &str = "registry/acme/sample/versions";
+
+/// Names and digests of a SHA256SUMS.
+fn lines(sums: &[u8]) -> BTreeSet<(String, String)> {
+    let text = String::from_utf8_lossy(sums).into_owned();
+    let lines = text.lines().filter_map(|line| line.split_once("  "));
+    lines.map(|(digest, name)| (name.to_owned(), digest.to_owned())).collect()
+}
+
+fn armor(document: &Value) -> String {
+    let keys = document["signing_keys"]["gpg_public_keys"].as_array().unwrap();
+    let [key] = keys.as_slice() else { panic!("several keys: {keys:?}") };
+    key["ascii_armor"].as_str().unwrap().to_owned()
+}
+
+/// What an index lists: `VERSION OS_ARCH`.
+fn index_of(index: Option<&Vec<u8>>) -> BTreeSet<String> {
+    let index: Value = index.map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap());
+    let versions = index["versions"].as_array().into_iter().flatten();
+    let names = versions.flat_map(|entry| {
+        let platforms = entry["platforms"].as_array().into_iter().flatten();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        platforms.map(move |platform| {
+            format!("{} {}_{}", text(&entry["version"]), text(&platform["os"]), text(&platform["arch"]))
+        })
+    });
+    names.collect()
+}
+
+/// What has a download document: `VERSION OS_ARCH`.
+fn published(objects: &Objects) -> BTreeSet<String> {
+    let parts = objects.keys().map(|key| key.split('/').collect::<Vec<_>>());
+    let names = parts.filter_map(|parts| match parts.as_slice() {
+        ["registry", _, _, version, "download", os, arch] => Some(format!("{version} {os}_{arch}")),
+        _ => None,
+    });
+    names.collect()
 }
 
 #[derive(Default)]
@@ -159,6 +286,9 @@ impl Store for Memory {
             _ => false,
         };
         assert!(!holds || now.is_none() || !key.to_string().starts_with("store/"), "R3: {key} would change");
+        if let Some(honest) = self.honest.as_ref().filter(|_| holds) {
+            honest.judge(&key.to_string(), &bytes, &objects);
+        }
         self.remember(if holds { "written" } else { "refused" }, key, None);
         if !holds {
             return Answer::ConditionFailed("412".to_owned());
@@ -172,13 +302,19 @@ impl Store for Memory {
 enum Choice {
     Step(usize),
     Crash(usize),
+    /// One of the attacker's writes.
+    Attack(usize),
 }
+
+/// Objects that an attacker writes at once, or deletes where there is nothing to be written.
+type Attack = Vec<(String, Option<Vec<u8>>)>;
 
 /// Who takes part.
 enum Actor {
     Publish(Box<Wanted>),
     Yank(Yank),
     Unyank(Unyank),
+    Reindex(Reindex),
 }
 
 impl Actor {
@@ -187,6 +323,7 @@ impl Actor {
             Self::Publish(goal) => publish_with(store, &**goal, 1, PATIENCE).await,
             Self::Yank(goal) => publish_with(store, goal, 1, PATIENCE).await,
             Self::Unyank(goal) => publish_with(store, goal, 1, PATIENCE).await,
+            Self::Reindex(goal) => publish_with(store, goal, 1, PATIENCE).await,
         }
     }
 }
@@ -198,7 +335,7 @@ fn yank(version: &str, second: i64) -> Actor {
 
 fn unyank(version: &str, second: i64) -> Actor {
     let (version, now) = (version.parse().unwrap(), Timestamp::from_second(second).unwrap());
-    Actor::Unyank(Unyank { provider: sample(), version, now })
+    Actor::Unyank(Unyank { provider: sample(), version, trust: Trust::default(), now })
 }
 
 fn sample() -> Provider {
@@ -216,6 +353,9 @@ struct World<'a> {
     /// `Ok`, or the exit code; `None` while it runs and when it has crashed.
     results: Vec<Option<Result<(), u8>>>,
     crashed: Option<usize>,
+    attacks: &'a [Attack],
+    /// Those that were carried out.
+    attacked: BTreeSet<usize>,
 }
 
 /// The objects, what each running publisher has seen, the results, and who has crashed.
@@ -226,16 +366,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl<'a> World<'a> {
     fn new(start: &Objects, wanted: &'a [Actor]) -> Self {
+        Self::attacked(start, wanted, None, &[])
+    }
+
+    fn attacked(
+        start: &Objects,
+        wanted: &'a [Actor],
+        honest: Option<&Arc<Honest>>,
+        attacks: &'a [Attack],
+    ) -> Self {
         let objects = Arc::new(Mutex::new(start.clone()));
         let publishers: Vec<Arc<Mutex<Publisher>>> = wanted.iter().map(|_| Arc::default()).collect();
         let running = wanted.iter().zip(&publishers).map(|(wanted, publisher)| {
-            let store = Memory { objects: Arc::clone(&objects), publisher: Arc::clone(publisher) };
+            let (objects, publisher) = (Arc::clone(&objects), Arc::clone(publisher));
+            let store = Memory { objects, publisher, honest: honest.cloned() };
             let run: Publishing<'a> = Box::pin(async move { wanted.run(&store).await });
             Some(run)
         });
         let running = running.collect();
         let results = wanted.iter().map(|_| None).collect();
-        let mut world = Self { objects, publishers, running, results, crashed: None };
+        let attacked = BTreeSet::new();
+        let mut world = Self { objects, publishers, running, results, crashed: None, attacks, attacked };
         (0..wanted.len()).for_each(|publisher| world.go_on(publisher));
         world
     }
@@ -263,6 +414,16 @@ impl<'a> World<'a> {
                 self.running[publisher] = None;
                 self.crashed = Some(publisher);
             }
+            Choice::Attack(attack) => {
+                let mut objects = self.objects.lock().unwrap();
+                for (key, bytes) in &self.attacks[attack] {
+                    match bytes {
+                        Some(bytes) => drop(objects.insert(key.clone(), bytes.clone())),
+                        None => drop(objects.remove(key)),
+                    }
+                }
+                self.attacked.insert(attack);
+            }
         }
     }
 
@@ -271,7 +432,13 @@ impl<'a> World<'a> {
         let steps = running.iter().map(|publisher| Choice::Step(*publisher));
         let crashes =
             running.iter().filter(|_| self.crashed.is_none()).map(|publisher| Choice::Crash(*publisher));
-        steps.chain(crashes).collect()
+        if self.attacks.is_empty() {
+            return steps.chain(crashes).collect();
+        }
+        let attacks = (0..self.attacks.len()).filter(|attack| {
+            !running.is_empty() && self.attacked.is_empty() && !self.attacked.contains(attack)
+        });
+        steps.chain(attacks.map(Choice::Attack)).collect()
     }
 
     fn objects_hash(&self) -> u64 {
@@ -344,6 +511,42 @@ fn explore(start: &Objects, wanted: &[Actor], judge: impl Fn(&World<'_>, &Listed
     covered
 }
 
+/// Explores all interleavings of `wanted` from `start` with one of `attacks` at any point; every write of theirs is judged.
+fn explore_attacked(name: &str, start: &Objects, wanted: &[Actor], attacks: &[Attack]) {
+    let honest = Arc::new(Honest::new(start, wanted));
+    let (mut states, mut ends, mut refused) = (0, 0, 0);
+    let mut seen = HashSet::new();
+    let mut todo: Vec<Vec<Choice>> = vec![Vec::new()];
+    while let Some(mut path) = todo.pop() {
+        let mut world = World::attacked(start, wanted, Some(&honest), attacks);
+        for choice in &path {
+            world.take(*choice);
+        }
+        loop {
+            if !seen.insert((world.state(), world.attacked.clone())) {
+                break;
+            }
+            states += 1;
+            let choices = world.choices();
+            let Some((first, others)) = choices.split_first() else {
+                ends += 1;
+                let is_known = |result: &Option<Result<(), u8>>| matches!(result, Some(Ok(()) | Err(3)));
+                assert!(world.results.iter().all(is_known), "{:?} after {path:?}", world.results);
+                refused += usize::from(world.results.contains(&Some(Err(3))));
+                break;
+            };
+            todo.extend(others.iter().map(|other| [path.as_slice(), &[*other]].concat()));
+            path.push(*first);
+            world.take(*first);
+        }
+    }
+    println!("{name}: {states} states, {ends} ends, {refused} with a refusal");
+    assert!(
+        states > 50 && refused > 0 && refused < ends,
+        "{name}: {states} states, {refused} of {ends} refused"
+    );
+}
+
 fn judge_end(
     world: &World<'_>,
     wanted: &[Actor],
@@ -372,7 +575,8 @@ fn judge_end(
     if let Some(crashed) = world.crashed {
         covered.crashes += 1;
         // Run again, alone.
-        let store = Memory { objects: Arc::clone(&world.objects), publisher: Arc::default() };
+        let (objects, publisher) = (Arc::clone(&world.objects), Arc::default());
+        let store = Memory { objects, publisher, honest: None };
         let mut again = Box::pin(wanted[crashed].run(&store));
         let result = loop {
             let context = &mut Context::from_waker(futures::task::noop_waker_ref());
@@ -389,6 +593,7 @@ fn judge_end(
                     Actor::Publish(wanted) => assert_lists(&listed, wanted, &format!("again after {path:?}")),
                     Actor::Yank(yank) => assert!(!lists(&listed, &yank.version), "again after {path:?}"),
                     Actor::Unyank(unyank) => assert!(lists(&listed, &unyank.version), "again after {path:?}"),
+                    Actor::Reindex(_) => {}
                 }
             }
             Err(error) => assert_eq!(error.exit_code(), 3, "again after {path:?}: {error}"),
@@ -411,7 +616,11 @@ fn lists(listed: &Listed, version: &Version) -> bool {
 
 /// The objects after these were carried out, one after the other.
 fn after(published: &[Actor]) -> Objects {
-    let mut objects = Objects::new();
+    after_from(&Objects::new(), published)
+}
+
+fn after_from(start: &Objects, published: &[Actor]) -> Objects {
+    let mut objects = start.clone();
     for one in published {
         let mut world = World::new(&objects, std::slice::from_ref(one));
         while let Some(step) = world.choices().first().copied() {
@@ -433,6 +642,15 @@ fn both_succeed(world: &World<'_>, _: &Listed) {
     }
 }
 
+/// Likewise; but where one was stopped half way the other one may be refused: it cannot know whether an index was lost, nor
+/// what a line without a document is, and says that the stopped publish is to be run again.
+fn both_succeed_or_one_was_stopped(world: &World<'_>, listed: &Listed) {
+    if world.crashed.is_none() {
+        both_succeed(world, listed);
+    }
+    assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
+}
+
 fn report(name: &str, covered: &Covered) {
     println!("{name}: {covered:?}");
     assert!(covered.states > 50 && covered.ends > 2 && covered.crashes > 1, "{name}: {covered:?}");
@@ -445,7 +663,7 @@ fn two_versions_over_one_index() {
         immutable(&[tarball("release-1.2.0", "linux-amd64")]),
         immutable(&[tarball("release-1.10.0", "linux_amd64")]),
     ];
-    report("into an empty registry", &explore(&Objects::new(), &two, both_succeed));
+    report("into an empty registry", &explore(&Objects::new(), &two, both_succeed_or_one_was_stopped));
     let start = after(&[immutable(&[tarball("release-1.2.0", "darwin-arm64")])]);
     report("into one with a version", &explore(&start, &two, both_succeed));
 }
@@ -456,7 +674,7 @@ fn two_platforms_of_a_version() {
         immutable(&[tarball("release-1.2.0", "linux-amd64")]),
         immutable(&[tarball("release-1.2.0", "darwin-arm64")]),
     ];
-    report("of a new version", &explore(&Objects::new(), &two, both_succeed));
+    report("of a new version", &explore(&Objects::new(), &two, both_succeed_or_one_was_stopped));
 }
 
 #[test]
@@ -466,7 +684,7 @@ fn two_platforms_beside_a_third() {
         immutable(&[tarball("release-1.2.0", "darwin-arm64")]),
     ];
     let start = after(&[immutable(&[tarball("release-1.2.0", "windows-amd64")])]);
-    report("of a version with a third", &explore(&start, &two, both_succeed));
+    report("of a version with a third", &explore(&start, &two, both_succeed_or_one_was_stopped));
 }
 
 #[test]
@@ -598,4 +816,161 @@ fn those_who_yank_and_put_back_agree_in_the_end() {
     // From a version that is listed it are 48,564 states, which take minutes; they were all well.
     let three = [yank("1.2.0", 2), unyank("1.2.0", 3), yank("1.2.0", 4)];
     report("three", &explore(&yanked_start, &three, consistent));
+}
+
+/// Writes of somebody who may write and delete any object of `start`, into which `adding` adds a platform to 1.2.0, which has
+/// windows_amd64, beside 1.10.0, which has linux_amd64.
+fn attacks(start: &Objects, adding: &Actor) -> Vec<Attack> {
+    let windows = "registry/acme/sample/1.2.0/download/windows/amd64";
+    let other = "registry/acme/sample/1.10.0/download/linux/amd64";
+    let document = |key: &str| -> Value { serde_json::from_slice(&start[key]).unwrap() };
+    let target = |document: &Value, member: &str| document[member].as_str().unwrap()[1..].to_owned();
+    let bytes = |document: &Value| Some(serde_json::to_vec(document).unwrap());
+    let evil = Digest::of(b"evil").to_string();
+
+    // The signed SHA256SUMS of the other version, copied to this one.
+    let foreign = |member: &str| {
+        let from = target(&document(other), member);
+        (from.replace("1.10.0", "1.2.0"), Some(start[&from].clone()))
+    };
+    let copied = [foreign("shasums_url"), foreign("shasums_signature_url")];
+    let mut pointing = document(windows);
+    pointing["shasums_url"] = format!("/{}", copied[0].0).into();
+    pointing["shasums_signature_url"] = format!("/{}", copied[1].0).into();
+    let mut posing = pointing.clone();
+    posing["filename"] = document(other)["filename"].clone();
+    posing["shasum"] = document(other)["shasum"].clone();
+    let with_copied = |key: &str, document: &Value| {
+        let mut attack = copied.to_vec();
+        attack.push((key.to_owned(), bytes(document)));
+        attack
+    };
+
+    // Documents of a platform that nobody has published, and of the one that is about to be.
+    let planted = |os: &str, arch: &str| {
+        let mut planted = document(windows);
+        planted["os"] = os.into();
+        planted["arch"] = arch.into();
+        planted["filename"] = format!("terraform-provider-sample_1.2.0_{os}_{arch}.zip").into();
+        planted["shasum"] = evil.clone().into();
+        planted
+    };
+    let freebsd =
+        ("registry/acme/sample/1.2.0/download/freebsd/amd64".to_owned(), bytes(&planted("freebsd", "amd64")));
+    let mut index: Value = serde_json::from_slice(&start[INDEX]).unwrap();
+    for entry in index["versions"].as_array_mut().unwrap() {
+        if entry["version"] == "1.2.0" {
+            let platforms = entry["platforms"].as_array_mut().unwrap();
+            platforms.push(serde_json::json!({"os": "freebsd", "arch": "amd64"}));
+        }
+    }
+    // What the run is going to write, as it would alone.
+    let mut world = World::new(start, std::slice::from_ref(adding));
+    while let Some(step) = world.choices().first().copied() {
+        world.take(step);
+    }
+    let after = world.objects.lock().unwrap().clone();
+    let new = |end: &str| {
+        let mut new = after.iter().filter(|(key, _)| !start.contains_key(*key) && key.ends_with(end));
+        let (key, bytes) = new.next().unwrap();
+        (key.clone(), bytes.clone())
+    };
+    let (record, text) = new("/provenance.json");
+    let text = String::from_utf8(text).unwrap();
+    let with_time = |time: &str| {
+        let changed = text.replacen(
+            "\"metadata\": {}",
+            &format!("\"metadata\": {{\n        \"{EVIL}\": \"{time}\"\n      }}"),
+            1,
+        );
+        assert_ne!(changed, text);
+        vec![(record.clone(), Some(changed.into_bytes()))]
+    };
+    let (sums, _) = new("_SHA256SUMS");
+    let linux = "registry/acme/sample/1.2.0/download/linux/amd64";
+    vec![
+        with_copied(windows, &pointing),
+        with_copied(windows, &posing),
+        with_copied(linux, &{
+            let mut own = planted("linux", "amd64");
+            own["shasums_url"] = pointing["shasums_url"].clone();
+            own
+        }),
+        vec![freebsd.clone()],
+        vec![freebsd, (INDEX.to_owned(), bytes(&index))],
+        with_time("2001-01-01T00:00:00Z"),
+        with_time("2026-01-02T03:04:05Z[!evil=yes]"),
+        vec![(
+            sums.clone(),
+            Some(format!("{evil}  terraform-provider-sample_1.2.0_linux_amd64.zip\n").into_bytes()),
+        )],
+        vec![(format!("{sums}.A7F2BC5B6E845A69.sig"), Some(b"evil".to_vec()))],
+        vec![(INDEX.to_owned(), None)],
+        vec![(INDEX.to_owned(), None), (windows.to_owned(), None)],
+    ]
+}
+
+/// 1.2.0 for windows_amd64, and 1.10.0 for linux_amd64.
+fn two_versions() -> Objects {
+    after(&[
+        immutable(&[tarball("release-1.2.0", "windows-amd64")]),
+        immutable(&[tarball("release-1.10.0", "linux_amd64")]),
+    ])
+}
+
+#[test]
+fn nothing_of_an_attacker_is_signed_or_listed_by_a_publish() {
+    let start = two_versions();
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let attacks = attacks(&start, &linux());
+    explore_attacked("one publisher", &start, &[linux()], &attacks);
+    let two = [linux(), immutable(&[tarball("release-1.2.0", "darwin-arm64")])];
+    explore_attacked("two publishers", &start, &two, &attacks[..1]);
+}
+
+#[test]
+fn nothing_of_an_attacker_is_listed_again() {
+    let start = two_versions();
+    let linux = immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let attacks = attacks(&start, &linux);
+    let trust = || {
+        let key = std::fs::read(key("ed25519.asc")).unwrap();
+        Trust::new(vec![Certificate::read("ed25519.asc", &key).unwrap()])
+    };
+    let reindex = || [Actor::Reindex(Reindex { provider: sample(), trust: trust() })];
+    let mut lost = start.clone();
+    lost.remove(INDEX);
+    let (mut states, mut refused) = (0, 0);
+    for attack in &attacks {
+        for start in [&start, &lost] {
+            let mut objects = start.clone();
+            for (key, bytes) in attack {
+                match bytes {
+                    Some(bytes) => drop(objects.insert(key.clone(), bytes.clone())),
+                    None => drop(objects.remove(key)),
+                }
+            }
+            let actors = reindex();
+            let mut honest = Honest::new(start, &actors);
+            // What he has damaged may go.
+            honest.before.clear();
+            let mut world = World::attacked(&objects, &actors, Some(&Arc::new(honest)), &[]);
+            while let Some(step) = world.choices().first().copied() {
+                world.take(step);
+            }
+            states += 1;
+            refused += usize::from(world.results[0] == Some(Err(3)));
+            assert!(matches!(world.results[0], Some(Ok(()) | Err(3))), "{:?}", world.results);
+        }
+    }
+    println!("reindex: {states} starts, {refused} refused");
+    let yanked = after_from(&start, &[yank("1.2.0", 1)]);
+    let put_back = Unyank {
+        provider: sample(),
+        version: "1.2.0".parse().unwrap(),
+        trust: trust(),
+        now: Timestamp::from_second(2).unwrap(),
+    };
+    // A planted index says what it likes; what is judged is what is put back.
+    explore_attacked("an unyank", &yanked, &[Actor::Unyank(put_back)], &attacks[..4]);
 }

@@ -19,6 +19,7 @@ use tfreg::plan::Goal;
 use tfreg::plan::reindex::Reindex;
 use tfreg::plan::resign::{Resign, Signer};
 use tfreg::plan::unyank::Unyank;
+use tfreg::plan::whole::Trust;
 use tfreg::plan::yank::Yank;
 use tfreg::provider::{Provider, Version};
 
@@ -232,11 +233,10 @@ fn a_version_is_yanked_and_put_back_as_it_was() {
 
     // A publish of it is refused, of another version not; what is not known in the record stays.
     let after = tree(&site);
+    let remedy = format!("tfreg unyank {} acme/sample", site.display());
     for release in ["release-1.2.0", "release-1.2.0-more"] {
-        run(&mut publish(&site, &tarballs(release))).refused(
-            release,
-            &[RECORD, "version 1.2.0 is yanked", "deletes tags", "tfreg unyank TARGET acme/sample 1.2.0"],
-        );
+        run(&mut publish(&site, &tarballs(release)))
+            .refused(release, &[RECORD, "version 1.2.0 is yanked", "deletes tags", &remedy]);
     }
     run(publish(&site, &tarballs("release-1.2.0-rebuilt")).arg("--replace"))
         .refused("--replace", &["is yanked"]);
@@ -437,7 +437,7 @@ fn each_request_of_an_unyank_may_fail_or_be_its_last() {
     let server = server();
     run(command("yank", "s3://bucket", &["1.2.0", "--yes"]).envs(server.envs())).succeeds();
     let (version, now) = ("1.2.0".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH);
-    let goal = Unyank { provider: provider(), version, now };
+    let goal = Unyank { provider: provider(), version, trust: Trust::default(), now };
     let base = objects(&server, "");
     every_request(&base, &goal, "unyank", &["1.2.0"], &|server| assert_eq!(listed(server).len(), 8));
 }
@@ -672,14 +672,16 @@ fn a_reindex_and_a_publish_lose_nothing() {
             gate.release();
             crate::support::ran(&child.output()).succeeds();
         } else {
-            // The index is lost; it has been looked for, and is written only when the publish has made another.
+            // The index is lost. A publish does not make one without the versions that were published, and finds the one
+            // that is made anew.
             server.delete_directly("bucket", INDEX);
             server.gate(Matcher::get().suffix("versions").nth(1), Point::After, &gate);
             let child = Running::start(&mut reindex());
             gate.wait_until_arrived(1, Duration::from_mins(1));
-            run(&mut publishing()).succeeds();
+            run(&mut publishing()).fails(3, &["is missing", "tfreg reindex s3://bucket"]);
             gate.release();
             crate::support::ran(&child.output()).succeeds();
+            run(&mut publishing()).succeeds();
         }
         assert_eq!(listed(&server).len(), 8, "{held}");
         server.verify();
@@ -695,7 +697,7 @@ fn each_request_of_a_reindex_may_fail_or_be_its_last() {
     run(command("yank", "s3://bucket", &["1.10.0", "--yes"]).envs(server.envs())).succeeds();
     let mut base = objects(&server, "");
     base.remove(INDEX);
-    let goal = Reindex { provider: provider() };
+    let goal = Reindex { provider: provider(), trust: Trust::default() };
     every_request(&base, &goal, "reindex", &["--yes"], &|server| assert_eq!(listed(server).len(), 1));
 }
 
@@ -771,14 +773,16 @@ fn versions_are_signed_again_by_another_key() {
     let done = to_new_key(&site, &["1.2.0", "--format", "json"]);
     assert!(done.stderr.contains(&format!("trusting what is signed by key {OLD_FINGERPRINT}")), "{done:?}");
     let done = result(done);
-    assert_eq!(done["changes"], serde_json::json!([format!("~ 1.2.0: signed by key {OLD} -> {NEW}")]));
+    let changes = [
+        format!("~ 1.2.0: signed by key {OLD} -> {NEW}"),
+        format!("~ 1.2.0: the record of its publish is signed by key {NEW}"),
+    ];
+    assert_eq!(done["changes"], serde_json::json!(changes));
     let after = tree(&site);
     let changed: Vec<&String> = after.keys().filter(|key| before.get(*key) != after.get(*key)).collect();
     assert!(
-        changed.len() == 5
-            && changed
-                .iter()
-                .all(|key| key.contains("/download/") || key.ends_with(&format!("SHA256SUMS.{NEW}.sig"))),
+        changed.len() == 6
+            && changed.iter().all(|key| key.contains("/download/") || key.ends_with(&format!(".{NEW}.sig"))),
         "{changed:?}"
     );
     assert!(before.keys().all(|key| after.contains_key(key)), "nothing is deleted");
@@ -954,8 +958,20 @@ fn a_key_that_has_expired_is_extended() {
     let new = key_file("rsa3072.asc");
     on(&site, "resign", &["--signing-key-file", &new, "--trust-key", &short_public]).succeeds();
     assert_eq!(reader::read(&tree(&site)).unwrap().len(), 4);
+    // A key that has signed none of the versions is refused, rather than told that there is nothing to do.
+    let moved = tree(&site);
+    on(&site, "resign", &["--refresh-key", "--key", &long_public]).refused(
+        "a wrong key",
+        &[&format!("no version of acme/sample is signed by key {OLD}"), "1.2.0 embeds key"],
+    );
+    assert_eq!(tree(&site), moved);
+    // It is no matter where it has signed some of them.
+    run(&mut publish(&site, &tarballs("release-1.10.0"))).succeeds();
     let other = on(&site, "resign", &["--refresh-key", "--key", &long_public]).succeeds();
-    assert!(other.stderr.contains("1.2.0 embeds key") && other.stdout.contains("Nothing to do"), "{other:?}");
+    assert!(
+        other.stderr.contains("1.2.0 embeds key") && other.stdout.contains("~ 1.10.0: a newer copy"),
+        "{other:?}"
+    );
     on(&site, "resign", &["1.2.0", "--refresh-key", "--key", &long_public])
         .refused("another key", &["1.2.0: embeds key"]);
     // A copy that is older than the one in the documents does not replace it.
@@ -1040,4 +1056,140 @@ fn a_resign_and_a_publish_by_the_old_key_meet() {
         assert!(published.code == 3 || String::from_utf8_lossy(&bytes).contains(NEW), "{key}");
     }
     server.verify();
+}
+
+/// Who still has the old key, or an old copy of it, is told so.
+#[test]
+fn a_pipeline_with_the_old_key_does_not_undo_a_resign() {
+    let (root, site) = site();
+    let long = expiring(&cert("ed25519.asc"), std::time::SystemTime::now() + Duration::from_hours(24 * 700));
+    let long_public = public(root.path(), "long-public.asc", &long);
+    on(&site, "resign", &["1.10.0", "--refresh-key", "--key", &long_public]).succeeds();
+    to_new_key(&site, &["1.2.0"]).succeeds();
+    let before = tree(&site);
+    for (release, said) in
+        [("release-1.2.0", format!("key {NEW} (")), ("release-1.10.0", "newer copy".to_owned())]
+    {
+        run(&mut publish(&site, &tarballs(release))).refused(release, &[&said, OLD, "--replace-key"]);
+        assert_eq!(tree(&site), before, "{release}: nothing is written");
+    }
+    for (release, said) in [
+        ("release-1.2.0", format!("~ 1.2.0: key {NEW} -> {OLD}")),
+        ("release-1.10.0", format!("~ 1.10.0: a newer copy of key {OLD} -> an older one")),
+    ] {
+        let moved = run(publish(&site, &tarballs(release)).args(["--replace-key", "--no-verify"])).succeeds();
+        assert!(moved.stdout.contains(&said), "{moved:#?}");
+    }
+    let back: Value =
+        serde_json::from_slice(&tree(&site)["registry/acme/sample/1.2.0/download/linux/amd64"]).unwrap();
+    assert_eq!(back["signing_keys"]["gpg_public_keys"][0]["key_id"], OLD);
+}
+
+/// The records of publishes are signed again too, if they are proven; of tarballs in a bucket as of files.
+#[test]
+fn a_resign_signs_the_records() {
+    let server = S3Server::start(&["bucket", "artifacts"]);
+    for path in tarballs("release-1.2.0") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        server.put_directly("artifacts", &format!("v1.2.0/{name}"), std::fs::read(&path).unwrap());
+    }
+    let manifest = "terraform-registry-manifest.json";
+    if let Ok(bytes) = std::fs::read(crate::support::testdata("release-1.2.0").join(manifest)) {
+        server.put_directly("artifacts", &format!("v1.2.0/{manifest}"), bytes);
+    }
+    run(publish("s3://bucket", &["s3://artifacts/v1.2.0/".into()]).envs(server.envs())).succeeds();
+    run(publish("s3://bucket", &tarballs("release-1.10.0")).envs(server.envs())).succeeds();
+    let (new, old) = (key_file("rsa3072.asc"), key_file("ed25519.asc"));
+    let resign = || {
+        let mut command =
+            command("resign", "s3://bucket", &["--signing-key-file", &new, "--trust-key", &old]);
+        run(command.envs(server.envs())).succeeds()
+    };
+    let verify = || {
+        let ran = run(tfreg().args(["verify", "s3://bucket"]).envs(server.envs()));
+        format!("{}{}", ran.stdout, ran.stderr)
+    };
+    resign();
+    let records = || -> Vec<String> {
+        let end = format!("provenance.json.{NEW}.sig");
+        objects(&server, "").into_keys().filter(|key| key.ends_with(&end)).collect()
+    };
+    assert_eq!(records().len(), 2);
+    assert!(!verify().contains("record-"), "{}", verify());
+    // As a release of tfreg left it that signed no records: what verify tells to do heals it.
+    for key in records() {
+        server.delete_directly("bucket", &key);
+    }
+    let told = verify();
+    assert!(
+        told.contains("record-unsigned") && told.contains("tfreg resign") && told.contains("--trust-key"),
+        "{told}"
+    );
+    let again = resign();
+    assert!(again.stdout.contains("~ 1.2.0: the record of its publish is signed"), "{again:#?}");
+    assert!(!verify().contains("record-"), "{}", verify());
+
+    // A record of another version with its good signature, and one that nobody has signed, stay without one.
+    for key in records() {
+        server.delete_directly("bucket", &key);
+    }
+    let all = objects(&server, "");
+    let of = |version: &str, end: &str| {
+        let part = format!("/{version}/");
+        all.keys().find(|key| key.contains(&part) && key.ends_with(end)).unwrap().clone()
+    };
+    let signature = format!("provenance.json.{OLD}.sig");
+    for end in ["provenance.json", &signature] {
+        server.put_directly("bucket", &of("1.2.0", end), all[&of("1.10.0", end)].clone());
+    }
+    server.delete_directly("bucket", &of("1.10.0", &signature));
+    let left = resign();
+    assert!(left.stderr.contains("\"version\" is 1.10.0"), "{left:#?}");
+    assert!(left.stderr.contains("no trusted key has signed it") && records().is_empty(), "{left:#?}");
+}
+
+/// What is listed anew is signed for its version, by one key or by keys that are named.
+#[test]
+fn what_is_listed_again_is_proven() {
+    let (root, site) = site();
+    let theirs = root.path().join("theirs");
+    let mut command = tfreg();
+    command
+        .args(["publish", "--namespace", "acme", "--signing-key-file", &key_file("p256.asc"), "--to"])
+        .arg(&theirs);
+    run(command.args(tarballs("release-1.10.0"))).succeeds();
+    for (key, bytes) in tree(&theirs).into_iter().filter(|(key, _)| key.contains("/1.10.0/")) {
+        std::fs::create_dir_all(site.join(&key).parent().unwrap()).unwrap();
+        std::fs::write(site.join(&key), bytes).unwrap();
+    }
+    std::fs::remove_file(site.join(INDEX)).unwrap();
+    let planted = tree(&site);
+    on(&site, "reindex", &["--yes"]).refused(
+        "two keys",
+        &["different keys", OLD_FINGERPRINT, "5062C27F84CD6903A969B8281FD51C14BF354275"],
+    );
+    assert_eq!(tree(&site), planted);
+    let trust = key_file("ed25519.asc");
+    let named = on(&site, "reindex", &["--yes", "--trust-key", &trust]).succeeds();
+    assert!(named.stdout.contains(&format!("windows_amd64), signed by key {OLD_FINGERPRINT}")), "{named:?}");
+    assert!(named.stderr.contains("1.10.0 is left as it is"), "{named:?}");
+    assert_eq!(versions(&site), ["1.2.0"]);
+    on(&site, "yank", &["1.2.0", "--yes"]).succeeds();
+    on(&site, "unyank", &["1.2.0", "--trust-key", &key_file("p256.asc")])
+        .refused("another key", &["not trusted", OLD_FINGERPRINT]);
+    // A signature of something else proves nothing.
+    let sums =
+        json(&site, "registry/acme/sample/1.2.0/download/linux/amd64")["shasums_signature_url"].clone();
+    let signature = site.join(&sums.as_str().unwrap()[1..]);
+    let good = std::fs::read(&signature).unwrap();
+    let record = tree(&site)
+        .into_keys()
+        .find(|key| key.contains("/1.2.0/") && key.contains("provenance.json."))
+        .unwrap();
+    std::fs::copy(site.join(record), &signature).unwrap();
+    on(&site, "unyank", &["1.2.0"])
+        .refused("a signature of something else", &["cannot be put back", "not over this file"]);
+    std::fs::write(&signature, good).unwrap();
+    on(&site, "unyank", &["1.2.0", "--trust-key", &trust]).succeeds();
+    assert_eq!(versions(&site), ["1.2.0"]);
 }

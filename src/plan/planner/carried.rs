@@ -1,8 +1,15 @@
 //! What of a version's present SHA256SUMS is carried over into the next one.
 //!
-//! A signature is the users' one defence against whoever can write the registry, so nothing is signed that is not this
-//! run's own or signed by the same key already: the lines of a SHA256SUMS are carried over only if its signature verifies,
-//! and a platform that is not in this run must be listed there as its document says.
+//! A signature is the users' one defence against whoever can write the registry, and it proves bytes, not their place: a
+//! genuine SHA256SUMS of another version can be copied under this version's key. So a line is carried over only if
+//!
+//! 1. the SHA256SUMS that it is in has the digest of its key, and this run's key has signed it;
+//! 2. all lines of that file are zips of this provider and this version, so that it was signed for it;
+//! 3. the download document of the line's platform has the same file name and digest.
+//!
+//! A file that fails one of the first two proves nothing: a platform that is not in this run and depends on it is refused;
+//! where all of its documents are of this run, it is left out with a warning. A line whose document is not there is that of
+//! a publish that is under way, or was stopped: it is waited for, and refused in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +17,39 @@ use super::{Planner, PublishedDocument};
 use crate::digest::{Digest, ShortDigest};
 use crate::error::Refusal;
 use crate::package::Checksums;
-use crate::plan::{Look, Memory};
+use crate::plan::{Look, Memory, names};
 use crate::provider::Platform;
-use crate::registry::{Key, Links};
+use crate::registry::{DownloadDocument, Key, Links};
+
+/// The SHA256SUMS that all documents of the version shall be on.
+pub(super) enum NextSums {
+    /// Something has to be seen first.
+    Look,
+    /// Others may be about to write what is missing; refused with this if they do not.
+    Wait(Box<Refusal>),
+    /// It is known.
+    Known(Checksums),
+}
+
+/// What a SHA256SUMS in use proves.
+enum Proof {
+    /// That this run's key has signed these lines for this version.
+    Lines(Checksums),
+    /// Nothing, because of this.
+    Nothing {
+        because: String,
+        /// Whether the user has to hear of it also where nothing depends on it.
+        is_odd: bool,
+    },
+}
 
 impl Planner<'_> {
-    /// The SHA256SUMS that all documents of the version shall be on; `None` when something has to be seen first.
+    /// The SHA256SUMS that all documents of the version shall be on.
     pub(super) fn sums(
         &mut self,
         documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &Memory,
-    ) -> Result<Option<Checksums>, Refusal> {
+        memory: &mut Memory,
+    ) -> Result<NextSums, Refusal> {
         let mut own = Checksums::default();
         self.add_packages(&mut own);
         let mut likely = own.clone();
@@ -38,8 +67,9 @@ impl Planner<'_> {
                 _ => None,
             };
             if self.package(platform).is_none() {
-                let digest =
-                    digest.ok_or_else(|| self.unproven(platform, format!("its SHA256SUMS is {link}")))?;
+                let digest = digest.ok_or_else(|| {
+                    self.unproven(platform, &published.document, format!("its SHA256SUMS is {link}"))
+                })?;
                 likely.set(published.document.filename().to_owned(), published.document.shasum());
                 carried.insert(platform, (published, digest));
             }
@@ -48,7 +78,7 @@ impl Planner<'_> {
             in_use.remove(&own.seal().digest().short());
         }
         if in_use.is_empty() {
-            return Ok(Some(own));
+            return Ok(NextSums::Known(own));
         }
         for digest in &in_use {
             if !self.is_known(*digest, memory) {
@@ -59,39 +89,94 @@ impl Planner<'_> {
         if !self.missing.is_empty() {
             // Most likely they hold nothing new; then this saves a round.
             self.need_signed(memory, likely.seal().digest().short());
-            return Ok(None);
+            return Ok(NextSums::Look);
+        }
+        let mut proofs = BTreeMap::new();
+        for digest in in_use {
+            let proof = match memory.sums.get(&digest) {
+                Some(sums) if self.is_known(digest, memory) => Proof::Lines(sums.clone()),
+                _ => self.proof(digest)?,
+            };
+            proofs.insert(digest, proof);
         }
         let mut all = Checksums::default();
-        let mut proven = BTreeMap::new();
-        for digest in in_use {
-            let read = match memory.sums.get(&digest) {
-                Some(sums) if self.is_known(digest, memory) => Some(sums.clone()),
-                _ => self.proven_sums(digest)?,
+        let mut without_document = BTreeSet::new();
+        for proof in proofs.values() {
+            let sums = match proof {
+                Proof::Lines(sums) => sums,
+                Proof::Nothing { because, is_odd } => {
+                    if *is_odd {
+                        self.left_out.insert(format!("left out of the new SHA256SUMS: {because}"));
+                    }
+                    continue;
+                }
             };
-            for (name, digest) in read.iter().flat_map(Checksums::iter) {
-                all.set(name.to_owned(), digest);
+            for (platform, name, digest) in self.platforms_of(sums) {
+                if self.package(&platform).is_some() {
+                    continue;
+                }
+                let lists =
+                    |document: &DownloadDocument| document.shasum() == digest && document.filename() == name;
+                if let Some(published) = documents.get(&platform) {
+                    if lists(&published.document) {
+                        all.set(name, digest);
+                    }
+                    continue;
+                }
+                // No index lists it (yet): its document tells whether it is published.
+                let key = self.download_key(&platform);
+                self.need(&key, Look::Read);
+                memory.listed.insert(platform.clone());
+                match self.document(&key) {
+                    None => drop(without_document.insert(platform)),
+                    Some(read) if lists(&DownloadDocument::parse(&key, &platform, &read.bytes)?) => {
+                        all.set(name, digest);
+                    }
+                    Some(_) => drop(self.left_out.insert(format!(
+                        "left out of the new SHA256SUMS: {name}, SHA-256 {digest}, because {key} has another one"
+                    ))),
+                }
             }
-            proven.insert(digest, read);
+        }
+        if !self.missing.is_empty() {
+            return Ok(NextSums::Look);
         }
         for (platform, (published, digest)) in carried {
-            let Some(sums) = proven.get(&digest).and_then(Option::as_ref) else {
-                let found = format!("no signature of its SHA256SUMS by key {}", self.wanted.key.key_id());
-                return Err(self.unproven(platform, found));
+            let document = &published.document;
+            let sums = match proofs.get(&digest) {
+                Some(Proof::Lines(sums)) => sums,
+                Some(Proof::Nothing { because, .. }) => {
+                    return Err(self.unproven(platform, document, because.clone()));
+                }
+                None => return Err(self.unproven(platform, document, "no SHA256SUMS".to_owned())),
             };
-            let (name, shasum) = (self.zip_file_name(platform), published.document.shasum());
+            let (name, shasum) = (self.zip_file_name(platform), document.shasum());
             let listed = sums.get(&name);
-            if published.document.filename() != name || listed != Some(shasum) {
+            if document.filename() != name || listed != Some(shasum) {
                 let listed = listed.map_or("nothing".to_owned(), |digest| digest.to_string());
-                let filename = published.document.filename();
+                let filename = document.filename();
                 let found = format!(
                     "{filename:?}, SHA-256 {shasum}, in its document; {listed} for {name} in SHA256SUMS"
                 );
-                return Err(self.unproven(platform, found));
+                return Err(self.unproven(platform, document, found));
             }
             all.set(name, shasum);
         }
+        if !without_document.is_empty() {
+            return Ok(NextSums::Wait(Box::new(self.half_published(&without_document))));
+        }
         self.add_packages(&mut all);
-        Ok(Some(all))
+        Ok(NextSums::Known(all))
+    }
+
+    /// The lines of a SHA256SUMS that are zips of this version.
+    fn platforms_of(&self, sums: &Checksums) -> Vec<(Platform, String, Digest)> {
+        let provider = &self.wanted.provider;
+        sums.iter()
+            .filter_map(|(name, digest)| {
+                Some((Key::zip_platform(provider, self.version, name)?, name.to_owned(), digest))
+            })
+            .collect()
     }
 
     /// Whether this run has itself put a SHA256SUMS and its signature there, or verified them.
@@ -101,12 +186,13 @@ impl Planner<'_> {
             && memory.stored.contains(&self.signature_key(digest))
     }
 
-    /// A SHA256SUMS in use, if its signature by this run's key verifies; `None` where it or the signature is not there.
-    fn proven_sums(&self, digest: ShortDigest) -> Result<Option<Checksums>, Refusal> {
+    /// What a SHA256SUMS in use proves.
+    fn proof(&self, digest: ShortDigest) -> Result<Proof, Refusal> {
         let key = self.sums_key(digest);
         let (Some(sums), Some(signature)) = (self.document(&key), self.document(&self.signature_key(digest)))
         else {
-            return Ok(None);
+            let because = format!("no signature of its SHA256SUMS by key {}", self.wanted.key.key_id());
+            return Ok(Proof::Nothing { because, is_odd: false });
         };
         let refuse = |found: String| {
             Refusal::new(&key, "the SHA256SUMS in use cannot be understood")
@@ -120,16 +206,45 @@ impl Planner<'_> {
             return Err(refuse(format!("SHA-256 {}", Digest::of(&sums.bytes))));
         }
         self.wanted.key.verify(&sums.bytes, &signature.bytes).map_err(refuse)?;
-        Checksums::parse(&sums.bytes).map_err(refuse).map(Some)
+        let sums = Checksums::parse(&sums.bytes).map_err(refuse)?;
+        let foreign = sums.foreign(&self.wanted.provider, self.version);
+        if !foreign.is_empty() {
+            let because = format!("{key} lists {}, which this version does not have", foreign.join(", "));
+            return Ok(Proof::Nothing { because, is_odd: true });
+        }
+        Ok(Proof::Lines(sums))
     }
 
-    fn unproven(&self, platform: &Platform, found: String) -> Refusal {
+    fn unproven(&self, platform: &Platform, document: &DownloadDocument, found: String) -> Refusal {
+        let moving = if self.is_on_another_key(document) { " with --replace-key" } else { "" };
         Refusal::new(
             self.download_key(platform),
             "a platform that is not in this run cannot be proven to be what was published, so it is not signed again",
         )
         .found(found)
-        .expected(format!("a SHA256SUMS that lists it as its document does, signed by key {}", self.wanted.key.key_id()))
-        .remedy(format!("publish the tarball for {platform} in the same run, or sign with the key of the version"))
+        .expected(format!(
+            "a SHA256SUMS of this version only that lists it as its document does, signed by key {}",
+            self.wanted.key.key_id()
+        ))
+        .remedy(format!(
+            "publish the tarball for {platform} in the same run{moving}, or sign with the key of the version"
+        ))
+    }
+
+    /// A SHA256SUMS in use has lines without documents.
+    fn half_published(&self, platforms: &BTreeSet<Platform>) -> Refusal {
+        let names = names(platforms);
+        let subject =
+            platforms.first().map_or_else(String::new, |first| self.download_key(first).to_string());
+        Refusal::new(
+            subject,
+            "a publish of other platforms of this version is under way, or was stopped, and its lines are not signed \
+             without their documents",
+        )
+        .found(format!("{names} in the SHA256SUMS in use, and no download document"))
+        .expected("a download document for every line of the SHA256SUMS")
+        .remedy(format!(
+            "run the publish that was stopped again, or publish the tarballs for {names} in the same run"
+        ))
     }
 }

@@ -1,8 +1,9 @@
 //! The record of the publish and its signature.
 //!
-//! The record is create-only, and two runs with the same zips would write different ones (their times and builds), so the
-//! first one stays. A run signs the record that is there only if it would have written the same, but for the time: so a run
-//! that was stopped between the two is completed by the next attempt of the same build, and nobody else's record is signed.
+//! The record is create-only, and runs of other builds with the same zips would write different ones, so the first one stays.
+//! A run signs the record that is there only if it would have written the very same bytes. A record holds nothing that
+//! differs between two attempts of one build, no time of the run's own either: so a run that was stopped between record and
+//! signature is completed by the next attempt, and nobody else's record is signed.
 
 use super::Planner;
 use crate::digest::{Digest, ShortDigest};
@@ -10,7 +11,7 @@ use crate::error::Refusal;
 use crate::package::Sealed;
 use crate::plan::{Action, Look, Memory, Seen, Write, keep};
 use crate::registry::Key;
-use crate::registry::provenance::{Material, agrees};
+use crate::registry::provenance::Material;
 
 /// What is to be done about the record.
 pub(super) struct RecordWrites {
@@ -51,17 +52,20 @@ impl Planner<'_> {
         let signed = Digest::of(&statement);
         let mut warning = None;
         let signature = if let Some(found) = self.document(&signature_key) {
-            if let Err(error) = self.wanted.key.verify(&statement, &found.bytes) {
-                warning =
-                    Some(format!("{signature_key}: the signature of the record does not verify: {error}"));
+            match self.wanted.key.verify(&statement, &found.bytes) {
+                Ok(()) => drop(memory.signatures.insert(signed, Sealed::from_bytes(found.bytes.clone()))),
+                Err(error) => {
+                    warning = Some(format!(
+                        "{signature_key}: the signature of the record does not verify: {error}"
+                    ));
+                }
             }
-            memory.signatures.insert(signed, Sealed::from_bytes(found.bytes.clone()));
             memory.stored.insert(signature_key.clone());
             Some(keep(signature_key, &found.bytes))
         } else if memory.stored.contains(&signature_key) {
             let body = memory.signatures.get(&signed).cloned();
             body.map(|body| Write { key: signature_key, body, action: Action::Keep })
-        } else if agrees(&statement, &mine) {
+        } else if statement == mine {
             let body = match memory.signatures.get(&signed) {
                 Some(signature) => signature.clone(),
                 None => self.wanted.key.sign(&statement)?,
@@ -70,8 +74,8 @@ impl Planner<'_> {
             Some(Write { key: signature_key, body, action: Action::Create })
         } else {
             warning = Some(format!(
-                "{statement_key}: another publish has written this record, and it is not signed by key {}; it is left as \
-                 it is",
+                "{statement_key}: this record is not what this run would write, so it is not signed by key {}; it is left as \
+                 it is. If another build wrote it and was stopped, run that build again, which signs it",
                 self.wanted.key.key_id()
             ));
             None

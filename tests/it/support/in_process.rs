@@ -7,15 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
-use jiff::Timestamp;
 use tfreg::error::Error;
 use tfreg::package::signing_key::{Secret, SigningKey};
 use tfreg::package::{BuildOptions, PackageSet};
-use tfreg::plan::{Goal, Plan, Published, Wanted, Write};
+use tfreg::plan::{Goal, Plan, Published, VersionKey, Wanted, Write};
 use tfreg::provider::Provider;
 use tfreg::publish::budget::{Budget, Pace, Patience};
 use tfreg::publish::{Observer, Options, Outcome, publish};
-use tfreg::registry::provenance::{Build, Record};
+use tfreg::registry::provenance::Record;
 use tfreg::registry::{DocumentMaxAge, Key, Links};
 use tfreg::release::file::TarballFile;
 use tfreg::release::tarball::Limits;
@@ -36,8 +35,8 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> Wanted {
     let key = SigningKey::read("ed25519.asc", &secret, None).unwrap();
     let provider =
         Provider { namespace: "acme".parse().unwrap(), provider_type: packages.provider_type().clone() };
-    let record = Record { started: Timestamp::UNIX_EPOCH, build: Build::default() };
-    Wanted { provider, packages, key, links: Links::RootRelative, published, record }
+    let (version_key, record) = (VersionKey::Kept, Record::default());
+    Wanted { provider, packages, key, links: Links::RootRelative, published, version_key, record }
 }
 
 /// A clock on which every wait takes its time at once.

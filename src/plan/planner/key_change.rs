@@ -1,0 +1,100 @@
+//! Moving a published version to another key.
+//!
+//! The key that a version's documents embed is what its users have verified it by, and `tfreg resign` changes it on purpose.
+//! A publish changes it only if it is told so: else a pipeline that still has the old key would undo that without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Planner, PublishedDocument};
+use crate::error::Refusal;
+use crate::package::certificate::Certificate;
+use crate::plan::{VersionKey, names};
+use crate::provider::Platform;
+use crate::registry::DownloadDocument;
+
+/// How the key that a document embeds differs from this run's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Difference {
+    /// It is another key; its id and fingerprint.
+    Another(String, String),
+    /// It is a newer copy of the same key.
+    Newer,
+}
+
+impl Planner<'_> {
+    /// The keys that documents of the version are moved from, in words.
+    ///
+    /// # Errors
+    /// There are some, and the run may not move a version to its key.
+    pub(super) fn key_changes(
+        &self,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+    ) -> Result<Vec<String>, Refusal> {
+        let mut found: BTreeMap<Difference, BTreeSet<Platform>> = BTreeMap::new();
+        for (platform, published) in documents {
+            if let Some(difference) = self.difference(&published.document) {
+                found.entry(difference).or_default().insert(platform.clone());
+            }
+        }
+        let key = &self.wanted.key;
+        let Some(first) = found.values().next().and_then(BTreeSet::first) else { return Ok(Vec::new()) };
+        if self.wanted.version_key == VersionKey::Replaceable {
+            let change = |difference: Difference| match difference {
+                Difference::Another(id, _) => {
+                    format!("~ {}: key {id} -> {}", self.version, key.key_id())
+                }
+                Difference::Newer => {
+                    format!("~ {}: a newer copy of key {} -> an older one", self.version, key.key_id())
+                }
+            };
+            return Ok(found.into_keys().map(change).collect());
+        }
+        let in_words = |(difference, platforms): (&Difference, &BTreeSet<Platform>)| match difference {
+            Difference::Another(id, fingerprint) => {
+                format!("key {id} ({fingerprint}) in the documents of {}", names(platforms))
+            }
+            Difference::Newer => format!("a newer copy of this key in the documents of {}", names(platforms)),
+        };
+        let is_older = found.keys().all(|difference| *difference == Difference::Newer);
+        let (problem, remedy) = if is_older {
+            (
+                format!("version {} is published with a newer copy of the signing key", self.version),
+                "sign with the newer copy, from `gpg --armor --export-secret-keys`; to go back to this one, give \
+                 --replace-key",
+            )
+        } else {
+            (
+                format!(
+                    "version {} is published with another key, and is not moved to this one",
+                    self.version
+                ),
+                "sign with the key of the version (did `tfreg resign` move it, and this pipeline has the old key?); to move \
+                 the version to this key, give --replace-key",
+            )
+        };
+        Err(Refusal::new(self.download_key(first), problem)
+            .found(found.iter().map(in_words).collect::<Vec<_>>().join("\n"))
+            .expected(format!("key {} ({}), which signs in this run", key.key_id(), key.fingerprint()))
+            .remedy(remedy))
+    }
+
+    /// Whether a document embeds keys, and this run's is none of them.
+    pub(super) fn is_on_another_key(&self, document: &DownloadDocument) -> bool {
+        matches!(self.difference(document), Some(Difference::Another(..)))
+    }
+
+    /// Clients try the embedded keys in order; a document without a key that can be read is no use to anybody, and is mended.
+    fn difference(&self, document: &DownloadDocument) -> Option<Difference> {
+        let key = &self.wanted.key;
+        let armored = document.public_keys();
+        if armored.contains(&key.armored_certificate()) {
+            return None;
+        }
+        let embedded: Vec<Certificate> =
+            armored.into_iter().filter_map(|armor| Certificate::embedded(armor).ok()).collect();
+        if let Some(same) = embedded.iter().find(|other| other.fingerprint() == key.fingerprint()) {
+            return Certificate::of(key).is_older_than(same).then_some(Difference::Newer);
+        }
+        embedded.first().map(|other| Difference::Another(other.key_id(), other.fingerprint()))
+    }
+}

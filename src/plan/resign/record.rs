@@ -1,0 +1,94 @@
+//! The records of the publishes, signed again.
+//!
+//! As of a SHA256SUMS, a new signature is made only over what is proven: a trusted key has signed the record, and it tells of
+//! zips that this SHA256SUMS of this version lists. A record that nobody whom the user trusts has signed stays as it is.
+
+use super::{Memory, Resign, Signed, Signer};
+use crate::digest::Digest;
+use crate::error::Refusal;
+use crate::package::Checksums;
+use crate::package::certificate::Certificate;
+use crate::package::signing_key::SigningKey;
+use crate::plan::{Action, Observation, Plan, Write, keep};
+use crate::registry::{Key, provenance};
+
+impl Resign {
+    /// The record beside a SHA256SUMS, and its signatures by the keys that matter; the signer's is the last one.
+    pub(super) fn record_keys(&self, signed: &Signed) -> Vec<Key> {
+        let (Signer::Anew(key), Key::Sums(provider, version, digest)) = (&self.signer, &signed.sums) else {
+            return Vec::new();
+        };
+        let signature = |id: String| Key::ProvenanceSignature(provider.clone(), version.clone(), *digest, id);
+        let mut keys = vec![Key::Provenance(provider.clone(), version.clone(), *digest)];
+        let others = self.trusted.iter().map(Certificate::key_id).filter(|id| id != key.key_id());
+        keys.extend(others.map(signature));
+        keys.push(signature(key.key_id().to_owned()));
+        keys
+    }
+
+    /// The signature of the record beside a SHA256SUMS that was proven: what is there, or a new one; `None` where there is no
+    /// record, or none that is proven.
+    pub(super) fn record(
+        &self,
+        key: &SigningKey,
+        signed: &Signed,
+        seen: &Observation,
+        memory: &mut Memory,
+        plan: &mut Plan,
+    ) -> Result<Option<Write>, Refusal> {
+        let keys = self.record_keys(signed);
+        let (Some(record_key), Some(wanted)) = (keys.first(), keys.last()) else { return Ok(None) };
+        let Some(record) = seen.document(record_key) else { return Ok(None) };
+        if let Some(found) = seen.document(wanted) {
+            if let Err(error) = key.verify(&record.bytes, &found.bytes) {
+                plan.warnings.push(format!("{wanted}: the signature of the record does not verify: {error}"));
+            }
+            return Ok(Some(keep(wanted.clone(), &found.bytes)));
+        }
+        let digest = Digest::of(&record.bytes);
+        if memory.stored.contains(wanted) {
+            let made = memory.made.get(&digest).cloned();
+            return Ok(made.map(|body| Write { key: wanted.clone(), body, action: Action::Keep }));
+        }
+        if let Err(problem) = self.proven(signed, &keys, seen) {
+            plan.warnings
+                .push(format!("{record_key}: {problem}, so it is not signed by key {}", key.key_id()));
+            return Ok(None);
+        }
+        let body = match memory.made.get(&digest) {
+            Some(signature) => signature.clone(),
+            None => key.sign(&record.bytes)?,
+        };
+        memory.made.insert(digest, body.clone());
+        plan.changes.push(format!(
+            "~ {}: the record of its publish is signed by key {}",
+            signed.version,
+            key.key_id()
+        ));
+        Ok(Some(Write { key: wanted.clone(), body, action: Action::Create }))
+    }
+
+    fn proven(&self, signed: &Signed, keys: &[Key], seen: &Observation) -> Result<(), String> {
+        let read = |key: &Key| seen.document(key).ok_or_else(|| format!("{key} is not there"));
+        let [record_key, signatures @ ..] = keys else { return Err("no record".to_owned()) };
+        let record = read(record_key)?;
+        let mut why = "no trusted key has signed it".to_owned();
+        let is_signed = signatures.iter().any(|key| {
+            let Key::ProvenanceSignature(.., id) = key else { return false };
+            let Some(signature) = seen.document(key) else { return false };
+            let mut trusted = self.trusted.iter().filter(|trusted| trusted.key_id() == *id);
+            trusted.any(|trusted| match trusted.verify_as_of_then(&record.bytes, &signature.bytes) {
+                Ok(()) => true,
+                Err(error) => {
+                    why = format!("{key}: {error}");
+                    false
+                }
+            })
+        });
+        if !is_signed {
+            return Err(why);
+        }
+        let sums = Checksums::parse(&read(&signed.sums)?.bytes)?;
+        provenance::tells_of(&record.bytes, &self.provider, &signed.version, &sums)
+    }
+}
