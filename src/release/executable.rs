@@ -113,7 +113,27 @@ const ALIASES: &[(&str, &str)] = &[
     ("win", "windows"),
     ("win32", "windows"),
     ("win64", "windows"),
+    ("amd64v1", "amd64"),
+    ("amd64v2", "amd64"),
+    ("amd64v3", "amd64"),
+    ("amd64v4", "amd64"),
+    ("arm64v80", "arm64"),
+    ("386sse2", "386"),
+    ("arm6", "arm"),
+    ("arm7", "arm"),
 ];
+
+/// Go's name for an operating system or architecture that is written in upper case, with underscores, or as others call it.
+/// `None` where that is not known.
+pub(super) fn go_name(word: &str) -> Option<&'static str> {
+    let word: String =
+        word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let systems = SYSTEMS.iter().map(|(name, _)| *name);
+    let mut names = systems.chain(ARCHES.iter().map(|arch| arch.name));
+    names
+        .find(|name| *name == word)
+        .or_else(|| ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, name)| *name))
+}
 
 /// What an executable must be to match a platform.
 pub struct Expectation {

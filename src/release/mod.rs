@@ -3,9 +3,11 @@
 pub mod contents;
 pub mod executable;
 pub mod file;
+mod magic;
 pub mod manifest;
 pub mod name;
 pub mod sidecar;
+mod tar;
 pub mod tarball;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +92,7 @@ fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
             Refusal::new(file.display(), "the platform is not known")
                 .found(found)
                 .expected("an operating system and an architecture in Go's words, such as linux and arm64")
-                .remedy("rename the tarball in the release build")
+                .remedy(name::NAME_TEMPLATE)
         })?;
         tarballs.push(Tarball { file, name, expectation, sidecar: None });
     }

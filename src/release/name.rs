@@ -5,9 +5,10 @@
 //!
 //! `.tgz` stands for `.tar.gz` in both.
 
+use super::executable;
 use super::file::TarballFile;
 use crate::error::Refusal;
-use crate::provider::{InvalidName, Platform, ProviderType, Version};
+use crate::provider::{Platform, ProviderType, Version};
 
 /// What a release tarball's file name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,31 +38,139 @@ impl TarballName {
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
     pub fn parse(tarball: &TarballFile) -> Result<Self, Refusal> {
-        let is_pattern = tarball.display().contains(['*', '?', '[']);
-        let remedy = if is_pattern {
-            "the pattern matched no file; check the folder, and that the build has left its tarballs there"
-        } else {
-            "give the release tarballs under the names that the release build gave them"
-        };
-        let refuse = |problem: &str, found: String| {
-            Refusal::new(tarball.display(), problem).found(found).expected(GRAMMARS).remedy(remedy)
-        };
         let name = tarball.name();
-        let Some((type_text, version, os, arch)) = split(name) else {
-            return Err(refuse("not the name of a release tarball", format!("{name:?}")));
+        let strict = split(name);
+        if let Some((type_text, version, os, arch)) = strict
+            && let (Ok(provider_type), Ok(version), Ok(platform)) =
+                (type_text.parse(), version.parse(), Platform::new(os, arch))
+        {
+            return Ok(Self { provider_type, version, platform });
+        }
+        let Some(parts) = split_loosely(name).or(strict) else {
+            let is_pattern = tarball.display().contains(['*', '?', '[']);
+            let remedy = if is_pattern {
+                "the pattern matched no file; check the folder, and that the build has left its tarballs there"
+            } else {
+                "give the release tarballs under the names that the release build gave them; where it gives others, change \
+                 its name template"
+            };
+            return Err(Refusal::new(tarball.display(), NO_NAME)
+                .found(format!("{name:?}"))
+                .expected(GRAMMARS)
+                .remedy(remedy));
         };
-        let part = |error: InvalidName| refuse("not the name of a release tarball", error.to_string());
-        let platform = Platform::new(os, arch).map_err(part)?;
-        Ok(Self {
-            provider_type: type_text.parse().map_err(part)?,
-            version: version.parse().map_err(part)?,
-            platform,
-        })
+        Err(wrong_parts(tarball, parts))
     }
 }
 
+const NO_NAME: &str = "not the name of a release tarball";
+/// What to do about a name whose parts are in other words, in general and for the tool that most releases are made with.
+pub(super) const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
+                                        _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
+
+/// Says which parts of a name are wrong, and what they should be.
+fn wrong_parts(tarball: &TarballFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
+    let (mut found, mut remedies) = (Vec::new(), Vec::new());
+    let mut is_platform_only = true;
+    let mut template = || {
+        if !remedies.contains(&NAME_TEMPLATE.to_owned()) {
+            remedies.push(NAME_TEMPLATE.to_owned());
+        }
+    };
+    let mut right_type = Some(type_text.to_owned());
+    if let Err(error) = type_text.parse::<ProviderType>() {
+        is_platform_only = false;
+        found.push(error.to_string());
+        right_type = Some(type_text.to_lowercase()).filter(|text| text.parse::<ProviderType>().is_ok());
+        template();
+    }
+    let mut right_version = Some(version.to_owned());
+    let mut retag = None;
+    if version.is_empty() {
+        is_platform_only = false;
+        found.push("no version".to_owned());
+        right_version = None;
+        template();
+    } else if let Err(error) = version.parse::<Version>() {
+        is_platform_only = false;
+        let bare = version.strip_prefix(['v', 'V']).unwrap_or(version);
+        right_version = canonical(bare);
+        let advice = match &right_version {
+            Some(right) => format!("; write {right:?}"),
+            None => String::new(),
+        };
+        found.push(format!("{error}{advice}"));
+        if bare != version {
+            template();
+        }
+        if right_version.as_deref() != Some(bare) {
+            retag = Some(match &right_version {
+                Some(right) => format!("tag the release as v{right}, and build it again"),
+                None => "tag the release with a version such as v1.2.3, and build it again".to_owned(),
+            });
+        }
+    }
+    let mut right_platform = Vec::new();
+    for (what, text) in [("operating system", os), ("architecture", arch)] {
+        let go_name = executable::go_name(text);
+        if go_name != Some(text) {
+            found.push(match go_name {
+                Some(name) => format!("{what} {text:?}; Terraform, like Go, calls it {name:?}"),
+                None => format!("{what} {text:?}"),
+            });
+            template();
+        }
+        right_platform.extend(go_name);
+    }
+    remedies.extend(retag);
+    let expected = match (right_type, right_version, right_platform.as_slice()) {
+        (Some(right_type), Some(version), [os, arch]) if tarball.name().ends_with("-bin.tar.gz") => {
+            format!("{PREFIX}{right_type}-v{version}-{os}-{arch}-bin.tar.gz")
+        }
+        (Some(right_type), Some(version), [os, arch]) => {
+            format!("{PREFIX}{right_type}_{version}_{os}_{arch}.tar.gz")
+        }
+        _ => GRAMMARS.to_owned(),
+    };
+    let problem = if is_platform_only { "the platform is not known" } else { NO_NAME };
+    Refusal::new(tarball.display(), problem)
+        .found(found.join("\n"))
+        .expected(expected)
+        .remedy(remedies.join("; "))
+}
+
+/// The semantic version that was likely meant: three numbers without leading zeros, and no build metadata.
+fn canonical(text: &str) -> Option<String> {
+    let text = text.split('+').next()?;
+    let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
+    let mut numbers: Vec<u64> = core.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    if numbers.len() > 3 {
+        return None;
+    }
+    numbers.resize(3, 0);
+    let core = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+    let version = pre.map_or(core.clone(), |pre| format!("{core}-{pre}"));
+    version.parse::<Version>().is_ok().then_some(version)
+}
+
+/// Type, version, operating system and architecture.
+type Parts<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Cuts a name of the second grammar where a part has underscores itself, as `x86_64` has, or the version is missing.
+fn split_loosely(name: &str) -> Option<Parts<'_>> {
+    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
+    let (type_text, rest) = stem.split_once('_')?;
+    let (first, behind) = rest.split_once('_')?;
+    if executable::go_name(first).is_some() && !first.starts_with(|c: char| c.is_ascii_digit()) {
+        return Some((type_text, "", first, behind));
+    }
+    let (os, arch) = behind.split_once('_')?;
+    executable::go_name(os)?;
+    Some((type_text, first, os, arch))
+}
+
 /// Cuts a file name into type, version, operating system and architecture, without judging the parts.
-fn split(name: &str) -> Option<(&str, &str, &str, &str)> {
+fn split(name: &str) -> Option<Parts<'_>> {
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
     if let Some(dashed) = stem.strip_suffix("-bin") {
         let (rest, arch) = dashed.rsplit_once('-')?;
@@ -146,6 +255,81 @@ mod tests {
     fn build_metadata_is_named() {
         let refusal = parse("terraform-provider-x-v1.0.0+b7-linux-amd64-bin.tar.gz").unwrap_err();
         assert!(refusal.found.contains("+b7"), "{refusal}");
+    }
+
+    #[test]
+    fn a_wrong_part_is_named_with_what_it_should_be() {
+        for (name, problem, found, expected, remedy) in [
+            (
+                "terraform-provider-x_1.0.0_Linux_x86_64.tar.gz",
+                "the platform is not known",
+                &[
+                    "\"Linux\"; Terraform, like Go, calls it \"linux\"",
+                    "\"x86_64\"; Terraform, like Go, calls it \"amd64\"",
+                ][..],
+                "terraform-provider-x_1.0.0_linux_amd64.tar.gz",
+                "name template",
+            ),
+            (
+                "terraform-provider-x_1.0.0_linux_x86_64.tar.gz",
+                "the platform is not known",
+                &["calls it \"amd64\""],
+                "terraform-provider-x_1.0.0_linux_amd64.tar.gz",
+                "{{ .Arch }}",
+            ),
+            (
+                "terraform-provider-x-v1.0.0-Darwin-x86_64-bin.tar.gz",
+                "the platform is not known",
+                &["calls it \"darwin\"", "calls it \"amd64\""],
+                "terraform-provider-x-v1.0.0-darwin-amd64-bin.tar.gz",
+                "name template",
+            ),
+            (
+                "terraform-provider-x_v1.0.0_linux_amd64.tar.gz",
+                NO_NAME,
+                &["\"v1.0.0\" is no valid version", "write \"1.0.0\""],
+                "terraform-provider-x_1.0.0_linux_amd64.tar.gz",
+                "{{ .Version }}",
+            ),
+            (
+                "terraform-provider-x_2024.01.15_linux_amd64.tar.gz",
+                NO_NAME,
+                &["\"2024.01.15\" is no valid version", "leading zero", "write \"2024.1.15\""],
+                "terraform-provider-x_2024.1.15_linux_amd64.tar.gz",
+                "tag the release as v2024.1.15",
+            ),
+            (
+                "terraform-provider-x_1.2_linux_amd64.tar.gz",
+                NO_NAME,
+                &["write \"1.2.0\""],
+                "terraform-provider-x_1.2.0_linux_amd64.tar.gz",
+                "tag the release as v1.2.0",
+            ),
+            (
+                "terraform-provider-x_Linux_x86_64.tar.gz",
+                NO_NAME,
+                &["no version", "calls it \"amd64\""],
+                GRAMMARS,
+                "name template",
+            ),
+            (
+                "terraform-provider-x_1.0.0_linux_amd64_v1.tar.gz",
+                "the platform is not known",
+                &["\"amd64_v1\"; Terraform, like Go, calls it \"amd64\""],
+                "terraform-provider-x_1.0.0_linux_amd64.tar.gz",
+                "name template",
+            ),
+        ] {
+            let refusal = parse(name).unwrap_err();
+            assert_eq!(refusal.problem, problem, "{name}");
+            assert_eq!(refusal.expected, expected, "{name}");
+            assert!(found.iter().all(|text| refusal.found.contains(text)), "{name}: {refusal}");
+            assert!(refusal.remedy.contains(remedy), "{name}: {refusal}");
+            // The name that is given is one.
+            if expected != GRAMMARS {
+                parse(expected).unwrap();
+            }
+        }
     }
 
     proptest! {

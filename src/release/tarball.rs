@@ -1,18 +1,20 @@
 //! A reader for `.tar.gz` files that trusts nothing in them.
 //!
-//! It streams: whatever the sizes, memory stays bounded. Absolute paths, `..`, links, devices, sparse files, archives
-//! that are damaged, cut short or carry something behind their end, and archives over the [`Limits`] are refused, and
-//! the refusal names the entry.
+//! It streams: whatever the sizes, memory stays bounded. What a tar file may be is said in [`super::tar`]; absolute paths,
+//! `..`, archives that are damaged, cut short or carry something behind their end, and archives over the [`Limits`] are
+//! refused as well, and the refusal names the entry.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
-use tar::{Archive, EntryType, PaxExtensions};
 
 use super::file::TarballFile;
+use super::magic;
+use super::tar::{EntryType, Fault, ReadError, Reader};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::splice::{Tape, Unpacker};
@@ -33,11 +35,6 @@ impl Default for Limits {
     }
 }
 
-/// Extension headers (long names, pax records) are small; anything larger is an attack or damage.
-const MAX_EXTENSION: u64 = 64 * 1024;
-/// Zero blocks behind the end of an archive: tar pads to its record size, 10 KiB by default.
-const MAX_PADDING: u64 = 1024 * 1024;
-const BLOCK: u64 = 512;
 /// What the common file systems allow for a name, and what leaves room for the users' own folders in a path, in bytes.
 const MAX_NAME: usize = 255;
 const MAX_PATH: usize = 1_000;
@@ -46,6 +43,8 @@ const MAX_PATH: usize = 1_000;
 pub struct Entry<'a> {
     /// Its path: relative, `/`-separated, without `.` and `..`.
     pub path: &'a str,
+    /// Its permission bits, as the archive has them.
+    pub mode: u32,
     /// Its length in bytes.
     pub size: u64,
     /// Its contents; ends after `size` bytes, or with an error.
@@ -71,18 +70,29 @@ pub fn read(
     let source = Source { state: Rc::new(RefCell::new(SourceState::default())), file, progress };
     let state = Rc::clone(&source.state);
     let tape = Tape::default();
-    let mut archive = Archive::new(Tail::new(Unpacker::new(source, tape.clone())));
-    let outcome =
-        Reading { tarball, limits, tape, entries: 0, extensions: 0, unpacked: 0, read_error: Rc::default() }
-            .run(&mut archive, on_file);
+    let unpacker = Unpacker::new(source, tape.clone());
+    let outcome = Reading {
+        tarball,
+        limits,
+        tape,
+        entries: 0,
+        unpacked: 0,
+        kinds: BTreeMap::new(),
+        read_error: Rc::default(),
+    }
+    .run(&mut Reader::new(unpacker), on_file);
 
+    let mut state = state.borrow_mut();
     // An error of the disk shows as a damaged archive; the source knows better.
-    if let Some(error) = state.borrow_mut().error.take() {
+    if let Some(error) = state.error.take() {
         return Err(Error::Io { context: format!("cannot read {}", tarball.display()), source: error });
     }
-    outcome?;
-    check_end(tarball, archive.into_inner())?;
-    Ok(Digest::from_hasher(std::mem::take(&mut state.borrow_mut().hash)))
+    outcome.map_err(|error| {
+        // What is no gzip file at all is not damaged.
+        let is_gzip = magic::GZIP.starts_with(&state.head[..state.head.len().min(2)]);
+        if state.head.is_empty() || !is_gzip { magic::not_gzip(tarball, &state.head).into() } else { error }
+    })?;
+    Ok(Digest::from_hasher(std::mem::take(&mut state.hash)))
 }
 
 /// The tarball's bytes on their way to the decoder: hashed, counted, and with the disk's own errors kept apart.
@@ -95,6 +105,8 @@ struct Source<'a> {
 #[derive(Default)]
 struct SourceState {
     hash: Sha256,
+    /// The file's first bytes.
+    head: Vec<u8>,
     error: Option<io::Error>,
 }
 
@@ -102,7 +114,10 @@ impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.file.read(buffer) {
             Ok(count) => {
-                self.state.borrow_mut().hash.update(&buffer[..count]);
+                let mut state = self.state.borrow_mut();
+                state.hash.update(&buffer[..count]);
+                let missing = magic::LOOKED_AT.saturating_sub(state.head.len());
+                state.head.extend_from_slice(&buffer[..count.min(missing)]);
                 (self.progress)(count as u64);
                 Ok(count)
             }
@@ -116,66 +131,21 @@ impl Read for Source<'_> {
     }
 }
 
-/// The unpacked stream, with the number of zero bytes seen last: tells whether the archive ended with an end block.
-struct Tail<R> {
-    inner: R,
-    trailing_zeros: u64,
-}
-
-impl<R> Tail<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, trailing_zeros: 0 }
-    }
-}
-
-impl<R: Read> Read for Tail<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        match buffer[..count].iter().rposition(|b| *b != 0) {
-            Some(last) => self.trailing_zeros = (count - 1 - last) as u64,
-            None => self.trailing_zeros += count as u64,
-        }
-        Ok(count)
-    }
-}
-
-/// An archive ends with two zero blocks (POSIX.1-2017, pax, "ustar Interchange Format") and then only zeros.
-fn check_end(tarball: &TarballFile, mut rest: Tail<Unpacker<Source<'_>>>) -> Result<()> {
-    let first_end_block = rest.trailing_zeros >= BLOCK;
-    rest.trailing_zeros = 0;
-    let mut seen = 0;
-    let mut buffer = vec![0; 8 * 1024];
-    loop {
-        let count = match rest.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(tarball, &error).into()),
-        };
-        seen += count;
-        if rest.trailing_zeros < seen || seen > MAX_PADDING {
-            return Err(Refusal::new(tarball.display(), "the archive goes on behind its end")
-                .found("data after the end-of-archive blocks")
-                .expected("nothing but zero padding there")
-                .remedy("make the tarball again; a concatenation of tar files is not accepted")
-                .into());
-        }
-    }
-    if !first_end_block || seen < BLOCK {
-        return Err(Refusal::new(tarball.display(), "the archive is cut short")
-            .found("no end-of-archive blocks")
-            .expected("two zero blocks at the end of the tar file")
-            .remedy("fetch or build the tarball again")
-            .into());
-    }
-    Ok(())
-}
-
 fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
     Refusal::new(tarball.display(), "the archive is damaged or cut short")
         .found(error)
         .expected("a complete gzip-compressed tar file")
         .remedy("fetch or build the tarball again")
+}
+
+/// What is said of a tar file that is outside of the profile.
+fn outside(tarball: &TarballFile, entry: Option<&str>, fault: Fault) -> Refusal {
+    let problem = match entry {
+        Some(entry) => format!("{entry} in the archive: {}", fault.problem),
+        None => fault.problem,
+    };
+    let remedy = fault.remedy.unwrap_or_else(|| "make the tarball again with tar --format=ustar".to_owned());
+    Refusal::new(tarball.display(), problem).found(fault.found).expected(fault.expected).remedy(remedy)
 }
 
 /// The state of one pass over an archive.
@@ -184,8 +154,9 @@ struct Reading<'a> {
     limits: Limits,
     tape: Tape,
     entries: u64,
-    extensions: u64,
     unpacked: u64,
+    /// What each path is.
+    kinds: BTreeMap<String, EntryType>,
     /// Set by [`Content`] when the archive, not the callback, is at fault.
     read_error: Rc<RefCell<Option<io::Error>>>,
 }
@@ -193,85 +164,39 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn run(
         mut self,
-        archive: &mut Archive<impl Read>,
+        archive: &mut Reader<impl Read>,
         on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<()> {
         let tarball = self.tarball;
-        let broken = |error: io::Error| damaged(tarball, &error);
-        let mut long_name: Option<Vec<u8>> = None;
-        for entry in archive.entries().map_err(broken)?.raw(true) {
-            let mut entry = entry.map_err(broken)?;
-            let kind = entry.header().entry_type();
-            let size = entry.header().entry_size().map_err(broken)?;
-            if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader | EntryType::GNULongName) {
-                self.count_extension()?;
-                let name = self.extension(kind, size, &mut entry)?;
-                if name.is_some() && long_name.is_some() {
-                    return Err(self
-                        .refuse("two long names for one entry", "a second extension header")
-                        .into());
-                }
-                long_name = name.or(long_name);
+        let unreadable = |error| match error {
+            ReadError::Io(error) => damaged(tarball, &error),
+            ReadError::NotTar(block) => magic::not_tar(tarball, &block),
+            ReadError::Outside(entry, fault) => outside(tarball, Some(&entry), fault),
+            ReadError::Archive(fault) => outside(tarball, None, fault),
+        };
+        while let Some(member) = archive.next().map_err(unreadable)? {
+            let entry_path = self.entry_path(&member.name, member.entry_type)?;
+            self.count_entry(&entry_path)?;
+            self.check_kind(&entry_path, member.entry_type)?;
+            if member.entry_type == EntryType::Directory {
                 continue;
             }
-            let raw = long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
-            let entry_path = self.entry_path(&raw, kind)?;
-            self.count_entry(&entry_path)?;
-            match kind {
-                EntryType::Directory => {}
-                EntryType::Regular => {
-                    self.count_bytes(&entry_path, size)?;
-                    let mut content =
-                        Content { inner: entry, left: size, error: Rc::clone(&self.read_error) };
-                    let file = Entry { path: &entry_path, size, content: &mut content, tape: &self.tape };
-                    let outcome = on_file(file);
-                    if let Some(error) = self.read_error.borrow_mut().take() {
-                        return Err(damaged(tarball, &error).into());
-                    }
-                    outcome?;
-                }
-                other => return Err(self.refuse_kind(&entry_path, other).into()),
+            self.count_bytes(&entry_path, member.size)?;
+            let mut content = Content { inner: &mut *archive, error: Rc::clone(&self.read_error) };
+            let file = Entry {
+                path: &entry_path,
+                mode: member.mode,
+                size: member.size,
+                content: &mut content,
+                tape: &self.tape,
+            };
+            let outcome = on_file(file);
+            if let Some(error) = self.read_error.borrow_mut().take() {
+                return Err(damaged(tarball, &error).into());
             }
-        }
-        if long_name.is_some() {
-            return Err(self
-                .refuse("an extension header without its entry", "the end of the archive")
-                .into());
+            outcome?;
         }
         Ok(())
-    }
-
-    /// Reads an extension header; gives the long name that it sets, if it does.
-    fn extension(&self, kind: EntryType, size: u64, content: &mut dyn Read) -> Result<Option<Vec<u8>>> {
-        if size > MAX_EXTENSION {
-            let found = format!("an extension header of {size} bytes");
-            return Err(self.refuse("an extension header is too large", &found).into());
-        }
-        let mut data = Vec::new();
-        content.read_to_end(&mut data).map_err(|e| damaged(self.tarball, &e))?;
-        if data.len() as u64 != size {
-            return Err(damaged(self.tarball, &io::ErrorKind::UnexpectedEof.into()).into());
-        }
-        if kind == EntryType::GNULongName {
-            while data.last() == Some(&0) {
-                data.pop();
-            }
-            return Ok(Some(data));
-        }
-        let mut name = None;
-        for record in PaxExtensions::new(&data) {
-            let record = record.map_err(|e| damaged(self.tarball, &e))?;
-            let key = String::from_utf8_lossy(record.key_bytes()).into_owned();
-            match key.as_str() {
-                "path" if kind == EntryType::XHeader => name = Some(record.value_bytes().to_vec()),
-                // Readers disagree on these, and no release tarball needs them.
-                key if key == "path" || key == "size" || key.starts_with("GNU.sparse") => {
-                    return Err(self.refuse("an unsupported pax record", key).into());
-                }
-                _ => {}
-            }
-        }
-        Ok(name)
     }
 
     fn entry_path(&self, raw: &[u8], kind: EntryType) -> Result<String> {
@@ -302,10 +227,40 @@ impl Reading<'_> {
         if parts.contains(&"..") {
             return Err(refuse("it leads out of its folder").into());
         }
-        if parts.is_empty() && kind != EntryType::Directory {
+        if text.is_empty() || parts.is_empty() && kind != EntryType::Directory {
             return Err(refuse("it is empty").into());
         }
         Ok(parts.join("/"))
+    }
+
+    /// What one entry makes a file, no other makes a folder: readers keep the one or the other.
+    fn check_kind(&mut self, path: &str, entry_type: EntryType) -> Result<()> {
+        let is_file = |path: &str| self.kinds.get(path) == Some(&EntryType::Regular);
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]).find(|folder| is_file(folder));
+        let inside = || {
+            let folder = format!("{path}/");
+            let mut behind = self.kinds.range(folder.clone()..);
+            behind.next().map(|(other, _)| other).filter(|other| other.starts_with(&folder)).cloned()
+        };
+        let clash = match entry_type {
+            _ if above.is_some() => above.map(str::to_owned),
+            EntryType::Directory => is_file(path).then(|| path.to_owned()),
+            EntryType::Regular => match self.kinds.get(path) {
+                Some(EntryType::Directory) => Some(path.to_owned()),
+                _ => inside(),
+            },
+        };
+        if let Some(other) = clash {
+            return Err(Refusal::new(self.tarball.display(), "two entries of the archive have one name")
+                .found(format!(
+                    "{other:?} and {path:?}, of which one is a file and the other makes it a folder"
+                ))
+                .expected("each path once, as a file or as a folder")
+                .remedy("rename one of them, or leave it out")
+                .into());
+        }
+        self.kinds.insert(path.to_owned(), entry_type);
+        Ok(())
     }
 
     fn count_entry(&mut self, entry: &str) -> Result<()> {
@@ -316,15 +271,6 @@ impl Reading<'_> {
                 .expected(format!("at most {}", self.limits.entries))
                 .remedy("leave out what does not belong into a provider, or raise --max-entries")
                 .into());
-        }
-        Ok(())
-    }
-
-    fn count_extension(&mut self) -> Result<()> {
-        self.extensions += 1;
-        // At most a long name and a pax header belong to an entry, and one global header to the archive.
-        if self.extensions > 2 * self.limits.entries + 1 {
-            return Err(self.refuse("too many extension headers", &self.extensions.to_string()).into());
         }
         Ok(())
     }
@@ -340,80 +286,38 @@ impl Reading<'_> {
         }
         Ok(())
     }
-
-    fn refuse(&self, problem: &str, found: &str) -> Refusal {
-        Refusal::new(self.tarball.display(), problem)
-            .found(found)
-            .expected("a plain tar file of folders and regular files")
-            .remedy("make the tarball again with tar --format=ustar")
-    }
-
-    fn refuse_kind(&self, entry: &str, kind: EntryType) -> Refusal {
-        let words = match kind {
-            EntryType::Symlink => "a symbolic link".to_owned(),
-            EntryType::Link => "a hard link".to_owned(),
-            EntryType::Char | EntryType::Block => "a device".to_owned(),
-            EntryType::Fifo => "a named pipe".to_owned(),
-            EntryType::GNUSparse => "a sparse file".to_owned(),
-            EntryType::GNULongLink => "a link".to_owned(),
-            other => format!("an entry of tar type {:?}", char::from(other.as_byte())),
-        };
-        let remedy = match kind {
-            EntryType::Symlink | EntryType::Link | EntryType::GNULongLink => {
-                "replace it by the file itself (tar --dereference --hard-dereference), or leave it out"
-            }
-            EntryType::GNUSparse => "make the tarball without --sparse",
-            _ => "leave it out",
-        };
-        Refusal::new(self.tarball.display(), "the archive holds something that is no regular file")
-            .found(format!("{entry:?}, {words}"))
-            .expected("folders and regular files only")
-            .remedy(remedy)
-    }
 }
 
 /// One entry's contents: exactly as many bytes as its header says, or an error.
-struct Content<R> {
-    inner: R,
-    left: u64,
+struct Content<'a, R> {
+    inner: &'a mut Reader<R>,
     error: Rc<RefCell<Option<io::Error>>>,
 }
 
-impl<R: Read> Read for Content<R> {
+impl<R: Read> Read for Content<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buffer.is_empty() {
-            return Ok(0);
+        let outcome = self.inner.read_data(buffer);
+        if let Err(error) = &outcome
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            *self.error.borrow_mut() = Some(io::Error::new(error.kind(), error.to_string()));
         }
-        let outcome = match self.inner.read(buffer) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends inside an entry")),
-            outcome => outcome,
-        };
-        match outcome {
-            Ok(count) => {
-                self.left = self.left.saturating_sub(count as u64);
-                Ok(count)
-            }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    *self.error.borrow_mut() = Some(io::Error::new(error.kind(), error.to_string()));
-                }
-                Err(error)
-            }
-        }
+        outcome
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::tar::EntryType;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
     use std::io::Write as _;
     use std::path::Path;
 
-    fn header(kind: EntryType, size: u64) -> tar::Header {
-        let mut header = tar::Header::new_gnu();
+    fn header(kind: EntryType, size: u64) -> ::tar::Header {
+        let mut header = ::tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_size(size);
         header.set_mode(0o644);
@@ -422,7 +326,7 @@ mod tests {
     }
 
     fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
+        let mut builder = ::tar::Builder::new(Vec::new());
         for (name, content) in files {
             builder
                 .append_data(&mut header(EntryType::Regular, content.len() as u64), name, *content)
@@ -487,9 +391,12 @@ mod tests {
         let gnu = tar_of(&[(&long, b"x")]);
         assert_eq!(read_bytes(&gzip(&gnu), Limits::default()).unwrap(), vec![(long.clone(), b"x".to_vec())]);
 
-        let mut builder = tar::Builder::new(Vec::new());
+        let mut builder = ::tar::Builder::new(Vec::new());
         builder.append_pax_extensions([("path", long.as_bytes()), ("mtime", b"1.5".as_slice())]).unwrap();
-        builder.append_data(&mut header(EntryType::Regular, 1), "short", &b"x"[..]).unwrap();
+        let mut short = ::tar::Header::new_ustar();
+        short.set_size(1);
+        short.set_mode(0o644);
+        builder.append_data(&mut short, "short", &b"x"[..]).unwrap();
         let pax = builder.into_inner().unwrap();
         assert_eq!(read_bytes(&gzip(&pax), Limits::default()).unwrap(), vec![(long, b"x".to_vec())]);
     }
@@ -506,6 +413,7 @@ mod tests {
             (b"\xff", EntryType::Regular, "UTF-8"),
             (b"./", EntryType::Regular, "slash"),
             (b".", EntryType::Regular, "empty"),
+            (b"", EntryType::Directory, "empty"),
             (b"l", EntryType::Symlink, "symbolic link"),
             (b"l", EntryType::Link, "hard link"),
             (b"l", EntryType::Char, "device"),
@@ -546,9 +454,11 @@ mod tests {
             (gzip(&[whole.as_slice(), &vec![0; 2 << 20]].concat()), "goes on behind its end"),
             ([gzip(&whole), b"trailing".to_vec()].concat(), "damaged"),
             (gzip(&whole)[..40].to_vec(), "damaged"),
-            (whole.clone(), "damaged"),
-            (gzip(b"not a tar file"), "damaged"),
-            (Vec::new(), "damaged"),
+            (whole.clone(), "a tar file that is not compressed"),
+            (gzip(b"not a tar file"), "a text file in the gzip file"),
+            (gzip(b""), "nothing in the gzip file"),
+            (gzip(&[&whole[..], &[0; 100]].concat()), "whole blocks"),
+            (Vec::new(), "an empty file"),
         ] {
             let found = refusal(&bytes, Limits::default());
             assert!(found.contains(text), "{text}: {found}");

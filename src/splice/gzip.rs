@@ -2,11 +2,13 @@
 
 use std::io::{self, Read};
 
-use super::Corrupt;
 use super::input::Input;
+use super::{CUT_SHORT, Corrupt};
 
-/// Names and comments have no limit of their own; nobody has any that are so long.
-const MAX_HEADER: usize = 64 * 1024;
+/// Names and comments have no limit of their own; Go's `compress/gzip` reads none that has 512 bytes or more.
+const MAX_TEXT: usize = 511;
+/// Zero bytes behind the last member, as writers to a file in blocks of a tape leave them: bsdtar fills up to 10 KiB.
+const MAX_PADDING: u64 = 1024 * 1024;
 
 const FHCRC: u8 = 1 << 1;
 const FEXTRA: u8 = 1 << 2;
@@ -14,13 +16,31 @@ const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-const NO_GZIP: Corrupt = Corrupt("invalid gzip header");
+const NO_GZIP: Corrupt = Corrupt("there is no gzip header where one should begin");
+const BEHIND: Corrupt =
+    Corrupt("there is something behind the end of the gzip data that is neither gzip data nor zero bytes");
 
-/// Reads a member's header; `None` where the data ends in its place.
-pub(super) fn read_header(input: &mut Input, source: &mut impl Read) -> io::Result<Option<()>> {
+/// Reads a member's header; `None` where the data ends in its place, or has only zero bytes there. `is_first` says that
+/// no member came before.
+pub(super) fn read_header(
+    input: &mut Input,
+    source: &mut impl Read,
+    is_first: bool,
+) -> io::Result<Option<()>> {
     input.fill(source)?;
     if input.is_at_end() {
         return Ok(None);
+    }
+    if !is_first {
+        match input.rest() {
+            [0, ..] => {
+                skip_padding(input, source)?;
+                return Ok(None);
+            }
+            [0x1f, 0x8b, ..] => {}
+            [0x1f] => return Err(CUT_SHORT.into()),
+            _ => return Err(BEHIND.into()),
+        }
     }
     let mut header = Header { input, source, seen: Vec::new() };
     let [id1, id2, method, flags] = header.take()?;
@@ -37,7 +57,13 @@ pub(super) fn read_header(input: &mut Input, source: &mut impl Read) -> io::Resu
     }
     for text in [FNAME, FCOMMENT] {
         if flags & text != 0 {
-            while header.take()? != [0] {}
+            let mut length = 0;
+            while header.take()? != [0] {
+                length += 1;
+                if length > MAX_TEXT {
+                    return Err(Corrupt("a gzip header has a name or comment of more than 511 bytes").into());
+                }
+            }
         }
     }
     if flags & FHCRC != 0 {
@@ -47,6 +73,25 @@ pub(super) fn read_header(input: &mut Input, source: &mut impl Read) -> io::Resu
         }
     }
     Ok(Some(()))
+}
+
+/// Takes zero bytes up to the end, as `gzip -t` does.
+fn skip_padding(input: &mut Input, source: &mut impl Read) -> io::Result<()> {
+    let mut seen = 0_u64;
+    while !input.is_at_end() {
+        let rest = input.rest();
+        let count = rest.len();
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(BEHIND.into());
+        }
+        seen += count as u64;
+        if seen > MAX_PADDING {
+            return Err(Corrupt("there is more than 1 MiB of zero bytes behind the gzip data").into());
+        }
+        input.skip(count);
+        input.fill(source)?;
+    }
+    Ok(())
 }
 
 /// A header's bytes, as they are read.
@@ -65,9 +110,6 @@ impl<R: Read> Header<'_, R> {
         }
         self.input.check()?;
         self.seen.extend_from_slice(&bytes);
-        if self.seen.len() > MAX_HEADER {
-            return Err(Corrupt("a gzip header without an end").into());
-        }
         Ok(bytes)
     }
 }

@@ -95,7 +95,7 @@ impl<R: Read> Unpacker<R> {
     }
 
     fn member(&mut self) -> io::Result<()> {
-        self.state = match gzip::read_header(&mut self.input, &mut self.source)? {
+        self.state = match gzip::read_header(&mut self.input, &mut self.source, !self.any)? {
             Some(()) => State::Block,
             None if self.any => State::Ended,
             None => return Err(CUT_SHORT.into()),

@@ -35,4 +35,5 @@ mod secrets;
 mod splice;
 mod store_conformance;
 mod support;
+mod tar_differential;
 mod verify;

@@ -298,9 +298,9 @@ fn wrong_trailers_and_headers_are_refused() {
     let plain = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
     assert!(unpack(&plain, &[], 10).is_ok());
     for (at, value, said) in [
-        (0, 0x1e, "invalid gzip header"),
-        (2, 7, "invalid gzip header"),
-        (3, 0x20, "invalid gzip header"),
+        (0, 0x1e, "no gzip header"),
+        (2, 7, "no gzip header"),
+        (3, 0x20, "no gzip header"),
         (3, 2, "header's checksum"),
         (10, 7, "no known type"),
         (10, 1, "stored block's length"),
@@ -316,8 +316,17 @@ fn wrong_trailers_and_headers_are_refused() {
         let error = unpack(&plain[..end], &[], 10).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{end}: {error}");
     }
-    for behind in [&b"x"[..], &[0], &[0; 512], &plain[..5]] {
-        assert!(unpack(&[&plain, behind].concat(), &[], 10).is_err(), "{behind:?}");
+    for behind in [&b"x"[..], &[0, 1], &[0, 0x1f, 0x8b], &[0; (1 << 20) + 1], &plain[..1], &plain[..5]] {
+        assert!(unpack(&[&plain, behind].concat(), &[], 10).is_err(), "{}", behind.len());
+    }
+    // As bsdtar leaves them, and `gzip -t` takes them.
+    for zeros in [1, 512, 10_000, 1 << 20] {
+        assert_eq!(unpack(&[plain.as_slice(), &vec![0; zeros]].concat(), &[], 10).unwrap().0, b"", "{zeros}");
+    }
+    // Go reads no name or comment of 512 bytes.
+    for (length, is_read) in [(511, true), (512, false)] {
+        let header = [&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3][..], &vec![b'n'; length], &[0]].concat();
+        assert_eq!(unpack(&[&header, &plain[10..]].concat(), &[], 10).is_ok(), is_read, "{length}");
     }
 }
 

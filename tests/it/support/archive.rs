@@ -16,11 +16,19 @@ const BLOCK: usize = 512;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Archive {
     entries: Vec<u8>,
+    /// Headers are of POSIX' format, not of GNU's.
+    is_posix: bool,
 }
 
 impl Archive {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Entries that follow have POSIX headers, as is right behind a pax header.
+    pub(crate) fn posix(mut self) -> Self {
+        self.is_posix = true;
+        self
     }
 
     /// A regular file of mode 0644.
@@ -31,6 +39,12 @@ impl Archive {
     /// A folder's own entry.
     pub(crate) fn folder(self, name: &str) -> Self {
         self.entry(EntryType::Directory, name.as_bytes(), b"")
+    }
+
+    /// A folder that says to have data, and has entries in it.
+    pub(crate) fn sized_folder(self, name: &str, entries: Self) -> Self {
+        let entries = entries.unended();
+        self.promise(EntryType::Directory, name.as_bytes(), entries.len() as u64).raw(&entries)
     }
 
     /// A link, with what it points to.
@@ -49,7 +63,13 @@ impl Archive {
 
     /// The header of an entry that says to have `size` bytes, without any.
     pub(crate) fn promise(mut self, kind: EntryType, name: &[u8], size: u64) -> Self {
-        self.entries.extend_from_slice(header(kind, name, size).as_bytes());
+        let is_pax = matches!(kind, EntryType::XHeader | EntryType::XGlobalHeader);
+        let mut header = header(kind, name, size);
+        if is_pax || self.is_posix {
+            header.as_mut_bytes()[257..265].copy_from_slice(b"ustar\x0000");
+            header.set_cksum();
+        }
+        self.entries.extend_from_slice(header.as_bytes());
         self
     }
 
