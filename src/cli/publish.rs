@@ -390,7 +390,7 @@ pub(super) fn run(
             reporter.probed(probe);
         }
         if let Some(place) = &request.expected_in {
-            let reader = target::open_reader(place, &request.access).await?;
+            let reader = target::open_reader(place, &request.access, false).await?;
             let reads = request.options.reads;
             promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));

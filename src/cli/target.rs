@@ -97,10 +97,12 @@ pub(super) async fn open(
     }
 }
 
-/// Opens a registry to be read.
-pub(super) async fn open_reader(place: &Place, access: &Access) -> Result<Reader> {
+/// Opens a registry to be read. `private_links` lets a host lead to others at private addresses.
+pub(super) async fn open_reader(place: &Place, access: &Access, private_links: bool) -> Result<Reader> {
     Ok(match place {
-        Place::Web(host) => Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref())?)),
+        Place::Web(host) => {
+            Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref(), private_links)?))
+        }
         Place::Target(target) => Reader::Store(open(target, DocumentMaxAge::default(), access).await?),
     })
 }

@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::subject::{self, Words};
 use super::target::{access_to, open_reader, patience};
-use super::values;
+use super::values::{self, Place, Target};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::provider::{Namespace, ProviderType, Version};
 use crate::publish::budget::DEFAULT_PATIENCE;
 use crate::report::Reporter;
@@ -73,6 +73,31 @@ pub(super) struct VerifyArgs {
     /// A PEM file of certificates to trust beside the system's, instead of those of AWS_CA_BUNDLE
     #[arg(long, value_name = "PEM")]
     ca_file: Option<PathBuf>,
+
+    /// Follow the links of a public host to private addresses too, inside of your network
+    ///
+    /// A host may lead anywhere. Only https is followed, and only to public addresses, or to those of the network in which the
+    /// host itself is. Link-local and loopback addresses stay closed.
+    #[arg(long)]
+    allow_private_links: bool,
+
+    /// Read no zip that is larger; zips go to TMPDIR, a few at a time
+    #[arg(long, value_name = "MIB", default_value_t = verify::MAX_ZIP >> 20)]
+    max_zip_mib: u64,
+}
+
+/// A registry in a directory that does not exist is one mistake, and not many broken rules.
+fn check_exists(place: &Place) -> Result<()> {
+    match place {
+        Place::Target(Target::Directory(path)) if !path.exists() => {
+            let refusal = Refusal::new(path.display(), "there is no registry to verify")
+                .found("no such directory")
+                .expected("the directory of a registry")
+                .remedy("check the path; a publish makes the directory");
+            Err(refusal.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn run(
@@ -108,14 +133,16 @@ pub(super) fn run(
         version: version.flatten().or(args.version),
         depth: if args.quick { Depth::Quick } else { Depth::Full },
         extent: Extent::Registry,
+        max_zip: args.max_zip_mib.saturating_mul(1 << 20),
     };
+    check_exists(&place)?;
     let ca_file = args.ca_file.map(|path| ("--ca-file", path));
     let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
     let mut access = access_to(&place, &environment)?;
     access.patience = patience(DEFAULT_PATIENCE, reporter);
     let reads = global.jobs().reads;
     let verifying = async {
-        let reader = open_reader(&place, &access).await?;
+        let reader = open_reader(&place, &access, args.allow_private_links).await?;
         let bars = reporter.verifying(&reader.describe());
         let verification = verify::verify(&reader, &scope, reads, &bars).await;
         bars.finish();

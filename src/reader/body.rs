@@ -66,6 +66,14 @@ pub enum BodyError<E> {
     },
 }
 
+impl<E> BodyError<E> {
+    /// Whether the same may come out otherwise when it is read again. What is too slow has been waited for already.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+}
+
 /// Where the time comes from.
 pub trait Clock: Send {
     /// The time since some moment in the past, which stays the same one.
@@ -184,7 +192,14 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     C: Clock,
 {
-    let mut pieces = std::pin::pin!(bounded(source, limits, clock));
+    all(bounded(source, limits, clock)).await
+}
+
+/// All pieces, which are within their limits, as one.
+pub(super) async fn all<E>(
+    pieces: impl Stream<Item = Result<Bytes, BodyError<E>>>,
+) -> Result<Bytes, BodyError<E>> {
+    let mut pieces = std::pin::pin!(pieces);
     let mut bytes = BytesMut::new();
     while let Some(piece) = pieces.next().await {
         bytes.extend_from_slice(&piece?);

@@ -1,6 +1,9 @@
 //! A registry as its readers see it: through its public address, or in the directory or bucket itself.
 
 pub mod body;
+mod encoding;
+mod network;
+mod tls;
 pub mod web;
 
 use std::collections::BTreeMap;
@@ -12,7 +15,10 @@ use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Provider, Version};
 use crate::registry::{DownloadDocument, Key, VersionsDocument};
-use crate::store::{Body, Headers, Store, StoreError};
+use crate::store::{Headers, Store, StoreError};
+use body::BodyError;
+use futures::stream::BoxStream;
+pub use network::Forbidden;
 use url::Url;
 use web::Web;
 
@@ -29,14 +35,59 @@ pub enum Reader {
 pub enum Reply<T> {
     /// It is there.
     Found(T),
-    /// It is said not to exist: 404.
-    Absent,
+    /// It is said not to exist.
+    Absent(Missing),
     /// Another status, with its text: what clients get instead.
     Status(u16, String),
     /// A redirect that leads nowhere, or that is not followed; in words.
     Misdirected(String),
-    /// More bytes than any document has.
-    TooLarge,
+    /// A link or a redirect to where nothing is asked.
+    NotFollowed(NotFollowed),
+    /// More bytes than the number, which are as many as it may have.
+    TooLarge(u64),
+}
+
+/// How it is told that something does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// A store has no such object.
+    Stored,
+    /// The answer to a request was 404.
+    Answered {
+        /// `Cache-Control`, by which CDNs keep the answer.
+        cache_control: Option<String>,
+        /// For how many seconds a CDN has kept it, as it says.
+        age: Option<u64>,
+    },
+}
+
+/// Why an address is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFollowed {
+    /// It is reached by something else than https.
+    #[error("not followed, for it is not https: {0}")]
+    Scheme(Url),
+    /// It is at an address that a registry has no reason to lead to.
+    #[error("not followed: {0}")]
+    Address(Forbidden),
+}
+
+impl NotFollowed {
+    /// What the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Scheme(_) => {
+                "publish with relative links, or with a --base-url of https; redirect to https only"
+            }
+            Self::Address(forbidden) if forbidden.is_private() => {
+                "lead to a public address; if all users are inside that network, verify with --allow-private-links"
+            }
+            Self::Address(_) => {
+                "correct the link, or the address of that name: users would ask a machine of their own network there"
+            }
+        }
+    }
 }
 
 /// A document as it was answered.
@@ -53,42 +104,47 @@ pub struct Fetched {
 }
 
 /// An object that is being read.
-pub type Opened = (Headers, Body);
+pub type Opened = (Headers, Pieces);
+
+/// Contents as they arrive, within limits.
+pub type Pieces = BoxStream<'static, Result<Bytes, BodyError<String>>>;
 
 impl<T> Reply<T> {
     /// The same with another value where it was found.
     pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Reply<U> {
         match self {
             Self::Found(value) => Reply::Found(with(value)),
-            Self::Absent => Reply::Absent,
-            Self::Status(status, text) => Reply::Status(status, text),
-            Self::Misdirected(text) => Reply::Misdirected(text),
-            Self::TooLarge => Reply::TooLarge,
+            other => other.without(),
         }
     }
 
     /// The same without the value; one that was found counts as absent.
     pub(crate) fn without<U>(self) -> Reply<U> {
         match self {
-            Self::Found(_) | Self::Absent => Reply::Absent,
+            Self::Found(_) => Reply::Absent(Missing::Stored),
+            Self::Absent(missing) => Reply::Absent(missing),
             Self::Status(status, text) => Reply::Status(status, text),
             Self::Misdirected(text) => Reply::Misdirected(text),
-            Self::TooLarge => Reply::TooLarge,
+            Self::NotFollowed(why) => Reply::NotFollowed(why),
+            Self::TooLarge(limit) => Reply::TooLarge(limit),
         }
     }
 
     /// The value, `None` where it is said not to exist; everything else is a failure to read `url`.
     fn or_failed(self, url: &Url) -> Result<Option<T>, StoreError> {
-        let (text, status) = match self {
+        let (text, status, remedy) = match self {
             Self::Found(value) => return Ok(Some(value)),
-            Self::Absent => return Ok(None),
-            Self::Status(status, text) => (text, Some(status)),
-            Self::Misdirected(text) => (text, None),
-            Self::TooLarge => {
-                (format!("more than {} bytes, which is no document", crate::store::MAX_DOCUMENT), None)
+            Self::Absent(_) => return Ok(None),
+            Self::Status(status, text) => (text, Some(status), None),
+            Self::Misdirected(text) => (text, None, Some("let the server answer it without a redirect")),
+            Self::NotFollowed(why) => (why.to_string(), None, Some(why.remedy())),
+            Self::TooLarge(limit) => {
+                let text = format!("more than {limit} bytes, which is no document");
+                (text, None, Some("look at what is served there"))
             }
         };
-        Err(web::failed(url, text, status))
+        let failed = web::failed(url, text, status);
+        Err(StoreError { remedy: remedy.map(str::to_owned).or(failed.remedy), ..failed })
     }
 }
 

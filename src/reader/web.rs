@@ -1,17 +1,26 @@
 //! A registry at its public address, found and read as Terraform does: discovery, then the service's address, then paths
 //! below it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{
+    ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
+    HeaderName, LOCATION,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::{Fetched, Opened, Reply};
+use super::body::{self, BodyError, Limits, MachineClock};
+use super::encoding::gunzip;
+use super::network::{Forbidden, Guard, GuardedResolver, Lookup, SystemLookup, is_local};
+use super::tls;
+use super::{Fetched, Missing, NotFollowed, Opened, Pieces, Reply};
 use crate::error::{Error, Refusal, Result};
 use crate::registry::{Key, json};
 use crate::store::ca_bundle::CaBundle;
@@ -19,7 +28,13 @@ use crate::store::{Headers, HttpHeaders, MAX_DOCUMENT, StoreError};
 
 /// A registry behind a web server or a CDN.
 pub struct Web {
-    client: Client,
+    /// Connects by itself, and only where the guard allows it.
+    direct: Client,
+    /// Has a proxy connect.
+    proxied: Client,
+    /// Which addresses a proxy is set for.
+    proxies: Matcher,
+    guard: Arc<Guard>,
     host: Url,
     /// The address of the provider registry service, by discovery.
     service: OnceCell<Url>,
@@ -27,12 +42,18 @@ pub struct Web {
 
 /// The name of the provider registry service in discovery documents.
 pub const SERVICE: &str = "providers.v1";
-/// For a document as a whole, and for every piece of anything larger.
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a connection and the head of an answer may take.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long the whole of a document may take, and of anything larger.
+const DOCUMENT_TIME: Duration = Duration::from_mins(2);
+const OBJECT_TIME: Duration = Duration::from_hours(1);
 /// As Go's HTTP client does, which Terraform reads a registry with; discovery allows fewer.
 const REDIRECTS: usize = 10;
-/// A request is repeated as often as the S3 client does it, with a pause that doubles.
-pub(super) const ATTEMPTS: u32 = 3;
+/// How often a request is repeated whose connection fails, and one that a server is too busy to answer. The pause doubles:
+/// a busy server is given a quarter of a minute.
+const ATTEMPTS: u32 = 3;
+const BUSY_ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads a registry's address, `https://HOST[:PORT]/`: a source address names no more than the host.
@@ -64,11 +85,20 @@ impl Web {
     /// The host at `host`, as [`address`] gives it. No request is made yet.
     ///
     /// Trusted are the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and those of `ca_bundle`;
-    /// proxies are those of the environment.
+    /// proxies are those of the environment. `private_links` allows other hosts at private addresses.
     ///
     /// # Errors
     /// The certificates cannot be used.
-    pub fn connect(host: Url, ca_bundle: Option<&CaBundle>) -> Result<Self> {
+    pub fn connect(host: Url, ca_bundle: Option<&CaBundle>, private_links: bool) -> Result<Self> {
+        Self::connect_by(host, ca_bundle, private_links, Box::new(SystemLookup))
+    }
+
+    fn connect_by(
+        host: Url,
+        ca_bundle: Option<&CaBundle>,
+        private_links: bool,
+        lookup: Box<dyn Lookup>,
+    ) -> Result<Self> {
         // Refused where one is installed already, by an earlier call.
         drop(rustls::crypto::ring::default_provider().install_default());
         let failed = |error: reqwest::Error| StoreError {
@@ -81,16 +111,19 @@ impl Web {
             Some(bundle) => Certificate::from_pem_bundle(bundle.pem()).map_err(failed)?,
             None => Vec::new(),
         };
-        let client = Client::builder()
-            .user_agent(concat!("tfreg/", env!("CARGO_PKG_VERSION")))
-            .tls_certs_merge(certificates)
-            // Followed by `send`, which counts them.
-            .redirect(Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(TIMEOUT)
-            .build()
-            .map_err(failed)?;
-        Ok(Self { client, host, service: OnceCell::new() })
+        let client = || {
+            Client::builder()
+                .user_agent(concat!("tfreg/", env!("CARGO_PKG_VERSION")))
+                .tls_certs_merge(certificates.clone())
+                // Followed by `send`, which judges and counts them.
+                .redirect(Policy::none())
+                .connect_timeout(CONNECT_TIME)
+        };
+        let guard = Guard::new(&host, private_links, lookup);
+        let direct = client().no_proxy().dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))));
+        let direct = direct.build().map_err(failed)?;
+        let proxied = client().build().map_err(failed)?;
+        Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service: OnceCell::new() })
     }
 
     /// The host's address.
@@ -114,7 +147,7 @@ impl Web {
         let path = key.strip_prefix("registry/").unwrap_or(&key);
         let service = self.service().await?;
         let url = service.join(path).map_err(|error| Error::Usage(format!("{path}: {error}")))?;
-        Ok(self.fetch(&url).await?.or_failed(&url)?.map(|answer| answer.bytes))
+        Ok(self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)?.map(|answer| answer.bytes))
     }
 
     async fn service(&self) -> Result<&Url> {
@@ -137,7 +170,7 @@ impl Web {
                 .remedy("check the address; if it is right, clients find no registry there either")
         };
         let url = host.join(&Key::Discovery.to_string()).map_err(|error| refuse(error.to_string()))?;
-        let Some(answer) = self.fetch(&url).await?.or_failed(&url)? else {
+        let Some(answer) = self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)? else {
             return Err(refuse(format!("404 for {url}")).into());
         };
         let content_type = answer.headers.http.and_then(|http| http.content_type).unwrap_or_default();
@@ -164,45 +197,37 @@ impl Web {
         Ok(service)
     }
 
-    /// Reads a document, a few times if the server or the network fails.
+    /// Reads a document of at most `limit` bytes, a few times if the server or the network fails.
     ///
     /// # Errors
-    /// The server or the network goes on failing, or it is larger than any document.
-    pub async fn fetch(&self, url: &Url) -> Result<Reply<Fetched>, StoreError> {
+    /// The server or the network goes on failing, or is too slow.
+    pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>, StoreError> {
         self.patiently(url, async || {
-            let (mut response, redirects) = match self.send(Method::GET, url, Some(TIMEOUT)).await? {
+            let (response, redirects) = match self.send(Method::GET, url).await? {
                 Reply::Found(found) => found,
                 other => return Ok(other.without()),
             };
             let (headers, final_url) = (headers(&response), response.url().clone());
-            let mut bytes = BytesMut::new();
-            while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, &error))? {
-                if (bytes.len() + chunk.len()) as u64 > MAX_DOCUMENT {
-                    return Ok(Reply::TooLarge);
+            match body::all(pieces(response, limit, DOCUMENT_TIME)).await {
+                Ok(bytes) => Ok(Reply::Found(Fetched { bytes, headers, url: final_url, redirects })),
+                Err(BodyError::TooLarge { limit }) => Ok(Reply::TooLarge(limit)),
+                Err(error) => {
+                    let may_pass = if error.may_pass() { MayPass::Soon } else { MayPass::Never };
+                    Err(Failure { error: failed(url, error.to_string(), None), may_pass })
                 }
-                bytes.extend_from_slice(&chunk);
             }
-            Ok(Reply::Found(Fetched { bytes: bytes.freeze(), headers, url: final_url, redirects }))
         })
         .await
     }
 
-    /// Opens an object of any size, to be read once.
+    /// Opens an object of at most `limit` bytes, to be read once.
     ///
     /// # Errors
     /// The server or the network goes on failing.
-    pub async fn stream(&self, url: &Url) -> Result<Reply<Opened>, StoreError> {
+    pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
         self.patiently(url, async || {
-            let (response, _) = match self.send(Method::GET, url, None).await? {
-                Reply::Found(found) => found,
-                other => return Ok(other.without()),
-            };
-            let headers = headers(&response);
-            let body = stream::try_unfold(response, |mut response| async {
-                let chunk = response.chunk().await.map_err(|error| chain(&error))?;
-                Ok(chunk.map(|chunk| (chunk, response)))
-            });
-            Ok(Reply::Found((headers, body.boxed())))
+            let found = self.send(Method::GET, url).await?;
+            Ok(found.map(|(response, _)| (headers(&response), pieces(response, limit, OBJECT_TIME))))
         })
         .await
     }
@@ -214,12 +239,12 @@ impl Web {
     pub async fn head(&self, url: &Url) -> Result<Reply<Headers>, StoreError> {
         let reply = self
             .patiently(url, async || {
-                Ok(self.send(Method::HEAD, url, Some(TIMEOUT)).await?.map(|(response, _)| headers(&response)))
+                Ok(self.send(Method::HEAD, url).await?.map(|(response, _)| headers(&response)))
             })
             .await?;
         match reply {
             // A server that has no HEAD may still have the object.
-            Reply::Status(400 | 405 | 501, _) => Ok(self.stream(url).await?.map(|(headers, _)| headers)),
+            Reply::Status(400 | 405 | 501, _) => Ok(self.stream(url, 0).await?.map(|(headers, _)| headers)),
             reply => Ok(reply),
         }
     }
@@ -237,7 +262,12 @@ impl Web {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            if attempt == ATTEMPTS || !failure.passing {
+            let attempts = match failure.may_pass {
+                MayPass::Never => 1,
+                MayPass::Soon => ATTEMPTS,
+                MayPass::Later => BUSY_ATTEMPTS,
+            };
+            if attempt >= attempts {
                 return Err(failure.error);
             }
             tracing::debug!(%url, attempt, "{}", failure.error.answer);
@@ -246,26 +276,24 @@ impl Web {
         }
     }
 
-    /// Sends a request and follows its redirects; gives the answer with their number.
-    async fn send(
-        &self,
-        method: Method,
-        url: &Url,
-        timeout: Option<Duration>,
-    ) -> Result<Reply<(Response, usize)>, Failure> {
+    /// Sends a request and follows its redirects, each only where it may lead; gives the answer with their number.
+    async fn send(&self, method: Method, url: &Url) -> Result<Reply<(Response, usize)>, Failure> {
         let mut at = url.clone();
         for redirects in 0..=REDIRECTS {
-            // A CDN's copy is what users get, but not one of this machine's proxies.
-            let mut request =
-                self.client.request(method.clone(), at.clone()).header(CACHE_CONTROL, "no-cache");
-            if let Some(timeout) = timeout {
-                request = request.timeout(timeout);
+            if let Err(refused) = self.check(&at).await {
+                return Ok(Reply::NotFollowed(refused));
             }
-            let response = request.send().await.map_err(|error| broken(&at, &error))?;
+            let response = match self.ask(&method, &at).await {
+                Ok(response) => response,
+                Err(Asked::Forbidden(forbidden)) => {
+                    return Ok(Reply::NotFollowed(NotFollowed::Address(forbidden)));
+                }
+                Err(Asked::Failed(failure)) => return Err(failure),
+            };
             let status = response.status();
             match status {
                 StatusCode::OK => return Ok(Reply::Found((response, redirects))),
-                StatusCode::NOT_FOUND => return Ok(Reply::Absent),
+                StatusCode::NOT_FOUND => return Ok(Reply::Absent(missing(response.headers()))),
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::SEE_OTHER
@@ -273,34 +301,130 @@ impl Web {
                 | StatusCode::PERMANENT_REDIRECT => {
                     let to = header(response.headers(), &LOCATION).unwrap_or_default();
                     let Some(to) = at.join(&to).ok().filter(|_| !to.is_empty()) else {
-                        return Ok(Reply::Misdirected(format!("a redirect to {to:?}, which is no address")));
+                        return Ok(Reply::Misdirected("a redirect that names no address".to_owned()));
                     };
                     if at.scheme() == "https" && to.scheme() != "https" {
-                        return Ok(Reply::Misdirected(format!("a redirect from https to plain http: {to}")));
+                        return Ok(Reply::Misdirected(format!(
+                            "a redirect from https to plain {}: {to}",
+                            to.scheme()
+                        )));
                     }
                     at = to;
                 }
                 _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                     let error = failed(&at, format!("HTTP status {status}"), Some(status.as_u16()));
-                    return Err(Failure { error, passing: true });
+                    return Err(Failure { error, may_pass: MayPass::Later });
                 }
                 _ => return Ok(Reply::Status(status.as_u16(), format!("HTTP status {status}"))),
             }
         }
         Ok(Reply::Misdirected(format!("more than {REDIRECTS} redirects, the last to {at}")))
     }
+
+    /// Whether an address may be asked, as far as that is known before its name is resolved.
+    async fn check(&self, url: &Url) -> Result<(), NotFollowed> {
+        // A preview on this machine is read by plain http, and leads by plain http to this machine only.
+        let local = self.host.scheme() == "http" && url.scheme() == "http" && is_local(url);
+        if url.scheme() != "https" && !local {
+            return Err(NotFollowed::Scheme(url.clone()));
+        }
+        self.guard.check_literal(url).map_err(NotFollowed::Address)?;
+        if self.has_proxy(url) {
+            self.guard.check_name(url).await.map_err(NotFollowed::Address)?;
+        }
+        Ok(())
+    }
+
+    fn has_proxy(&self, url: &Url) -> bool {
+        url.as_str().parse().is_ok_and(|uri| self.proxies.intercept(&uri).is_some())
+    }
+
+    /// Sends one request.
+    async fn ask(&self, method: &Method, url: &Url) -> Result<Response, Asked> {
+        let client = if self.has_proxy(url) { &self.proxied } else { &self.direct };
+        // A CDN's copy is what users get, but not one of this machine's proxies.
+        let mut request = client.request(method.clone(), url.clone()).header(CACHE_CONTROL, "no-cache");
+        if *method == Method::GET {
+            request = request.header(ACCEPT_ENCODING, "gzip");
+        }
+        match tokio::time::timeout(HEAD_TIME, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(match forbidden(&error) {
+                Some(forbidden) => Asked::Forbidden(forbidden),
+                None => Asked::Failed(broken(url, &error)),
+            }),
+            Err(_) => {
+                let answer = format!("no answer within {} seconds", HEAD_TIME.as_secs());
+                Err(Asked::Failed(Failure { error: failed(url, answer, None), may_pass: MayPass::Soon }))
+            }
+        }
+    }
+}
+
+/// A request without an answer.
+enum Asked {
+    /// It was not sent: no address of the host may be connected to.
+    Forbidden(Forbidden),
+    Failed(Failure),
 }
 
 /// A request without a usable answer.
 struct Failure {
     error: StoreError,
-    /// Whether asking again may help.
-    passing: bool,
+    may_pass: MayPass,
+}
+
+/// Whether asking again may help.
+#[derive(Clone, Copy)]
+enum MayPass {
+    Never,
+    /// It would have to be a short disturbance.
+    Soon,
+    /// The server says that it is busy.
+    Later,
 }
 
 fn broken(url: &Url, error: &reqwest::Error) -> Failure {
+    if let Some((problem, remedy)) = tls::explain(error) {
+        let error = StoreError { remedy: Some(remedy), ..failed(url, problem, None) };
+        return Failure { error, may_pass: MayPass::Never };
+    }
     let passing = error.is_connect() || error.is_timeout() || error.is_body() || error.is_request();
-    Failure { error: failed(url, chain(error), None), passing }
+    let may_pass = if passing { MayPass::Soon } else { MayPass::Never };
+    Failure { error: failed(url, chain(error), None), may_pass }
+}
+
+/// What the guard said, where it was the guard who ended a request.
+fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(forbidden) = error.downcast_ref::<Forbidden>() {
+            return Some(forbidden.clone());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The contents of an answer as clients read them, within the limits.
+fn pieces(response: Response, limit: u64, total: Duration) -> Pieces {
+    let gzip = is_gzip(&response);
+    let raw = stream::try_unfold(response, |mut response| async {
+        let chunk = response.chunk().await.map_err(|error| chain(&error))?;
+        Ok(chunk.map(|chunk| (chunk, response)))
+    });
+    let raw = body::bounded(raw, Limits::new(limit, total), MachineClock::start()).boxed();
+    if gzip { gunzip(raw, limit).boxed() } else { raw }
+}
+
+fn is_gzip(response: &Response) -> bool {
+    header(response.headers(), &CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"))
+}
+
+fn missing(headers: &HeaderMap) -> Missing {
+    let age = header(headers, &AGE).and_then(|age| age.trim().parse().ok());
+    Missing::Answered { cache_control: header(headers, &CACHE_CONTROL), age }
 }
 
 pub(super) fn failed(url: &Url, answer: String, status: Option<u16>) -> StoreError {
@@ -310,12 +434,13 @@ pub(super) fn failed(url: &Url, answer: String, status: Option<u16>) -> StoreErr
         status,
         remedy: match status {
             Some(401 | 403) => Some(
-                "clients get the same answer: they take it for a registry that needs credentials. A missing object must be \
-                 answered 404, for which the CDN needs s3:ListBucket"
+                "let the CDN or web server answer it without credentials; clients take this answer for a registry that needs \
+                 them. A bucket answers 403 also for what is missing, until the CDN is granted s3:ListBucket"
                     .to_owned(),
             ),
+            Some(429 | 500..) => Some("try again later; the server's logs tell why it answers so".to_owned()),
             Some(_) => None,
-            None => Some("check the address, the network, the proxy settings and the server's certificate".to_owned()),
+            None => Some("check the address, the network and the proxy settings".to_owned()),
         },
     }
 }
@@ -328,7 +453,8 @@ fn headers(response: &Response) -> Headers {
     let (content_type, cache_control) =
         (header(response.headers(), &CONTENT_TYPE), header(response.headers(), &CACHE_CONTROL));
     // Of a HEAD request the body is empty, and the header says how long it would be.
-    let len = response.headers().get(reqwest::header::CONTENT_LENGTH);
+    // Compressed, it says nothing of the contents.
+    let len = response.headers().get(CONTENT_LENGTH).filter(|_| !is_gzip(response));
     let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
     Headers { len, digest: None, http: Some(HttpHeaders { content_type, cache_control }) }
 }

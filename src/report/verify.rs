@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anstyle::Style;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::json::{Verified, to_json};
 use super::key::ClientReport;
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, Volume, YELLOW, printable, to_stderr, to_stdout};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::verify::{
-    Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification, Watch,
+    Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification,
+    Watch, counted,
 };
 
 /// The progress of verifying.
@@ -68,8 +69,10 @@ impl Reporter {
         match (self.format, self.volume) {
             (Format::Json, _) => to_stdout(&to_json(&VerificationReport::new(verification, duration))),
             (Format::Human, Volume::Quiet) if verification.is_good() => {}
-            (Format::Human, _) => {
-                to_stdout(&printable(&table(verification)));
+            (Format::Human, volume) => {
+                if volume == Volume::Verbose {
+                    to_stdout(&printable(&table(verification)));
+                }
                 for line in findings(verification) {
                     to_stdout(&line);
                 }
@@ -91,27 +94,22 @@ impl Reporter {
                 }
             });
         }
-        // Discovery is the host's own: a publish leaves what it finds there, and has warned of it.
-        let of_version = |finding: &Finding| {
-            finding.rule.severity == Severity::Error && finding.rule.group != Group::Discovery
-        };
-        match verification.refusal().filter(|_| verification.findings.iter().any(of_version)) {
-            None => Ok(()),
-            Some(refusal) => {
-                let problem = "all is published, and clients would trip over it".to_owned();
-                Err(Error::Reported(Box::new(Refusal { problem, ..refusal })))
-            }
-        }
+        verification.publish_refusal().map_or(Ok(()), |refusal| Err(Error::Reported(Box::new(refusal))))
     }
+}
+
+/// The width of a text: that of the terminal, and 80 columns at most, as in a pipe.
+fn width() -> usize {
+    let terminal = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    terminal.clamp(40, 80)
 }
 
 /// A row for every broken rule, and for every group without one.
 fn table(verification: &Verification) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL).set_content_arrangement(ContentArrangement::Dynamic);
-    let width = terminal_size::terminal_size().map_or(120, |(width, _)| width.0);
-    table.set_width(width.clamp(60, 200));
-    table.set_header(["What", "State", "Why it matters", "Remedy"]);
+    table.set_width(u16::try_from(width()).unwrap_or(80));
+    table.set_header(["What", "State", "Why it matters"]);
     let mut broken: BTreeMap<(Group, Severity, &str), (&Rule, usize)> = BTreeMap::new();
     for Finding { rule, .. } in &verification.findings {
         broken.entry((rule.group, rule.severity, rule.name)).or_insert((rule, 0)).1 += 1;
@@ -124,21 +122,25 @@ fn table(verification: &Verification) -> String {
             .collect();
         if rows.is_empty() {
             let state = if was_checked(verification, group) { "ok" } else { "not checked" };
-            table.add_row([group.name(), state, group.why(), ""]);
+            table.add_row([group.name(), state, group.why()]);
         }
         for (rule, count) in rows {
-            let state = match rule.severity {
-                Severity::Error => "ERROR",
-                Severity::Warning => "warning",
-            };
+            let state = word(rule.severity);
             let state = if count > 1 { format!("{state}, {count} times") } else { state.to_owned() };
-            table.add_row([rule.what, &state, rule.why, rule.remedy]);
+            table.add_row([rule.what, &state, rule.why]);
         }
     }
     if let Some(state) = table.column_mut(1) {
         state.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(9)));
     }
     table.trim_fmt()
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }
 
 fn was_checked(verification: &Verification, group: Group) -> bool {
@@ -151,81 +153,124 @@ fn was_checked(verification: &Verification, group: Group) -> bool {
     }
 }
 
-/// Where the rules are broken: what was found, and what was expected.
+/// The broken rules, each once: where it is broken, what was found there and what was expected, and what to do.
 fn findings(verification: &Verification) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    // What has one rule and one remedy is told of together, in the order of the findings, the worst first.
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in &verification.findings {
-        let count = told.entry(finding.rule.name).or_default();
-        *count += 1;
-        let (style, word): (Style, &str) = match finding.rule.severity {
-            Severity::Error => (RED, "ERROR"),
-            Severity::Warning => (YELLOW, "warning"),
+        let same = |group: &&mut Vec<&Finding>| {
+            group
+                .first()
+                .is_some_and(|first| first.rule == finding.rule && first.remedy() == finding.remedy())
         };
-        if *count == PLACES + 1 {
-            lines.push(format!("{DIM}… and more of {}; --format json has all{DIM:#}", finding.rule.name));
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
         }
-        if *count > PLACES {
-            continue;
+    }
+    for group in groups {
+        let Some(first) = group.first() else { continue };
+        let style: Style = match first.rule.severity {
+            Severity::Error => RED,
+            Severity::Warning => YELLOW,
+        };
+        let title = format!("{}: {} ({})", word(first.rule.severity), first.rule.what, first.rule.name);
+        lines.push(format!("{style}{}{style:#}", wrapped(&title, width(), "  ")));
+        for finding in group.iter().take(PLACES) {
+            lines.extend(labelled("at:", &finding.subject));
+            lines.extend(labelled("found:", &finding.found));
+            lines.extend(labelled("expected:", &finding.expected));
         }
-        lines.push(format!(
-            "{style}{word}{style:#} {}: {} ({})",
-            printable(&finding.subject),
-            finding.rule.what,
-            finding.rule.name
-        ));
-        for (label, text) in
-            [("found:", &*finding.found), ("expected:", &finding.expected), ("remedy:", finding.rule.remedy)]
-        {
-            if !text.is_empty() {
-                lines.push(format!("  {label:<10}{}", printable(text).replace('\n', "\n            ")));
-            }
+        if let Some(more) = group.len().checked_sub(PLACES).filter(|more| *more > 0) {
+            lines.push(format!("{DIM}  … and {more} more; --format json has all{DIM:#}"));
         }
+        lines.extend(labelled("remedy:", first.remedy()));
     }
     lines
 }
 
+/// A text behind its label, broken between words where it is longer than a line.
+fn labelled(label: &str, text: &str) -> Option<String> {
+    let indent = " ".repeat(12);
+    let parts: Vec<String> =
+        text.lines().map(|line| wrapped(&printable(line), width().saturating_sub(12), "")).collect();
+    let text = parts.join("\n").replace('\n', &format!("\n{indent}"));
+    (!text.is_empty()).then(|| format!("  {label:<10}{text}"))
+}
+
+/// A text in lines of `width` columns, all but the first behind `indent`. A word that is longer, such as a key, stays whole.
+fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        if column > 0 && column + 1 + len > width {
+            out.push('\n');
+            out.push_str(indent);
+            column = indent.len();
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += len;
+    }
+    out
+}
+
 fn summary(verification: &Verification, duration: Duration) -> String {
     let Checked { providers, versions, platforms, zips, zip_bytes } = verification.checked;
+    let number = |count: u64, thing: &str| counted(usize::try_from(count).unwrap_or(usize::MAX), thing);
     let mut lines = Vec::new();
+    let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
+    let place = printable(&verification.place);
+    lines.push(if errors > 0 {
+        let found = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
+        format!("{RED}Clients would trip over this registry{RED:#}: {found}: {place}")
+    } else if warnings > 0 {
+        format!("{YELLOW}{BOLD}Good, with {}{BOLD:#}{YELLOW:#}: {place}", counted(warnings, "warning"))
+    } else {
+        format!("{GREEN}{BOLD}Good{BOLD:#}{GREEN:#}: {place}")
+    });
+    let read = match verification.depth {
+        Depth::Full => format!("{} read ({})", number(zips, "zip"), HumanBytes(zip_bytes)),
+        Depth::Quick => "zips not downloaded".to_owned(),
+    };
+    let what = format!(
+        "{}, {}, {}; {read}, in {:.2} s",
+        number(providers, "provider"),
+        number(versions, "version"),
+        number(platforms, "platform"),
+        duration.as_secs_f64()
+    );
+    let detail = |text: &str| format!("  {}", wrapped(text, width().saturating_sub(2), "    "));
+    lines.push(detail(&what));
     for signer in &verification.signers {
         let clients: Vec<String> = signer
             .clients
             .iter()
             .map(|client| format!("{} {}", client.family, client.verdict.word()))
             .collect();
-        lines.push(format!(
-            "{DIM}Key {}, {} versions: {}{DIM:#}",
-            signer.key_id,
-            signer.versions,
-            clients.join(", ")
-        ));
+        let signed = number(signer.versions, "version");
+        let text = format!("key {}, {signed}: {}", signer.key_id, clients.join(", "));
+        lines.push(format!("{DIM}{}{DIM:#}", detail(&text)));
     }
-    if let Some(Unreferenced { objects, bytes, earlier_objects, earlier_bytes }) = verification.unreferenced
-        && objects + earlier_objects > 0
-    {
-        lines.push(format!(
-            "{DIM}No listed version leads to {objects} objects ({bytes} bytes); {earlier_objects} more \
-             ({earlier_bytes} bytes) are earlier SHA256SUMS of listed versions{DIM:#}"
-        ));
+    if let Some(Unreferenced { objects, bytes, earlier_objects, earlier_bytes }) = verification.unreferenced {
+        let mut told = Vec::new();
+        if objects > 0 {
+            told.push(format!("{} without a version, {}", number(objects, "object"), HumanBytes(bytes)));
+        }
+        if earlier_objects > 0 {
+            let earlier = number(earlier_objects, "object");
+            told.push(format!(
+                "{earlier} of earlier publishes of listed versions, {}",
+                HumanBytes(earlier_bytes)
+            ));
+        }
+        if !told.is_empty() {
+            lines.push(format!("{DIM}{}{DIM:#}", detail(&told.join("; "))));
+        }
     }
-    let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
-    let verdict = if errors > 0 {
-        format!("{RED}Clients would trip over {errors} things{RED:#}, and there are {warnings} warnings,")
-    } else if warnings > 0 {
-        format!("{YELLOW}{BOLD}Good, with {warnings} warnings{BOLD:#}{YELLOW:#}")
-    } else {
-        format!("{GREEN}{BOLD}Good{BOLD:#}{GREEN:#}")
-    };
-    let read = match verification.depth {
-        Depth::Full => format!("{zips} zips ({zip_bytes} bytes) read"),
-        Depth::Quick => "zips not downloaded".to_owned(),
-    };
-    lines.push(format!(
-        "{verdict} in {}: {providers} providers, {versions} versions, {platforms} platforms, {read}, in {:.2} s",
-        verification.place,
-        duration.as_secs_f64()
-    ));
     lines.join("\n")
 }
 
@@ -281,5 +326,17 @@ impl<'a> VerificationReport<'a> {
             packages: &verification.packages,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_only() {
+        assert_eq!(wrapped("one two three", 7, "  "), "one two\n  three");
+        assert_eq!(wrapped("one a-very-long-key two", 9, ""), "one\na-very-long-key\ntwo");
+        assert_eq!(wrapped("", 9, ""), "");
     }
 }

@@ -170,10 +170,10 @@ fn make_folders(folder: &Path) -> io::Result<()> {
 
 /// Lets a new file be read as the one that it replaces, which may be what a link leads to; or else by everybody.
 fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
-    let new = file.metadata()?;
+    let made = file.metadata()?;
     let mode = match replaced {
         Some(replaced) => {
-            if replaced.gid() != new.gid()
+            if replaced.gid() != made.gid()
                 && let Err(error) = fchown(file, None, Some(replaced.gid()))
             {
                 // Another user's file, of a group that this one is not in.
@@ -181,12 +181,9 @@ fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
             }
             replaced.mode() & 0o777
         }
-        None => (new.mode() & 0o7777) | FILE_MODE,
+        None => made.mode() | FILE_MODE,
     };
-    if new.mode() & 0o7777 == mode {
-        return Ok(());
-    }
-    file.set_permissions(Permissions::from_mode(mode))
+    if made.mode() & 0o7777 != mode { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
 }
 
 /// Opens a file for reading; `None` where there is none.

@@ -19,7 +19,7 @@ rules! { Discovery:
     UNREADABLE = "discovery-unreadable", Error,
         "the discovery document cannot be read",
         "terraform init says: could not connect to the host",
-        "let the CDN or web server read it, and answer it by itself, without credentials";
+        "let the CDN or web server answer it with the status 200";
     /// Source: Terraform's `disco` follows three redirects.
     REDIRECTS = "discovery-redirects", Error,
         "too many redirects lead to the discovery document",
@@ -70,11 +70,16 @@ rules! { Discovery:
         "set Cache-Control: public, max-age=60, must-revalidate on .well-known/";
 }
 
-const LARGEST: usize = 1 << 20;
+/// What clients read of it.
+pub(super) const LARGEST: u64 = 1 << 20;
 const MOST_REDIRECTS: usize = 3;
 
 /// Judges the discovery document; gives the address of the provider registry, where there is a usable one.
 pub(super) fn check(subject: &str, reply: Reply<Fetched>, in_store: bool) -> (Vec<Finding>, Option<Url>) {
+    if let Reply::TooLarge(_) = reply {
+        let finding = SIZE.at(subject).found(format!("more than {LARGEST} bytes")).expected("1 MiB at most");
+        return (vec![finding], None);
+    }
     let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], "a JSON document") {
         Ok(document) => document,
         Err(finding) => return (vec![finding], None),
@@ -82,7 +87,6 @@ pub(super) fn check(subject: &str, reply: Reply<Fetched>, in_store: bool) -> (Ve
     let mut findings: Vec<Finding> = [
         redirects(subject, document.redirects),
         content_type(subject, &document),
-        size(subject, document.bytes.len()),
         served::document_cache(subject, &document.headers)
             .map(|found| CACHE.at(subject).found(found.found).expected(found.expected)),
     ]
@@ -119,14 +123,15 @@ fn content_type(subject: &str, document: &Fetched) -> Option<Finding> {
     Some(rule.at(subject).found(found).expected("application/json"))
 }
 
-fn size(subject: &str, len: usize) -> Option<Finding> {
-    (len > LARGEST).then(|| SIZE.at(subject).found(format!("{len} bytes")).expected("1 MiB at most"))
+fn told(problem: &str, document: &Fetched) -> String {
+    format!("{problem} ({})", served::shape(document))
 }
 
 /// The address that the document announces.
 fn service(subject: &str, document: &Fetched) -> Result<Url, Finding> {
-    let object = json::parse(&Key::Discovery, &document.bytes)
-        .map_err(|refusal| JSON.at(subject).found(refusal.found).expected("one JSON object"))?;
+    let object = json::parse(&Key::Discovery, &document.bytes).map_err(|refusal| {
+        JSON.at(subject).found(told(&refusal.found, document)).expected("one JSON object")
+    })?;
     let address = match object.get(SERVICE) {
         Some(Value::String(address)) => address,
         Some(other) => {

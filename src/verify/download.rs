@@ -25,7 +25,7 @@ rules! { Documents:
     UNREADABLE = "document-unreadable", Error,
         "a download document cannot be read",
         "terraform init says: host requires authentication credentials, or fails",
-        "let the CDN or web server read registry/, and answer it without credentials";
+        "let the CDN or web server answer it with the status 200";
     JSON = "document-json", Error,
         "a download document is no strict JSON object",
         "terraform init on that platform cannot decode it, or two readers read it differently",
@@ -114,7 +114,8 @@ pub(super) fn check(
     let object = match json::parse(key, &document.bytes) {
         Ok(object) => object,
         Err(refusal) => {
-            findings.push(JSON.at(subject).found(refusal.found).expected("one JSON object"));
+            let found = format!("{} ({})", refusal.found, served::shape(&document));
+            findings.push(JSON.at(subject).found(found).expected("one JSON object"));
             return (findings, None);
         }
     };

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 /// How bad it is when a rule is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -81,10 +82,9 @@ impl Group {
 }
 
 /// Something that must be true of a registry.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, which does not change.
-    #[serde(rename = "rule")]
     pub name: &'static str,
     /// What it is about.
     pub group: Group,
@@ -101,15 +101,15 @@ pub struct Rule {
 impl Rule {
     /// The rule is broken at `subject`: a key, or a URL.
     pub(super) fn at(&'static self, subject: impl fmt::Display) -> Finding {
-        Finding { rule: self, subject: subject.to_string(), found: String::new(), expected: String::new() }
+        let (subject, found, expected) = (subject.to_string(), String::new(), String::new());
+        Finding { rule: self, subject, found, expected, own_remedy: None }
     }
 }
 
 /// A broken rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Which rule.
-    #[serde(flatten)]
     pub rule: &'static Rule,
     /// The key or URL where it is broken.
     pub subject: String,
@@ -117,9 +117,39 @@ pub struct Finding {
     pub found: String,
     /// What was expected.
     pub expected: String,
+    /// What to do, where the cause is known better than to the rule.
+    own_remedy: Option<&'static str>,
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_struct("Finding", 9)?;
+        members.serialize_field("rule", self.rule.name)?;
+        members.serialize_field("group", &self.rule.group)?;
+        members.serialize_field("severity", &self.rule.severity)?;
+        members.serialize_field("what", self.rule.what)?;
+        members.serialize_field("why", self.rule.why)?;
+        members.serialize_field("remedy", self.remedy())?;
+        members.serialize_field("subject", &self.subject)?;
+        members.serialize_field("found", &self.found)?;
+        members.serialize_field("expected", &self.expected)?;
+        members.end()
+    }
 }
 
 impl Finding {
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        self.own_remedy.unwrap_or(self.rule.remedy)
+    }
+
+    /// Says what to do, instead of what the rule says.
+    pub(super) fn remedied(mut self, remedy: &'static str) -> Self {
+        self.own_remedy = Some(remedy);
+        self
+    }
+
     /// Says what was found.
     pub(super) fn found(mut self, found: impl fmt::Display) -> Self {
         self.found = found.to_string();

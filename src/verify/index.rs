@@ -27,7 +27,7 @@ rules! { Index:
     UNREADABLE = "index-unreadable", Error,
         "the index cannot be read",
         "terraform init says: host requires authentication credentials, or fails",
-        "let the CDN or web server read registry/, and answer it without credentials";
+        "let the CDN or web server answer it with the status 200";
     JSON = "index-json", Error,
         "the index is not the protocol's JSON document",
         "clients cannot choose a version, and the next publish refuses it",
@@ -107,7 +107,7 @@ pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Fin
     let object = match json::parse(key, &document.bytes) {
         Ok(object) => object,
         Err(refusal) => {
-            findings.push(unfit(refusal.found));
+            findings.push(unfit(format!("{} ({})", refusal.found, served::shape(&document))));
             return (findings, None);
         }
     };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::reader::Reply;
+use crate::reader::{Fetched, Missing, Reply};
 use crate::store::Headers;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
@@ -27,22 +27,43 @@ rules! { Objects:
     MISSING_STATUS = "missing-status", Error,
         "a missing object is not answered 404",
         "terraform init says that the registry requires credentials, where a version or platform is just not there",
-        "grant s3:ListBucket to what reads the bucket (the CDN, or these credentials): without it S3 answers 403 for what does \
-         not exist";
+        "have the web server answer 404 for what does not exist";
+    /// Source: CDNs keep a 404 as `Cache-Control` says, or by a rule of their own.
+    MISSING_CACHE = "missing-cache", Warning,
+        "the answer that an object is missing may be kept too long",
+        "who asks for a release before it is there makes a CDN say so to everybody, long after it was published",
+        "send no Cache-Control with 404, or max-age=60 at most; set the CDN's time for error answers to a minute at most";
+    /// Source: `GET Bucket`, which S3 answers for the empty key to whoever may list.
+    ROOT_LISTING = "root-listing", Warning,
+        "the root of the host lists the bucket",
+        "everybody can read which objects there are, also those that no version lists",
+        "set a default root object on the CDN, such as .well-known/terraform.json";
 }
+
+const GRANT_LISTING: &str = "grant s3:ListBucket to what reads the bucket (the CDN, or these credentials): without it S3 answers \
+    403 for what does not exist";
+const NO_ERROR_PAGE: &str = "answer 404 with the status 404: take the CDN's error page (in CloudFront the custom error response) \
+    for 403 and 404 away, or the web server's fallback (in nginx: try_files, error_page)";
+const LOOK: &str = "look at what is served there: it is not what a publish has written";
+const NO_REDIRECT: &str = "have the server answer it without a redirect, or by one to https";
+const ALLOW: &str = "let the CDN or web server answer it without credentials; where a bucket is behind it, grant it s3:GetObject";
 
 /// The longest time for which a CDN may hold an index before somebody waits for a release.
 const LONGEST_DOCUMENT_AGE: u64 = 3600;
 /// The shortest one that is worth anything for a zip.
 const SHORTEST_STORE_AGE: u64 = 86_400;
+/// The longest one for what is missing, as README says.
+const LONGEST_MISSING_AGE: u64 = 60;
 
 /// What an answer other than the object was, in words.
-pub(super) fn in_words<T>(reply: &Reply<T>) -> String {
+fn in_words<T>(reply: &Reply<T>) -> String {
     match reply {
         Reply::Found(_) => "it is there".to_owned(),
-        Reply::Absent => "404: it does not exist".to_owned(),
+        Reply::Absent(Missing::Stored) => "it is not there".to_owned(),
+        Reply::Absent(Missing::Answered { .. }) => "404: it is not there".to_owned(),
         Reply::Status(_, text) | Reply::Misdirected(text) => text.clone(),
-        Reply::TooLarge => format!("more than {} bytes", crate::store::MAX_DOCUMENT),
+        Reply::NotFollowed(why) => why.to_string(),
+        Reply::TooLarge(limit) => format!("more than {limit} bytes"),
     }
 }
 
@@ -53,11 +74,31 @@ pub(super) fn found<T>(
     [missing, unreadable]: [&'static Rule; 2],
     expected: impl fmt::Display,
 ) -> Result<T, Finding> {
-    match reply {
-        Reply::Found(found) => Ok(found),
-        Reply::Absent => Err(missing.at(subject).found("404").expected(expected)),
-        other => Err(unreadable.at(subject).found(in_words(&other)).expected("status 200")),
-    }
+    let words = in_words(&reply);
+    let unreadable = |expected: &str| unreadable.at(subject).found(&words).expected(expected);
+    Err(match reply {
+        Reply::Found(found) => return Ok(found),
+        Reply::Absent(_) => missing.at(subject).found(words).expected(expected),
+        Reply::Status(401 | 403, _) => unreadable("status 200").remedied(ALLOW),
+        Reply::Status(..) => unreadable("status 200"),
+        Reply::Misdirected(_) => unreadable("status 200").remedied(NO_REDIRECT),
+        Reply::NotFollowed(why) => unreadable("an https URL of a public host").remedied(why.remedy()),
+        Reply::TooLarge(limit) => unreadable(&format!("at most {limit} bytes")).remedied(LOOK),
+    })
+}
+
+/// What can be told of contents that are not what they should be, without repeating any of them.
+pub(super) fn shape(document: &Fetched) -> String {
+    let content_type = document.headers.http.as_ref().and_then(|http| http.content_type.as_deref());
+    let content_type = content_type.map_or_else(String::new, |text| format!(" of type {}", media_type(text)));
+    format!("{} bytes{content_type}", document.bytes.len())
+}
+
+/// A page that lists the keys of a bucket.
+pub(super) fn listing(subject: &str, page: &Fetched) -> Option<Finding> {
+    let tag = b"<ListBucketResult";
+    let lists = page.bytes.windows(tag.len()).any(|window| window == tag);
+    lists.then(|| ROOT_LISTING.at(subject).found("a listing of the bucket").expected("no listing"))
 }
 
 /// The headers of a document; of a file nothing is known.
@@ -99,14 +140,30 @@ pub(super) fn stored(subject: &str, headers: &Headers) -> Option<Finding> {
     Some(STORE_CACHE.at(subject).found(found).expected("public, max-age=31536000, immutable"))
 }
 
-/// Whether what does not exist is said not to exist.
+/// Whether what does not exist is said not to exist, and may not be remembered for long.
 pub(super) fn missing<T>(subject: &str, reply: &Reply<T>) -> Option<Finding> {
-    let found = match reply {
-        Reply::Absent => return None,
-        Reply::Found(_) => "200: something is answered where nothing is".to_owned(),
-        other => in_words(other),
+    let (found, remedy) = match reply {
+        Reply::Absent(Missing::Stored) => return None,
+        Reply::Absent(Missing::Answered { cache_control, age }) => {
+            return missing_cache(subject, cache_control.as_deref(), *age);
+        }
+        Reply::Found(_) => ("200: something is answered where nothing is".to_owned(), NO_ERROR_PAGE),
+        Reply::Status(401 | 403, text) => (text.clone(), GRANT_LISTING),
+        Reply::Misdirected(_) | Reply::NotFollowed(_) => (in_words(reply), NO_REDIRECT),
+        other => (in_words(other), MISSING_STATUS.remedy),
     };
-    Some(MISSING_STATUS.at(subject).found(found).expected("404"))
+    Some(MISSING_STATUS.at(subject).found(found).expected("404").remedied(remedy))
+}
+
+fn missing_cache(subject: &str, cache_control: Option<&str>, age: Option<u64>) -> Option<Finding> {
+    let found = match (Cache::parse(cache_control), age) {
+        (Cache::For(seconds), _) if seconds > LONGEST_MISSING_AGE => format!("404, for {seconds} seconds"),
+        (_, Some(age)) if age > LONGEST_MISSING_AGE => {
+            format!("404, which was kept for {age} seconds already")
+        }
+        _ => return None,
+    };
+    Some(MISSING_CACHE.at(subject).found(found).expected(format!("at most {LONGEST_MISSING_AGE} seconds")))
 }
 
 /// What `Cache-Control` says of a shared cache.
@@ -139,6 +196,38 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn page(text: &'static str) -> Fetched {
+        let url = url::Url::parse("https://h/").unwrap();
+        Fetched { bytes: text.into(), headers: Headers::default(), url, redirects: 0 }
+    }
+
+    #[test]
+    fn a_listing_at_the_root_is_noticed() {
+        let listing = r#"<?xml version="1.0"?><ListBucketResult xmlns="x"><Name>b</Name></ListBucketResult>"#;
+        assert!(super::listing("h", &page(listing)).is_some());
+        assert_eq!(super::listing("h", &page("<html>")), None);
+        assert_eq!(super::listing("h", &page("")), None);
+    }
+
+    #[test]
+    fn the_remedy_for_what_is_not_answered_404_goes_by_the_cause() {
+        let remedy = |reply: Reply<()>| missing("x", &reply).map(|finding| finding.remedy());
+        assert!(remedy(Reply::Found(())).unwrap().contains("error page"));
+        assert!(remedy(Reply::Status(403, String::new())).unwrap().contains("s3:ListBucket"));
+        assert!(remedy(Reply::Misdirected(String::new())).unwrap().contains("without a redirect"));
+        assert_eq!(remedy(Reply::Absent(Missing::Stored)), None);
+        for (cache, age, kept) in [
+            (None, None, false),
+            (Some("max-age=60"), Some(60), false),
+            (Some("max-age=604800"), None, true),
+            (Some("no-store"), None, false),
+            (None, Some(61), true),
+        ] {
+            let reply = Reply::Absent(Missing::Answered { cache_control: cache.map(str::to_owned), age });
+            assert_eq!(remedy(reply).is_some(), kept, "{cache:?} {age:?}");
+        }
+    }
 
     #[test]
     fn cache_control_is_read() {

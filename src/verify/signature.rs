@@ -22,7 +22,7 @@ rules! { Signature:
     UNREADABLE = "signature-unreadable", Error,
         "the signature of SHA256SUMS cannot be read",
         "terraform init says: failed to retrieve cryptographic signature for provider",
-        "let the CDN or web server read store/";
+        "let the CDN or web server answer it with the status 200";
     /// Source: clients hand the file to an OpenPGP library as it is, and that takes packets only.
     ARMORED = "signature-armored", Error,
         "the signature is armored",

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -14,14 +15,24 @@ use url::Url;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::reader::{Fetched, Opened, Reader, Reply};
+use crate::reader::body::{self, BodyError, Limits, MachineClock};
+use crate::reader::{Fetched, Missing, Opened, Pieces, Reader, Reply};
 use crate::registry::{Key, Links};
-use crate::store::{Body, Headers, MAX_DOCUMENT, Store, StoreError};
+use crate::store::{Headers, MAX_DOCUMENT, Store, StoreError};
 
 use super::Watch;
 
 /// How often an object is read whose answer is cut short.
 const ATTEMPTS: u32 = 3;
+/// How long an object of a store may take, at most.
+const TOTAL: Duration = Duration::from_hours(1);
+
+/// The most bytes of a JSON document.
+pub(super) const DOCUMENT: u64 = MAX_DOCUMENT;
+/// Of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
+pub(super) const SUMS: u64 = 1 << 20;
+/// Of a signature, which has some hundred bytes.
+pub(super) const SIGNATURE: u64 = 64 << 10;
 
 /// The registry that is verified.
 pub(super) struct Site<'a> {
@@ -143,18 +154,15 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Reads a document.
-    pub(super) async fn document(&self, url: &Url) -> Result<Reply<Fetched>> {
+    /// Reads a document of at most `limit` bytes.
+    pub(super) async fn document(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>> {
         let _permit = self.requests.acquire().await;
         let reply = match self.at(url) {
-            At::Web(web) => web.fetch(url).await?,
-            At::Nowhere => Reply::Absent,
-            At::Store(store, key) => read_document(store, &key).await?.map(|(bytes, headers)| Fetched {
-                bytes: bytes.into(),
-                headers,
-                url: url.clone(),
-                redirects: 0,
-            }),
+            At::Web(web) => web.fetch(url, limit).await?,
+            At::Nowhere => Reply::Absent(Missing::Stored),
+            At::Store(store, key) => read_document(store, &key, limit)
+                .await?
+                .map(|(bytes, headers)| Fetched { bytes, headers, url: url.clone(), redirects: 0 }),
         };
         if let Reply::Found(document) = &reply {
             self.watch.read(document.bytes.len() as u64);
@@ -167,16 +175,19 @@ impl<'a> Site<'a> {
         let _permit = self.requests.acquire().await;
         let reply = match self.at(url) {
             At::Web(web) => web.head(url).await?,
-            At::Nowhere => Reply::Absent,
-            At::Store(store, key) => store.head(&key).await?.map_or(Reply::Absent, Reply::Found),
+            At::Nowhere => Reply::Absent(Missing::Stored),
+            At::Store(store, key) => {
+                store.head(&key).await?.map_or(Reply::Absent(Missing::Stored), Reply::Found)
+            }
         };
         Ok(reply)
     }
 
-    /// Reads a zip into a file without a name, in constant memory.
+    /// Reads a zip of at most `limit` bytes into a file without a name, in constant memory.
     pub(super) async fn zip<T>(
         &self,
         url: &Url,
+        limit: u64,
         look: impl FnOnce(Spooled) -> T + Send + 'static,
     ) -> Result<Reply<T>>
     where
@@ -187,9 +198,15 @@ impl<'a> Site<'a> {
         let spooled = loop {
             let _permit = self.requests.acquire().await;
             let opened: Reply<Opened> = match self.at(url) {
-                At::Web(web) => web.stream(url).await?,
-                At::Nowhere => Reply::Absent,
-                At::Store(store, key) => store.open(&key).await?.map_or(Reply::Absent, Reply::Found),
+                At::Web(web) => web.stream(url, limit).await?,
+                At::Nowhere => Reply::Absent(Missing::Stored),
+                At::Store(store, key) => match store.open(&key).await? {
+                    Some((headers, body)) => {
+                        let limits = Limits::new(limit, TOTAL);
+                        Reply::Found((headers, body::bounded(body, limits, MachineClock::start()).boxed()))
+                    }
+                    None => Reply::Absent(Missing::Stored),
+                },
             };
             let (headers, body) = match opened {
                 Reply::Found(opened) => opened,
@@ -197,8 +214,11 @@ impl<'a> Site<'a> {
             };
             match spool(headers, body).await? {
                 Ok(spooled) => break spooled,
-                Err(answer) if attempt == ATTEMPTS => return Err(cut_short(&self.name(url), answer).into()),
-                Err(answer) => tracing::debug!(%url, attempt, "the answer was cut short: {answer}"),
+                Err(BodyError::TooLarge { limit }) => return Ok(Reply::TooLarge(limit)),
+                Err(failure) if attempt == ATTEMPTS || !failure.may_pass() => {
+                    return Err(cut_short(&self.name(url), &failure).into());
+                }
+                Err(failure) => tracing::debug!(%url, attempt, "the answer was cut short: {failure}"),
             }
             attempt += 1;
         };
@@ -208,31 +228,24 @@ impl<'a> Site<'a> {
     }
 }
 
-async fn read_document(store: &dyn Store, key: &Key) -> Result<Reply<(Vec<u8>, Headers)>> {
+async fn read_document(store: &dyn Store, key: &Key, limit: u64) -> Result<Reply<(Bytes, Headers)>> {
     let mut attempt = 1;
     loop {
-        let Some((headers, mut body)) = store.open(key).await? else { return Ok(Reply::Absent) };
-        let mut bytes = Vec::new();
-        let failure = loop {
-            match body.next().await {
-                None => return Ok(Reply::Found((bytes, headers))),
-                Some(Ok(chunk)) if (bytes.len() + chunk.len()) as u64 > MAX_DOCUMENT => {
-                    return Ok(Reply::TooLarge);
-                }
-                Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
-                Some(Err(failure)) => break failure,
+        let Some((headers, body)) = store.open(key).await? else { return Ok(Reply::Absent(Missing::Stored)) };
+        match body::collect(body, Limits::new(limit, TOTAL), MachineClock::start()).await {
+            Ok(bytes) => return Ok(Reply::Found((bytes, headers))),
+            Err(BodyError::TooLarge { limit }) => return Ok(Reply::TooLarge(limit)),
+            Err(failure) if attempt == ATTEMPTS || !failure.may_pass() => {
+                return Err(cut_short(&key.to_string(), &failure).into());
             }
-        };
-        if attempt == ATTEMPTS {
-            return Err(cut_short(&key.to_string(), failure).into());
+            Err(failure) => tracing::debug!(%key, attempt, "the answer was cut short: {failure}"),
         }
-        tracing::debug!(%key, attempt, "the answer was cut short: {failure}");
         attempt += 1;
     }
 }
 
 /// Writes what arrives to a file, by a thread that may block; the inner error is that of what arrives.
-async fn spool(headers: Headers, mut body: Body) -> Result<Result<Spooled, String>> {
+async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<Spooled, BodyError<String>>> {
     let (sender, mut chunks) = mpsc::channel::<Bytes>(4);
     let writing = tokio::task::spawn_blocking(move || -> std::io::Result<(File, Digest, u64)> {
         let (mut file, mut hash, mut len) = (tempfile::tempfile()?, Sha256::new(), 0);
@@ -272,6 +285,7 @@ fn temporary(source: std::io::Error) -> Error {
     Error::Io { context: "cannot write to a temporary file (TMPDIR names its folder)".to_owned(), source }
 }
 
-fn cut_short(name: &str, answer: String) -> StoreError {
+fn cut_short(name: &str, failure: &BodyError<String>) -> StoreError {
+    let answer = failure.to_string();
     StoreError { doing: format!("cannot read {name}"), answer, status: None, remedy: None }
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Digest;
+use crate::reader::Fetched;
 
 use super::download::Download;
 use super::finding::{Finding, Group, Rule, Severity, rules};
+use super::served;
 
 rules! { Checksums:
     MISSING = "checksums-missing", Error,
@@ -15,7 +17,7 @@ rules! { Checksums:
     UNREADABLE = "checksums-unreadable", Error,
         "the SHA256SUMS of a version cannot be read",
         "terraform init says: failed to retrieve authentication checksums for provider",
-        "let the CDN or web server read store/";
+        "let the CDN or web server answer it with the status 200";
     /// Source: `signatureAuthentication.AcceptableHashes` splits each line, and looks at the first word without asking
     /// whether there is one.
     BLANK_LINE = "checksums-blank-line", Error,
@@ -64,10 +66,16 @@ rules! { Checksums:
 pub(super) type Sums = BTreeMap<String, Digest>;
 
 /// Judges the format.
-pub(super) fn check(subject: &str, bytes: &[u8]) -> (Vec<Finding>, Sums) {
+pub(super) fn check(subject: &str, document: &Fetched) -> (Vec<Finding>, Sums) {
     let mut findings = Vec::new();
     let mut sums = Sums::new();
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(&document.bytes);
+    if !text.trim().is_empty() && text.lines().all(|line| parse(line).is_err_and(|rule| rule != &NAME)) {
+        // It may be an answer of anybody's, which is not for a log.
+        let found = format!("{}, and no line is a checksum", served::shape(document));
+        findings.push(LINE.at(subject).found(found).expected("64 hex digits, two spaces, the name"));
+        return (findings, sums);
+    }
     let body = text.strip_suffix('\n');
     if body.is_none() {
         findings.push(END.at(subject).found("no line end behind the last line").expected("a line feed"));

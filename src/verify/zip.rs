@@ -26,7 +26,11 @@ rules! { Zips:
     UNREADABLE = "zip-unreadable", Error,
         "a zip cannot be fetched",
         "terraform init on that platform fails to download the provider",
-        "let the CDN or web server read store/";
+        "let the CDN or web server answer it with the status 200";
+    TOO_LARGE = "zip-too-large", Error,
+        "a zip is larger than verify reads",
+        "what is in it is not known; a host may send for ever",
+        "if the zip is meant to be so large: --max-zip-mib with its size in MiB; else look at what is served there";
     EMPTY = "zip-empty", Error,
         "a zip has no bytes",
         "terraform init on that platform says that the checksum does not match",

@@ -388,7 +388,7 @@ async fn bytes_are_counted_as_they_come() {
     let endless = answering(move |stream| {
         let _ = stream.write_all(format!("{head}\r\n").as_bytes());
         // Ends when its reader goes away.
-        while stream.write_all(&[b' '; 8192]).is_ok() {}
+        while stream.write_all(&[b' '; 65_536]).is_ok() {}
     });
     let silent = answering(move |stream| {
         let _ = stream.write_all(format!("{head}Content-Length: 100000\r\n\r\n{{").as_bytes());

@@ -183,6 +183,11 @@ impl Files {
         let file = self.root.join(&path);
         let Some(bytes) = std::fs::read(&file).ok().filter(|_| !path.contains("..")) else {
             *answer.status_mut() = StatusCode::NOT_FOUND;
+            for instead in rules {
+                if let Instead::Header(name, value) = instead {
+                    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+            }
             return answer;
         };
         *answer.body_mut() = Full::new(bytes.into());

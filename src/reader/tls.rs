@@ -1,0 +1,74 @@
+//! What is wrong with a server's certificate, and what to do about it.
+
+use std::error::Error;
+
+use rustls::CertificateError;
+
+/// The problem and its remedy, where a request failed over the server's certificate.
+pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)> {
+    let certificate = certificate_error(error)?;
+    let remedy = match certificate {
+        CertificateError::UnknownIssuer => {
+            "name the file with the certificate of its issuer: --ca-file PEM for `tfreg verify`, or the variable \
+             AWS_CA_BUNDLE or SSL_CERT_FILE; if clients do not know the issuer either, serve a certificate that they trust, \
+             and all certificates between the two"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "serve a certificate for this host's name, or correct the address"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "renew the server's certificate; if it is in force, set this machine's clock"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "set this machine's clock; if it is right, the certificate was made for later"
+        }
+        CertificateError::Revoked => "serve another certificate: this one was revoked",
+        _ => "serve a certificate that clients trust",
+    };
+    Some((format!("the server's certificate is not trusted: {certificate}"), remedy.to_owned()))
+}
+
+/// What TLS says of the certificate, wherever it is among the causes. An `io::Error` has what it wraps, and not as its cause.
+fn certificate_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    let of_tls = |error: &'a (dyn Error + 'static)| match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(error)) => Some(error),
+        _ => None,
+    };
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let mut inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        while let Some(wrapped) = inner {
+            if let Some(found) = of_tls(wrapped) {
+                return Some(found);
+            }
+            inner = wrapped.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        }
+        if let Some(found) = of_tls(error) {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_found_below_errors_of_all_kinds() {
+        let tls = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = io::Error::other(tls());
+        let twice = io::Error::other(io::Error::other(tls()));
+        for error in [&tls() as &(dyn Error + 'static), &wrapped, &twice] {
+            let (problem, remedy) = explain(error).unwrap();
+            assert!(problem.contains("certificate"), "{problem}");
+            assert!(remedy.contains("--ca-file") && remedy.contains("SSL_CERT_FILE"), "{remedy}");
+        }
+        assert_eq!(explain(&io::Error::other("reset")), None);
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        assert!(explain(&expired).unwrap().1.contains("renew"));
+    }
+}

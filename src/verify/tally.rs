@@ -1,0 +1,111 @@
+//! What verifying has come to so far: of a version, of a provider, of all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::digest::Digest;
+use crate::provider::{Provider, Version};
+use crate::registry::Key;
+
+use super::download;
+use super::finding::Finding;
+use super::objects::References;
+use super::signature::Signer;
+use super::{Checked, Package, SigningKeyUse};
+
+/// What the parts have come to together.
+#[derive(Default)]
+pub(super) struct Sum {
+    pub(super) findings: Vec<Finding>,
+    pub(super) checked: Checked,
+    pub(super) signers: BTreeMap<String, SigningKeyUse>,
+    pub(super) packages: Vec<Package>,
+    pub(super) references: References,
+    pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
+    /// Providers that do not list the version that was asked for.
+    pub(super) lacking: BTreeSet<Provider>,
+    /// Versions of which not all documents could be read, so that their objects may be referred to.
+    pub(super) unsure: BTreeSet<(Provider, Version)>,
+}
+
+/// What a version, or a provider, has come to.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) findings: Vec<Finding>,
+    pub(super) checked: Checked,
+    pub(super) signers: Vec<Signer>,
+    pub(super) packages: Vec<Package>,
+    pub(super) references: Vec<Key>,
+    pub(super) listed: Option<(Provider, BTreeSet<Version>)>,
+    pub(super) unsure: Vec<(Provider, Version)>,
+    /// Providers that do not list the version that was asked for.
+    pub(super) lacking: Vec<Provider>,
+    /// The checksum that each document names.
+    pub(super) zips: Vec<(Digest, String)>,
+}
+
+impl Part {
+    pub(super) fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.checked.add(&other.checked);
+        self.signers.extend(other.signers);
+        self.packages.extend(other.packages);
+        self.references.extend(other.references);
+        self.unsure.extend(other.unsure);
+        self.lacking.extend(other.lacking);
+        self.zips.extend(other.zips);
+    }
+}
+
+impl Checked {
+    fn add(&mut self, other: &Self) {
+        self.providers += other.providers;
+        self.versions += other.versions;
+        self.platforms += other.platforms;
+        self.zips += other.zips;
+        self.zip_bytes += other.zip_bytes;
+    }
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, part: Part) {
+        self.findings.extend(part.findings);
+        self.checked.add(&part.checked);
+        self.packages.extend(part.packages);
+        part.references.iter().for_each(|key| self.references.add(key));
+        self.listed.extend(part.listed);
+        self.lacking.extend(part.lacking);
+        self.unsure.extend(part.unsure);
+        for Signer { key_id, fingerprint, clients } in part.signers {
+            let used = self.signers.entry(fingerprint.clone()).or_insert(SigningKeyUse {
+                key_id,
+                fingerprint,
+                versions: 0,
+                clients,
+            });
+            used.versions += 1;
+        }
+    }
+}
+
+/// Documents that name the same checksum.
+pub(super) fn same_zips(zips: &[(Digest, String)]) -> Vec<Finding> {
+    let mut by_digest: BTreeMap<Digest, Vec<&str>> = BTreeMap::new();
+    for (digest, subject) in zips {
+        by_digest.entry(*digest).or_default().push(subject);
+    }
+    let shared = by_digest.into_iter().filter(|(_, subjects)| subjects.len() > 1);
+    let finding = |(digest, mut subjects): (Digest, Vec<&str>)| {
+        subjects.sort_unstable();
+        // A build that always packs the same may have filled thousands of versions.
+        let others = subjects.get(1..).unwrap_or_default();
+        let named: Vec<&str> = others.iter().copied().take(5).collect();
+        let more = others.len() - named.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let found = format!("{digest}, as {}{more}", named.join(", "));
+        download::SAME_ZIP
+            .at(subjects.first().copied().unwrap_or_default())
+            .found(found)
+            .expected("a zip of its own")
+    };
+    shared.map(finding).collect()
+}
