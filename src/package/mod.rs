@@ -24,7 +24,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::contents::{self, Contents, Place};
-use crate::release::executable::HEADER_BYTES;
+use crate::release::executable::{Examiner, HEADER_BYTES};
 use crate::release::file::TarballFile;
 use crate::release::tarball::{self, Limits};
 use crate::release::{Release, Tarball, manifest};
@@ -200,19 +200,27 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
             .take(peek)
             .read_to_end(&mut head)
             .map_err(|e| Error::Io { context: subject.clone(), source: e })?;
-        if kind == Kind::Executable {
-            check_executable(tarball, entry.path, &head)?;
+        // A wrong one is refused before it is packed, as far as its beginning tells.
+        let mut examiner = (kind == Kind::Executable).then(|| tarball.expectation.examine(entry.size));
+        if let Some(examiner) = &mut examiner {
+            examiner.feed(&head);
+            check_executable(tarball, entry.path, examiner)?;
         } else if is_manifest {
             manifests.insert(subject.clone(), manifest::parse(&subject, &head)?);
         }
         let Some(name) = name else { return Ok(()) };
-        let content = &mut head.as_slice().chain(entry.content);
+        let mut rest = Examined { content: entry.content, examiner: examiner.as_mut() };
+        let content = &mut head.as_slice().chain(&mut rest);
         let added = if is_recorded {
             zip.add_recorded(name, kind, entry.size, content, entry.tape)
         } else {
             zip.add(name, kind, entry.size, content)
         };
-        added.map_err(|error| zip_error(tarball, error))
+        added.map_err(|error| zip_error(tarball, error))?;
+        match &examiner {
+            Some(examiner) => Ok(check_executable(tarball, entry.path, examiner)?),
+            None => Ok(()),
+        }
     })?;
     if let Some(sidecar) = &tarball.sidecar {
         sidecar.check(&tarball.file, &digest)?;
@@ -228,8 +236,24 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
     Ok((package, manifests))
 }
 
-fn check_executable(tarball: &Tarball, path: &str, head: &[u8]) -> Result<(), Refusal> {
-    tarball.expectation.check(head).map_err(|(found, expected)| {
+/// Contents that the examiner of an executable sees too.
+struct Examined<'a, 'b> {
+    content: &'a mut dyn Read,
+    examiner: Option<&'a mut Examiner<'b>>,
+}
+
+impl Read for Examined<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        if let Some(examiner) = &mut self.examiner {
+            examiner.feed(buffer.get(..count).unwrap_or_default());
+        }
+        Ok(count)
+    }
+}
+
+fn check_executable(tarball: &Tarball, path: &str, examiner: &Examiner<'_>) -> Result<(), Refusal> {
+    examiner.check().map_err(|(found, expected)| {
         Refusal::new(
             tarball.file.display(),
             format!("{path} is not an executable for {}", tarball.name.platform),

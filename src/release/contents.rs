@@ -1,7 +1,6 @@
 //! Which file of a release tarball goes where in the zip, and which tarballs hold what clients would trip over.
 
-use std::collections::BTreeMap;
-
+use super::entry_name::{self, Clash, Names};
 use super::file::TarballFile;
 use crate::error::Refusal;
 use crate::provider::{Platform, ProviderType, Version};
@@ -31,14 +30,10 @@ pub struct Contents {
     name: TarballName,
     /// `terraform-provider-TYPE`.
     stem: String,
-    /// Every path and folder seen, in lower case (file systems of macOS and Windows ignore case), with its spelling.
-    seen: BTreeMap<String, Seen>,
+    /// The paths in the tarball, and the names in the zip, where the executable has another one.
+    paths: Names,
+    names: Names,
     executable: Option<String>,
-}
-
-struct Seen {
-    path: String,
-    is_folder: bool,
 }
 
 impl Contents {
@@ -49,7 +44,8 @@ impl Contents {
             tarball: tarball.display().to_owned(),
             name: name.clone(),
             stem: format!("terraform-provider-{}", name.provider_type),
-            seen: BTreeMap::new(),
+            paths: Names::default(),
+            names: Names::default(),
             executable: None,
         }
     }
@@ -63,10 +59,27 @@ impl Contents {
     /// Says where the next file, at `path` in the tarball, goes.
     ///
     /// # Errors
-    /// The path was there before, or clashes with another one; a second executable; a file at the root that clients
-    /// would take for the executable.
+    /// A client's file system cannot hold the path, or takes it for another one (see [`entry_name`]); a second executable; a
+    /// file at the root that clients would take for the executable.
     pub fn place(&mut self, path: &str) -> Result<Place, Refusal> {
-        self.remember(path)?;
+        self.check_name(path)?;
+        if let Err(clash) = self.paths.add(path) {
+            return Err(self.refuse_clash(&clash));
+        }
+        let place = self.settle(path)?;
+        let name = match &place {
+            Place::Executable(name) => name,
+            Place::Beside(path) => path,
+            Place::LeftOut => return Ok(place),
+        };
+        match self.names.add(name) {
+            Ok(()) => Ok(place),
+            Err(clash) => Err(self.refuse_clash(&clash)),
+        }
+    }
+
+    /// Says where the file at `path` goes, whatever else is there.
+    fn settle(&mut self, path: &str) -> Result<Place, Refusal> {
         let mut parts = path.split('/');
         let (base, depth) = (parts.next_back().unwrap_or_default(), parts.count());
         if depth == 0 && manifest::is_release_manifest(base, &self.name.provider_type, &self.name.version) {
@@ -87,21 +100,15 @@ impl Contents {
         Ok(Place::Beside(path.to_owned()))
     }
 
-    /// Checks that the tarball, now read to its end, held an executable, and nothing that is in the way of its new name.
+    /// Checks that the tarball, now read to its end, held an executable.
     ///
     /// # Errors
-    /// It held none, or another entry has the executable's new name.
+    /// It held none.
     pub fn finish(&self) -> Result<(), Refusal> {
-        if let Some(executable) = &self.executable {
-            return self.check_new_name(executable);
+        if self.executable.is_some() {
+            return Ok(());
         }
-        let files: Vec<_> = self
-            .seen
-            .values()
-            .filter(|seen| !seen.is_folder)
-            .map(|seen| seen.path.as_str())
-            .take(10)
-            .collect();
+        let files: Vec<String> = self.paths.files().take(10).collect();
         Err(self
             .refuse("no provider executable in the archive")
             .found(if files.is_empty() {
@@ -113,22 +120,6 @@ impl Contents {
             .remedy(
                 "check that the tarball was made from the right build, and that its name has the right type",
             ))
-    }
-
-    /// The executable moves to the root; a zip that has a file and a folder of one name cannot be unpacked.
-    fn check_new_name(&self, executable: &str) -> Result<(), Refusal> {
-        let name = self.executable_name();
-        let file = name.to_lowercase();
-        let folder = format!("{file}/");
-        let clash = self.seen.iter().find(|(path, seen)| {
-            !seen.is_folder && seen.path != executable && (**path == file || path.starts_with(&folder))
-        });
-        match clash {
-            None => Ok(()),
-            Some((_, seen)) => {
-                Err(self.refuse_clash(&format!("{:?} and {executable:?}, which becomes {name:?}", seen.path)))
-            }
-        }
     }
 
     /// `terraform-provider-TYPE` or `terraform-provider-TYPE_…`, with `.exe` allowed on windows.
@@ -165,29 +156,25 @@ impl Contents {
         text.parse().ok().filter(|version| *version != self.name.version)
     }
 
-    fn remember(&mut self, path: &str) -> Result<(), Refusal> {
-        for (at, _) in path.match_indices('/') {
-            let folder = &path[..at];
-            let seen = self
-                .seen
-                .entry(folder.to_lowercase())
-                .or_insert_with(|| Seen { path: folder.to_owned(), is_folder: true });
-            if !seen.is_folder {
-                let clash = format!("the file {:?} and the folder of {path:?}", seen.path);
-                return Err(self.refuse_clash(&clash));
-            }
-        }
-        let fresh = Seen { path: path.to_owned(), is_folder: false };
-        match self.seen.insert(path.to_lowercase(), fresh) {
-            None => Ok(()),
-            Some(earlier) => Err(self.refuse_clash(&format!("{:?} and {path:?}", earlier.path))),
-        }
+    fn check_name(&self, path: &str) -> Result<(), Refusal> {
+        entry_name::check(path).map_err(|fault| {
+            self.refuse(&format!("a name that not every file system can hold: {fault}"))
+                .found(format!("{:?}", path.chars().take(300).collect::<String>()))
+                .expected("names that Windows, macOS and Linux hold as they are")
+                .remedy("rename the file, or leave it out")
+        })
     }
 
-    fn refuse_clash(&self, found: &str) -> Refusal {
+    fn refuse_clash(&self, clash: &Clash) -> Refusal {
+        let Clash { first, second } = clash;
+        let renamed = self.executable.as_ref().filter(|path| **path != self.executable_name());
+        let shown = |name: &str| match renamed {
+            Some(path) if name == self.executable_name() => format!("{path:?}, which becomes {name:?},"),
+            _ => format!("{name:?}"),
+        };
         self.refuse("two entries of the archive have one name")
-            .found(found)
-            .expected("each path once, also where upper and lower case are the same")
+            .found(format!("{} and {}", shown(first), shown(second)).trim_end_matches(','))
+            .expected("each name once, also where upper and lower case and forms of accents are the same, and one spelling of each folder")
             .remedy("rename one of them, or leave it out")
     }
 
@@ -260,11 +247,15 @@ mod tests {
             ("f/terraform-provider-x", "Terraform-Provider-X_v1.0.0/LICENSE", false),
             (folder, "terraform-provider-x_v1.0/LICENSE", true),
             (folder, "f/LICENSE", true),
+            ("f/terraform-provider-x", "terraform-provider-x_V1.0.0", false),
         ] {
             let mut contents = linux();
             contents.place(executable).unwrap();
+            assert_eq!(contents.place(other).is_ok(), good, "{executable}, {other}");
+            // The other way round.
+            let mut contents = linux();
             contents.place(other).unwrap();
-            assert_eq!(contents.finish().is_ok(), good, "{executable}, {other}");
+            assert_eq!(contents.place(executable).is_ok(), good, "{other}, {executable}");
         }
     }
 
@@ -279,6 +270,12 @@ mod tests {
             (&["README", "readme"], "one name"),
             (&["a", "a/b"], "one name"),
             (&["a/b", "A"], "one name"),
+            (&["docs/a", "Docs/b"], "one name"),
+            (&["caf\u{e9}", "cafe\u{301}"], "one name"),
+            (&["straße", "STRASSE"], "one name"),
+            (&["terraform-provider-x_v1.0.0."], "ends in a dot"),
+            (&["LICENSE:stream"], "Windows refuses"),
+            (&["aux.md"], "device"),
         ] {
             let mut contents = linux();
             let refusal = paths.iter().find_map(|path| contents.place(path).err()).unwrap();

@@ -1,19 +1,35 @@
-//! Whether an executable is what its tarball's name says: ELF, Mach-O or PE headers against operating system and
-//! architecture. A tarball with another platform's binary in it would install and then fail on every user's machine.
+//! Whether an executable is what its tarball's name says, and is all there: ELF, Mach-O or PE headers against operating
+//! system, architecture and the file's length. A tarball with another platform's binary in it, or with half of one, would
+//! install and then fail on every user's machine.
+//!
+//! An executable is read once, from its beginning to its end, in bounded memory: `sparse` keeps the parts that the headers
+//! lead to. `elf`, `macho` and `pe` read the formats, `systems` and `build_info` tell systems apart that share a format.
 
-use object::{BigEndian, Endianness, elf, macho, pe};
+mod build_info;
+mod elf;
+mod macho;
+mod pe;
+mod sparse;
+mod systems;
+
+use std::ops::Range;
+
+use object::{Endianness, elf as elf_format, macho as macho_format, pe as pe_format};
 
 use crate::provider::Platform;
+use build_info::Search;
+use sparse::Sparse;
+use systems::Evidence;
 
-/// How many bytes of an executable's beginning `describe` wants: enough for its headers and notes.
+/// How many bytes of an executable's beginning are kept: enough for its headers, and most often its notes.
 pub const HEADER_BYTES: usize = 64 * 1024;
 
 /// What is known of a `GOARCH` in the three formats; `None` where the format has no such thing.
 struct Arch {
     name: &'static str,
-    elf: Option<(elf::Machine, Width, Order)>,
-    macho: Option<macho::CpuType>,
-    pe: Option<pe::Machine>,
+    elf: Option<(elf_format::Machine, Width, Order)>,
+    macho: Option<macho_format::CpuType>,
+    pe: Option<pe_format::Machine>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,9 +46,9 @@ enum Order {
 
 const fn arch(
     name: &'static str,
-    elf: Option<(elf::Machine, Width, Order)>,
-    macho: Option<macho::CpuType>,
-    pe: Option<pe::Machine>,
+    elf: Option<(elf_format::Machine, Width, Order)>,
+    macho: Option<macho_format::CpuType>,
+    pe: Option<pe_format::Machine>,
 ) -> Arch {
     Arch { name, elf, macho, pe }
 }
@@ -41,37 +57,37 @@ const fn arch(
 const ARCHES: &[Arch] = &[
     arch(
         "386",
-        Some((elf::EM_386, Width::Bits32, Order::Little)),
-        Some(macho::CPU_TYPE_X86),
-        Some(pe::IMAGE_FILE_MACHINE_I386),
+        Some((elf_format::EM_386, Width::Bits32, Order::Little)),
+        Some(macho_format::CPU_TYPE_X86),
+        Some(pe_format::IMAGE_FILE_MACHINE_I386),
     ),
     arch(
         "amd64",
-        Some((elf::EM_X86_64, Width::Bits64, Order::Little)),
-        Some(macho::CPU_TYPE_X86_64),
-        Some(pe::IMAGE_FILE_MACHINE_AMD64),
+        Some((elf_format::EM_X86_64, Width::Bits64, Order::Little)),
+        Some(macho_format::CPU_TYPE_X86_64),
+        Some(pe_format::IMAGE_FILE_MACHINE_AMD64),
     ),
     arch(
         "arm",
-        Some((elf::EM_ARM, Width::Bits32, Order::Little)),
-        Some(macho::CPU_TYPE_ARM),
-        Some(pe::IMAGE_FILE_MACHINE_ARMNT),
+        Some((elf_format::EM_ARM, Width::Bits32, Order::Little)),
+        Some(macho_format::CPU_TYPE_ARM),
+        Some(pe_format::IMAGE_FILE_MACHINE_ARMNT),
     ),
     arch(
         "arm64",
-        Some((elf::EM_AARCH64, Width::Bits64, Order::Little)),
-        Some(macho::CPU_TYPE_ARM64),
-        Some(pe::IMAGE_FILE_MACHINE_ARM64),
+        Some((elf_format::EM_AARCH64, Width::Bits64, Order::Little)),
+        Some(macho_format::CPU_TYPE_ARM64),
+        Some(pe_format::IMAGE_FILE_MACHINE_ARM64),
     ),
-    arch("loong64", Some((elf::EM_LOONGARCH, Width::Bits64, Order::Little)), None, None),
-    arch("mips", Some((elf::EM_MIPS, Width::Bits32, Order::Big)), None, None),
-    arch("mips64", Some((elf::EM_MIPS, Width::Bits64, Order::Big)), None, None),
-    arch("mips64le", Some((elf::EM_MIPS, Width::Bits64, Order::Little)), None, None),
-    arch("mipsle", Some((elf::EM_MIPS, Width::Bits32, Order::Little)), None, None),
-    arch("ppc64", Some((elf::EM_PPC64, Width::Bits64, Order::Big)), None, None),
-    arch("ppc64le", Some((elf::EM_PPC64, Width::Bits64, Order::Little)), None, None),
-    arch("riscv64", Some((elf::EM_RISCV, Width::Bits64, Order::Little)), None, None),
-    arch("s390x", Some((elf::EM_S390, Width::Bits64, Order::Big)), None, None),
+    arch("loong64", Some((elf_format::EM_LOONGARCH, Width::Bits64, Order::Little)), None, None),
+    arch("mips", Some((elf_format::EM_MIPS, Width::Bits32, Order::Big)), None, None),
+    arch("mips64", Some((elf_format::EM_MIPS, Width::Bits64, Order::Big)), None, None),
+    arch("mips64le", Some((elf_format::EM_MIPS, Width::Bits64, Order::Little)), None, None),
+    arch("mipsle", Some((elf_format::EM_MIPS, Width::Bits32, Order::Little)), None, None),
+    arch("ppc64", Some((elf_format::EM_PPC64, Width::Bits64, Order::Big)), None, None),
+    arch("ppc64le", Some((elf_format::EM_PPC64, Width::Bits64, Order::Little)), None, None),
+    arch("riscv64", Some((elf_format::EM_RISCV, Width::Bits64, Order::Little)), None, None),
+    arch("s390x", Some((elf_format::EM_S390, Width::Bits64, Order::Big)), None, None),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,40 +179,151 @@ impl Expectation {
         Ok(Self { platform: platform.clone(), format: *format, arch })
     }
 
-    /// Checks the first bytes of an executable (up to [`HEADER_BYTES`]).
+    /// Begins to examine an executable of `size` bytes.
+    #[must_use]
+    pub fn examine(&self, size: u64) -> Examiner<'_> {
+        let data = Sparse::new(size, HEADER_BYTES as u64);
+        let mut examiner = Examiner { expectation: self, data, fed: 0, search: Search::default() };
+        examiner.plan();
+        examiner
+    }
+
+    fn accepts(&self, found: &Found) -> bool {
+        match found {
+            Found::Elf { machine, width, order, kind, evidence } => {
+                self.format == Format::Elf
+                    && self.arch.elf == Some((*machine, *width, *order))
+                    && matches!(*kind, elf_format::ET_EXEC | elf_format::ET_DYN)
+                    && evidence.allows(self.platform.os())
+            }
+            Found::MachO { cpus, executable, system } => {
+                self.format == Format::MachO
+                    && *executable
+                    && system.is_none()
+                    && self.arch.macho.is_some_and(|wanted| cpus.contains(&wanted))
+            }
+            Found::Pe { machine, executable, subsystem } => {
+                self.format == Format::Pe
+                    && *executable
+                    && is_for_windows(*subsystem)
+                    && self.arch.pe == Some(*machine)
+            }
+            Found::Other(_) | Found::CutShort { .. } => false,
+        }
+    }
+}
+
+/// An executable that is being read.
+pub struct Examiner<'a> {
+    expectation: &'a Expectation,
+    data: Sparse,
+    fed: u64,
+    search: Search,
+}
+
+impl Examiner<'_> {
+    /// The executable goes on with `bytes`.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        // What is to be kept of the rest is known when the beginning is.
+        let head = (HEADER_BYTES as u64).min(self.data.len());
+        let missing = usize::try_from(head.saturating_sub(self.fed)).unwrap_or(usize::MAX);
+        let (first, rest) = bytes.split_at(missing.min(bytes.len()));
+        self.take(first);
+        if !first.is_empty() && self.fed == head {
+            self.plan();
+        }
+        self.take(rest);
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.data.feed(bytes);
+        self.fed += bytes.len() as u64;
+        self.search.feed(bytes);
+    }
+
+    fn plan(&mut self) {
+        let head = self.head();
+        let mut search = Search::default();
+        let wanted = match head {
+            [0x7f, b'E', b'L', b'F', class, ..] => {
+                let (wanted, writable) = if *class == 1 {
+                    elf::wanted::<elf_format::FileHeader32<Endianness>>(&self.data)
+                } else {
+                    elf::wanted::<elf_format::FileHeader64<Endianness>>(&self.data)
+                };
+                search = Search::new(writable);
+                search.feed(head);
+                wanted
+            }
+            [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => macho::wanted(&self.data),
+            _ => Vec::new(),
+        };
+        self.search = search;
+        for range in wanted {
+            self.data.keep(range);
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        self.data.slice(&(0..self.fed.min(HEADER_BYTES as u64))).unwrap_or_default()
+    }
+
+    /// Judges by what was fed so far, which is at least [`HEADER_BYTES`] or all.
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub fn check(&self, head: &[u8]) -> Result<(), (String, String)> {
-        let found = describe(head);
-        let accepted = match &found {
-            Found::Elf { machine, width, order, system, kind } => {
-                self.format == Format::Elf
-                    && self.arch.elf == Some((*machine, *width, *order))
-                    && matches!(*kind, elf::ET_EXEC | elf::ET_DYN)
-                    && self.system_matches(*system)
-            }
-            Found::MachO { cpus, executable } => {
-                self.format == Format::MachO
-                    && *executable
-                    && self.arch.macho.is_some_and(|wanted| cpus.contains(&wanted))
-            }
-            Found::Pe { machine, executable } => {
-                self.format == Format::Pe && *executable && self.arch.pe == Some(*machine)
-            }
-            Found::Other(_) => false,
-        };
-        if accepted { Ok(()) } else { Err((found.to_string(), self.to_string())) }
-    }
-
-    /// Linux, Android, DragonFly, Solaris and illumos leave the ELF header's system unset or set it to GNU; the three
-    /// BSDs set it, or carry a note with their name.
-    fn system_matches(&self, system: Option<&'static str>) -> bool {
-        match self.platform.os() {
-            os @ ("freebsd" | "netbsd" | "openbsd") => system == Some(os),
-            os => system.is_none_or(|system| system == os),
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let found = self.describe();
+        if self.expectation.accepts(&found) {
+            Ok(())
+        } else {
+            Err((found.to_string(), self.expectation.to_string()))
         }
     }
+
+    /// Says what the file is.
+    fn describe(&self) -> Found {
+        let data = &self.data;
+        let goos = self.search.goos();
+        let described = match self.head() {
+            [] => return Found::Other("an empty file"),
+            [0x7f, b'E', b'L', b'F', 1, ..] => {
+                elf::describe::<elf_format::FileHeader32<Endianness>>(data, Width::Bits32, goos)
+            }
+            [0x7f, b'E', b'L', b'F', 2, ..] => {
+                elf::describe::<elf_format::FileHeader64<Endianness>>(data, Width::Bits64, goos)
+            }
+            [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => macho::describe(data),
+            [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => macho::describe_universal(data),
+            [b'M', b'Z', ..] => pe::describe(data),
+            [b'#', b'!', ..] => return Found::Other("a script"),
+            _ => return Found::Other("neither ELF, Mach-O nor PE"),
+        };
+        match described {
+            Ok(found) => found,
+            Err(Fault::Damaged) => Found::Other("an executable with damaged headers"),
+            Err(Fault::Missing { what, end, len }) => Found::CutShort { what, end, len },
+        }
+    }
+}
+
+/// Why a file is no whole executable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Its headers make no sense.
+    Damaged,
+    /// It ends, after `len` bytes, before something that its headers describe, which ends after `end` bytes.
+    Missing { what: &'static str, end: u64, len: u64 },
+}
+
+/// Whether a part that headers describe lies in a file of `len` bytes.
+fn within(range: &Range<u64>, len: u64, what: &'static str) -> Result<(), Fault> {
+    if range.end <= len { Ok(()) } else { Err(Fault::Missing { what, end: range.end, len }) }
+}
+
+/// Source: "PE Format", Windows Subsystem: with a window, or in a console. Others are drivers, firmware, and Windows CE.
+fn is_for_windows(subsystem: pe_format::Subsystem) -> bool {
+    matches!(subsystem, pe_format::IMAGE_SUBSYSTEM_WINDOWS_GUI | pe_format::IMAGE_SUBSYSTEM_WINDOWS_CUI)
 }
 
 impl std::fmt::Display for Expectation {
@@ -212,21 +339,30 @@ impl std::fmt::Display for Expectation {
 
 enum Found {
     Elf {
-        machine: elf::Machine,
+        machine: elf_format::Machine,
         width: Width,
         order: Order,
-        system: Option<&'static str>,
-        kind: elf::FileType,
+        kind: elf_format::FileType,
+        evidence: Evidence,
     },
     MachO {
-        cpus: Vec<macho::CpuType>,
+        cpus: Vec<macho_format::CpuType>,
         executable: bool,
+        /// What it is for, where that is not macOS.
+        system: Option<&'static str>,
     },
     Pe {
-        machine: pe::Machine,
+        machine: pe_format::Machine,
         executable: bool,
+        subsystem: pe_format::Subsystem,
     },
     Other(&'static str),
+    /// See [`Fault::Missing`].
+    CutShort {
+        what: &'static str,
+        end: u64,
+        len: u64,
+    },
 }
 
 impl std::fmt::Display for Found {
@@ -238,24 +374,28 @@ impl std::fmt::Display for Found {
                 .map_or(format!("machine {code:#x}"), |arch| arch.name.to_owned())
         };
         match self {
-            Self::Elf { machine, width, order, system, kind } => {
+            Self::Elf { machine, width, order, kind, evidence } => {
                 let kind = match *kind {
-                    elf::ET_EXEC | elf::ET_DYN => "executable",
-                    elf::ET_REL => "object file (not linked)",
+                    elf_format::ET_EXEC | elf_format::ET_DYN => "executable",
+                    elf_format::ET_REL => "object file (not linked)",
                     _ => "file that is no executable",
                 };
                 let arch = name(&|arch| arch.elf == Some((*machine, *width, *order)), u32::from(machine.0));
-                let system = system.map_or(String::new(), |system| format!("{system} "));
-                write!(f, "ELF {kind} for {system}{arch}")
+                write!(f, "ELF {kind} for {}{arch}", systems_text(evidence))
             }
-            Self::MachO { cpus, executable } => {
+            Self::MachO { cpus, executable, system } => {
                 let kind = if *executable { "executable" } else { "file that is no executable" };
+                let system = system.unwrap_or("darwin");
                 let archs: Vec<_> =
                     cpus.iter().map(|cpu| name(&|arch| arch.macho == Some(*cpu), cpu.0)).collect();
-                write!(f, "Mach-O {kind} for darwin {}", archs.join(" and "))
+                write!(f, "Mach-O {kind} for {system} {}", archs.join(" and "))
             }
-            Self::Pe { machine, executable } => {
-                let kind = if *executable { "executable" } else { "library" };
+            Self::Pe { machine, executable, subsystem } => {
+                let kind = match executable {
+                    true if is_for_windows(*subsystem) => "executable",
+                    true => "driver or firmware",
+                    false => "library",
+                };
                 write!(
                     f,
                     "PE {kind} for windows {}",
@@ -263,159 +403,27 @@ impl std::fmt::Display for Found {
                 )
             }
             Self::Other(what) => f.write_str(what),
+            Self::CutShort { what, end, len } => write!(
+                f,
+                "an executable that is cut short: it has {len} bytes, and its headers describe {what} that ends at {end}"
+            ),
         }
     }
 }
 
-/// Says what the file that begins with `head` is.
-fn describe(head: &[u8]) -> Found {
-    let parsed = match head {
-        [] => return Found::Other("an empty file"),
-        [0x7f, b'E', b'L', b'F', 1, ..] => elf_file::<elf::FileHeader32<Endianness>>(head, Width::Bits32),
-        [0x7f, b'E', b'L', b'F', 2, ..] => elf_file::<elf::FileHeader64<Endianness>>(head, Width::Bits64),
-        [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => macho_file(head),
-        [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => macho_universal(head),
-        [b'M', b'Z', ..] => pe_file(head),
-        [b'#', b'!', ..] => return Found::Other("a script"),
-        _ => return Found::Other("neither ELF, Mach-O nor PE"),
-    };
-    parsed.unwrap_or(Found::Other("an executable with damaged headers"))
-}
-
-fn elf_file<H: object::read::elf::FileHeader<Endian = Endianness>>(
-    head: &[u8],
-    width: Width,
-) -> Option<Found> {
-    let header = H::parse(head).ok()?;
-    let endian = header.endian().ok()?;
-    let order = if endian == Endianness::Little { Order::Little } else { Order::Big };
-    let system = match header.e_ident().os_abi {
-        elf::ELFOSABI_NONE => system_note::<H>(header, endian, head),
-        elf::ELFOSABI_GNU => Some("linux"),
-        elf::ELFOSABI_FREEBSD => Some("freebsd"),
-        elf::ELFOSABI_NETBSD => Some("netbsd"),
-        elf::ELFOSABI_OPENBSD => Some("openbsd"),
-        elf::ELFOSABI_SOLARIS => Some("solaris"),
-        _ => Some("another system's"),
-    };
-    Some(Found::Elf { machine: header.e_machine(endian), width, order, system, kind: header.e_type(endian) })
-}
-
-/// The BSD that a note of the executable names, where its notes lie within `head`.
-fn system_note<H: object::read::elf::FileHeader<Endian = Endianness>>(
-    header: &H,
-    endian: Endianness,
-    head: &[u8],
-) -> Option<&'static str> {
-    use object::read::elf::ProgramHeader as _;
-    let segments = header.program_headers(endian, head).ok()?;
-    for segment in segments {
-        let Ok(Some(mut notes)) = segment.notes(endian, head) else { continue };
-        while let Ok(Some(note)) = notes.next() {
-            match note.name() {
-                b"FreeBSD" => return Some("freebsd"),
-                b"NetBSD" => return Some("netbsd"),
-                b"OpenBSD" => return Some("openbsd"),
-                _ => {}
-            }
-        }
+/// The systems that the evidence leaves, with a space behind them; nothing where it leaves all that say nothing.
+fn systems_text(evidence: &Evidence) -> String {
+    if evidence.is_empty() {
+        return String::new();
     }
-    None
-}
-
-fn macho_file(head: &[u8]) -> Option<Found> {
-    fn read<H: object::read::macho::MachHeader<Endian = Endianness>>(head: &[u8]) -> Option<Found> {
-        let header = H::parse(head, 0).ok()?;
-        let endian = header.endian().ok()?;
-        let executable = header.filetype(endian) == macho::MH_EXECUTE;
-        Some(Found::MachO { cpus: vec![header.cputype(endian)], executable })
+    let left: Vec<&str> =
+        SYSTEMS.iter().map(|(name, _)| *name).filter(|name| evidence.allows(name)).collect();
+    match (left.as_slice(), &evidence.goos) {
+        ([], Some(goos)) if evidence.sets.is_empty() => format!("{goos} "),
+        ([], _) => "another system's ".to_owned(),
+        (left, _) => format!("{} ", left.join(" or ")),
     }
-    match head.first() {
-        Some(0xce) => read::<macho::MachHeader32<Endianness>>(head),
-        _ => read::<macho::MachHeader64<Endianness>>(head),
-    }
-}
-
-/// A universal binary holds one executable an architecture; its own header lists them.
-fn macho_universal(head: &[u8]) -> Option<Found> {
-    let cpus = if head.get(3) == Some(&0xbe) {
-        let fat = object::read::macho::MachOFatFile32::parse(head).ok()?;
-        fat.arches().iter().map(|arch| arch.cputype.get(BigEndian)).collect()
-    } else {
-        let fat = object::read::macho::MachOFatFile64::parse(head).ok()?;
-        fat.arches().iter().map(object::read::macho::FatArch::cputype).collect()
-    };
-    Some(Found::MachO { cpus, executable: true })
-}
-
-fn pe_file(head: &[u8]) -> Option<Found> {
-    let dos = pe::ImageDosHeader::parse(head).ok()?;
-    let offset = dos.nt_headers_offset() as usize;
-    let (signature, rest) = head.get(offset..)?.split_first_chunk::<4>()?;
-    if signature != b"PE\0\0" {
-        return None;
-    }
-    let (header, _) = object::pod::from_bytes::<pe::ImageFileHeader>(rest).ok()?;
-    let flags = header.characteristics.get(object::LittleEndian);
-    let executable = flags.0 & pe::IMAGE_FILE_EXECUTABLE_IMAGE.0 != 0 && flags.0 & pe::IMAGE_FILE_DLL.0 == 0;
-    Some(Found::Pe { machine: header.machine.get(object::LittleEndian), executable })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn expectation(platform: &str) -> Expectation {
-        Expectation::of(&platform.parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn foreign_names_are_translated() {
-        for (platform, hint) in [
-            ("linux_aarch64", "arm64"),
-            ("linux_aarch", "arm64"),
-            ("macos_amd64", "darwin"),
-            ("linux_i386", "386"),
-        ] {
-            let error = Expectation::of(&platform.parse().unwrap()).err().unwrap();
-            assert!(error.contains(&format!("calls it {hint:?}")), "{error}");
-        }
-        assert!(Expectation::of(&"plan9_amd64".parse().unwrap()).is_err());
-    }
-
-    #[test]
-    fn this_test_program_is_for_this_machine() {
-        let head = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let head = &head[..HEADER_BYTES];
-        let os = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
-        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        expectation(&format!("{os}_{arch}")).check(head).unwrap();
-        let other = if arch == "arm64" { "amd64" } else { "arm64" };
-        let (found, expected) = expectation(&format!("{os}_{other}")).check(head).unwrap_err();
-        assert!(found.ends_with(arch) && expected.ends_with(other), "{found} / {expected}");
-    }
-
-    #[test]
-    fn what_is_no_executable_is_said_to_be_none() {
-        for (head, text) in [
-            (&b""[..], "empty"),
-            (b"#!/bin/sh\n", "script"),
-            (b"hello", "neither"),
-            (b"\x7fELF\x02\x01", "damaged"),
-            (b"MZ", "damaged"),
-        ] {
-            let (found, _) = expectation("linux_amd64").check(head).unwrap_err();
-            assert!(found.contains(text), "{found}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_panics(magic in 0usize..6, mut bytes in prop::collection::vec(any::<u8>(), 0..512)) {
-            let magics: [&[u8]; 6] = [b"\x7fELF\x01", b"\x7fELF\x02", &[0xcf, 0xfa, 0xed, 0xfe], &[0xca, 0xfe, 0xba, 0xbe], b"MZ", &[0xca, 0xfe, 0xba, 0xbf]];
-            for (byte, magic) in bytes.iter_mut().zip(magics[magic]) { *byte = *magic; }
-            let _ = expectation("linux_amd64").check(&bytes);
-        }
-    }
-}
+mod tests;

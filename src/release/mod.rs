@@ -1,6 +1,7 @@
 //! The release: tarballs whose names belong together, and the rules for what is in them.
 
 pub mod contents;
+pub mod entry_name;
 pub mod executable;
 pub mod file;
 mod magic;

@@ -206,8 +206,8 @@ fn dynamic(input: &mut Input, codes: &mut Codes) -> Result<(), Corrupt> {
 ///
 /// Source: Info-ZIP UnZip 6.0, `inflate_dynamic`: `if (bd == 0 && nl > 257) … incomplete distance tree`. So it refuses a
 /// block that has no distance code, but room for lengths, also where no length is used and the block is all literals, as RFC
-/// 1951 3.2.7 allows. UnZip, 7-Zip, libarchive, Go and zlib were compared over the odd forms of codes that zlib takes, and differ
-/// in nothing else. A single distance code of one bit, which Go writes, is read by all of them.
+/// 1951 3.2.7 allows. UnZip, 7-Zip, libarchive, Go and zlib were compared over the odd forms of codes that zlib takes, and
+/// differ in nothing else. A single distance code of one bit, which Go writes, is read by all of them.
 fn is_common(literals: &[u8], distances: &[u8]) -> bool {
     literals.len() == inflate::END_SYMBOL + 1 || distances.iter().any(|length| *length > 0)
 }

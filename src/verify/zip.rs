@@ -11,7 +11,8 @@ use zip::{CompressionMethod, System, ZipArchive};
 use crate::digest::Digest;
 use crate::package::sealed::CHUNK;
 use crate::provider::{Platform, ProviderType, Version};
-use crate::release::executable::{Expectation, HEADER_BYTES};
+use crate::release::entry_name::{self, Names};
+use crate::release::executable::Expectation;
 
 use crate::store::Headers;
 
@@ -86,6 +87,23 @@ rules! { Zips:
         "a zip has an entry outside of its root",
         "terraform init on that platform refuses to unpack it",
         "publish the version anew under the next number";
+    /// Source: [`entry_name`], where each rule has its own.
+    NAME = "zip-name", Error,
+        "a zip has a name that its platform's file systems cannot hold",
+        "terraform init on that platform fails to unpack it, or writes another file",
+        "rename the file; publish the version anew under the next number";
+    NAME_ELSEWHERE = "zip-name-elsewhere", Warning,
+        "a zip has a name that file systems of other platforms cannot hold",
+        "it cannot be unpacked there, and terminals and people may read it as another name",
+        "rename the file for the next version";
+    SAME_NAME = "zip-same-name", Error,
+        "a zip has two names that its platform's file systems hold as one",
+        "terraform init on that platform fails to unpack it, or one file takes the place of the other",
+        "rename one of them; publish the version anew under the next number";
+    SAME_NAME_ELSEWHERE = "zip-same-name-elsewhere", Warning,
+        "a zip has two names that file systems of other platforms hold as one",
+        "where it is unpacked there, one file takes the place of the other",
+        "rename one of them for the next version";
     METHOD = "zip-method", Error,
         "an entry of a zip is encrypted, or compressed by another method than store and deflate",
         "terraform init on that platform cannot unpack it",
@@ -95,13 +113,15 @@ rules! { Zips:
         "which of the two is installed depends on the client, and the h1: hash fits neither",
         "publish the version anew under the next number";
     HEADER = "zip-wrong-executable", Error,
-        "the executable of a zip is not one for its platform",
-        "it is installed and cannot be started: exec format error",
+        "the executable of a zip is not one for its platform, or is cut short",
+        "it is installed and cannot be started: exec format error, or it crashes",
         "correct the build; publish the version anew under the next number";
 }
 
 /// No provider has more, and each costs memory.
 const MAX_ENTRIES: usize = 100_000;
+/// Findings about names, of which one is as good as many.
+const MAX_NAMES: usize = 20;
 /// As much as nobody unpacks for a provider.
 const MAX_UNPACKED: u64 = 32 << 30;
 
@@ -172,6 +192,7 @@ pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Find
         findings.extend(folder(subject, entry));
         findings.extend(symlink(subject, entry));
     }
+    findings.extend(names(subject, expected, &entries));
     let executable = executable(subject, expected, &entries, &mut findings);
     if let Some(entry) = executable.and_then(|index| entries.get(index)) {
         findings.extend(executable_name(subject, expected, entry));
@@ -180,12 +201,12 @@ pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Find
     if entries.iter().any(|entry| !entry.readable) {
         return (findings, None);
     }
-    match contents(&mut archive, executable) {
-        Ok(contents) => {
-            if executable.is_some() {
-                findings.extend(header(subject, expected, &contents.head));
+    match contents(&mut archive, executable, expected) {
+        Ok(Contents { digests, mismatch }) => {
+            if let Some((found, wanted)) = mismatch {
+                findings.push(HEADER.at(subject).found(found).expected(wanted));
             }
-            let h1 = h1(&entries, &contents.digests);
+            let h1 = h1(&entries, &digests);
             (findings, Some(h1))
         }
         Err(error) => {
@@ -233,6 +254,35 @@ fn folder(subject: &str, entry: &Entry) -> Option<Finding> {
 
 fn symlink(subject: &str, entry: &Entry) -> Option<Finding> {
     entry.link.then(|| SYMLINK.at(subject).found(&entry.name).expected("files only"))
+}
+
+/// Names that file systems cannot hold, or hold as one, of those that lead nowhere else.
+fn names(subject: &str, expected: &Expected, entries: &[Entry]) -> Vec<Finding> {
+    let os = expected.platform.os();
+    let mut findings = Vec::new();
+    let mut names = Names::default();
+    let files = entries.iter().filter(|entry| path(subject, entry).is_none() && !entry.name.ends_with('/'));
+    for Entry { name, .. } in files {
+        if findings.len() >= MAX_NAMES {
+            break;
+        }
+        if let Err(fault) = entry_name::check(name) {
+            let rule = if fault.fails_on(os) { &NAME } else { &NAME_ELSEWHERE };
+            let shown: String = name.chars().take(300).collect();
+            let found = format!("{shown:?}: {fault}");
+            findings.push(rule.at(subject).found(found).expected("names that every file system can hold"));
+        }
+        if let Err(clash) = names.add(name)
+            && clash.first != clash.second
+        {
+            // By default NTFS and APFS take no notice of case, and nearly all of Linux's file systems do.
+            let fails = clash.is_exact() || matches!(os, "windows" | "darwin");
+            let rule = if fails { &SAME_NAME } else { &SAME_NAME_ELSEWHERE };
+            let found = format!("{:?} and {:?}", clash.first, clash.second);
+            findings.push(rule.at(subject).found(found).expected("names that differ for every file system"));
+        }
+    }
+    findings
 }
 
 /// The entry that clients start: the first by name.
@@ -296,18 +346,26 @@ fn mode(subject: &str, expected: &Expected, entry: &Entry) -> Option<Finding> {
 
 struct Contents {
     digests: Vec<Digest>,
-    /// The beginning of the executable.
-    head: Vec<u8>,
+    /// What the executable is and what it should be, where these differ.
+    mismatch: Option<(String, String)>,
 }
 
 /// Reads every entry to its end, with its checksum, in constant memory.
-fn contents(archive: &mut ZipArchive<BufReader<File>>, executable: Option<usize>) -> io::Result<Contents> {
-    let mut contents = Contents { digests: Vec::with_capacity(archive.len()), head: Vec::new() };
+fn contents(
+    archive: &mut ZipArchive<BufReader<File>>,
+    executable: Option<usize>,
+    expected: &Expected,
+) -> io::Result<Contents> {
+    let mut contents = Contents { digests: Vec::with_capacity(archive.len()), mismatch: None };
+    // What is no platform of Go is said of the index.
+    let expectation = Expectation::of(&expected.platform).ok();
     let mut unpacked = 0;
     let mut buffer = vec![0; CHUNK];
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(io::Error::from)?;
         let (size, mut len, mut hash) = (entry.size(), 0, Sha256::new());
+        let wanted = expectation.as_ref().filter(|_| executable == Some(index));
+        let mut examiner = wanted.map(|expectation| expectation.examine(size));
         loop {
             let count = match entry.read(&mut buffer) {
                 Ok(0) => break,
@@ -316,9 +374,8 @@ fn contents(archive: &mut ZipArchive<BufReader<File>>, executable: Option<usize>
                 Err(error) => return Err(error),
             };
             let piece = buffer.get(..count).unwrap_or_default();
-            if executable == Some(index) && contents.head.len() < HEADER_BYTES {
-                let wanted = count.min(HEADER_BYTES - contents.head.len());
-                contents.head.extend_from_slice(piece.get(..wanted).unwrap_or_default());
+            if let Some(examiner) = &mut examiner {
+                examiner.feed(piece);
             }
             hash.update(piece);
             len += count as u64;
@@ -333,14 +390,11 @@ fn contents(archive: &mut ZipArchive<BufReader<File>>, executable: Option<usize>
         }
         unpacked += len;
         contents.digests.push(Digest::from_hasher(hash));
+        if let Some(examiner) = examiner {
+            contents.mismatch = examiner.check().err();
+        }
     }
     Ok(contents)
-}
-
-fn header(subject: &str, expected: &Expected, head: &[u8]) -> Option<Finding> {
-    // What is no platform of Go is said of the index.
-    let (found, wanted) = Expectation::of(&expected.platform).ok()?.check(head).err()?;
-    Some(HEADER.at(subject).found(found).expected(wanted))
 }
 
 /// The hash of a package in lock files.

@@ -454,6 +454,43 @@ fn names_that_meet_only_in_the_zip() {
     }
 }
 
+/// Names that some client's file system cannot hold, holds as another one, or holds as one.
+#[test]
+fn names_that_file_systems_do_not_hold() {
+    for (name, text) in [
+        ("terraform-provider-sample_v1.2.0.", "ends in a dot"),
+        ("terraform-provider-sample_v1.2.0 ", "ends in a space"),
+        ("what?", "Windows refuses"),
+        ("a*", "Windows refuses"),
+        ("\"quoted\"", "Windows refuses"),
+        ("<a>", "Windows refuses"),
+        ("a|b", "Windows refuses"),
+        ("docs/nul.md", "device"),
+        ("COM1", "device"),
+        ("TERRAF~1", "short names"),
+        ("a\u{200d}b", "not seen (U+200D)"),
+        ("a\u{202e}b", "not seen (U+202E)"),
+        ("a\u{f03a}b", "without a meaning"),
+    ] {
+        refuses(
+            name,
+            NAME,
+            &good().file(name, "x").gz(),
+            &[],
+            &["a name that not every file system can hold", text],
+        );
+    }
+    for (first, second) in [
+        ("caf\u{e9}", "cafe\u{301}"),
+        ("Straße", "STRASSE"),
+        ("terraform-provider-\u{17f}ample_v1.2.0", "x"),
+        ("docs/a", "Docs/b"),
+    ] {
+        let archive = good().file(first, "x").file(second, "y");
+        refuses(first, NAME, &archive.gz(), &[], &["have one name", first]);
+    }
+}
+
 #[test]
 fn entries_that_are_no_plain_files() {
     let file = |name: &str| good().entry(EntryType::Regular, name.as_bytes(), b"x");
@@ -656,6 +693,10 @@ fn patched(mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn half(bytes: Vec<u8>) -> Vec<u8> {
+    bytes[..bytes.len() / 2].to_vec()
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn executables_of_something_else() {
@@ -767,6 +808,10 @@ fn executables_of_something_else() {
             "ELF",
         ),
         ("cut short", "windows_amd64", b"MZ".to_vec(), "an executable with damaged headers", "PE"),
+        ("half", "linux_amd64", half(exe("linux-amd64")), "an executable that is cut short", "ELF"),
+        ("half", "linux_arm64", half(exe("linux-arm64")), "an executable that is cut short", "ELF"),
+        ("half", "darwin_arm64", half(exe("darwin-arm64")), "an executable that is cut short", "Mach-O"),
+        ("half", "windows_amd64", half(windows.clone()), "an executable that is cut short", "PE"),
     ] {
         let archive = Archive::new().file("terraform-provider-sample", bytes);
         let problem = format!("terraform-provider-sample is not an executable for {platform}");

@@ -126,4 +126,6 @@ fn places(zip: impl Read + Seek) -> Result<Vec<Place>, ZipError> {
 }
 
 #[cfg(test)]
+mod readers;
+#[cfg(test)]
 mod tests;
