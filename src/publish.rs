@@ -17,7 +17,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::plan::{self, Action, Goal, Look, Observation, Plan, Probe, Seen, Stage, Step, Write};
 use crate::registry::Key;
 use crate::store::readback::{self, Meant, Verdict};
-use crate::store::{Condition, Conditions, OnSent, Store, StoreError};
+use crate::store::{Condition, Conditions, MAX_DOCUMENT, OnSent, Store, StoreError};
 use budget::Budget;
 use capability::Proof;
 
@@ -152,7 +152,10 @@ async fn observe_once<G: Goal>(
     loop {
         let next = goal.next(&seen, memory).map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
-            Step::Ready(plan) => return Ok(Observed::Plan(plan)),
+            Step::Ready(plan) => {
+                check_sizes(&plan).map_err(|refusal| with_target(refusal, store))?;
+                return Ok(Observed::Plan(plan));
+            }
             Step::Wait(refusal) => return Ok(Observed::Missing(Box::new(with_target(*refusal, store)))),
             Step::Look(missing) => missing,
             Step::List(folder) => {
@@ -191,6 +194,25 @@ fn with_target(mut refusal: Refusal, store: &dyn Store) -> Refusal {
         refusal.remedy = refusal.remedy.replace("TARGET", &quoted);
     }
     refusal
+}
+
+/// Refuses a plan with a document that could not be read again once it is written: see [`MAX_DOCUMENT`].
+fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
+    let large = |write: &&Write| {
+        write.action != Action::Keep && !matches!(write.key, Key::Zip(..)) && write.body.len() > MAX_DOCUMENT
+    };
+    let Some(write) = plan.writes().iter().find(large) else { return Ok(()) };
+    let remedy = match &write.key {
+        Key::Versions(provider) => format!(
+            "take versions that nobody needs any more out of the index, each by `tfreg yank TARGET {provider} VERSION`, and \
+             run this again; nothing was written"
+        ),
+        _ => "shorten what makes it so long; nothing was written".to_owned(),
+    };
+    Err(Refusal::new(&write.key, "the document would be too large to be read again")
+        .found(format!("{} bytes to be written", write.body.len()))
+        .expected(format!("at most {MAX_DOCUMENT} bytes"))
+        .remedy(remedy))
 }
 
 async fn look_at(store: &dyn Store, key: &Key, look: Look) -> Result<Seen, StoreError> {

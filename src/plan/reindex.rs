@@ -7,14 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::unyank::platforms_of;
 use super::whole::{self, Trust, Verdict};
 use super::{Action, Goal, Look, Observation, Plan, Probe, Step, Write, keep, names, probe, replace};
 use crate::error::Refusal;
 use crate::package::Sealed;
 use crate::provider::{Platform, Provider, Version};
-use crate::registry::json::Object;
-use crate::registry::versions::Mark;
+use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
 /// An index to be computed again.
@@ -173,9 +171,9 @@ impl Reindex {
             }
             return wanted.without(version);
         }
-        let nothing = Object::new();
-        let entry = found.record.as_ref().and_then(YankedRecord::entry).unwrap_or(&nothing);
-        let prior = found.listed.clone().unwrap_or_else(|| platforms_of(entry));
+        let entry = found.record.as_ref().and_then(YankedRecord::entry);
+        let once = || entry.as_ref().map(platforms_of).unwrap_or_default();
+        let prior = found.listed.clone().unwrap_or_else(once);
         match whole::judge((&self.provider, version), &found.platforms, &prior, seen) {
             Verdict::Look(missing) => {
                 looks.extend(missing);
@@ -209,7 +207,7 @@ impl Reindex {
                     plan.warnings
                         .push(format!("{names} of {version}: a publish is under way, or was stopped"));
                 }
-                let changed = wanted.with(version, entry, &whole.protocols, &whole.platforms);
+                let changed = wanted.with(version, entry.as_ref(), &whole.protocols, &whole.platforms);
                 match &found.listed {
                     None => plan
                         .changes

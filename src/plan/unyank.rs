@@ -5,15 +5,14 @@
 //! writes a publish of the version is refused, because the index says that it is yanked; running the command again completes
 //! it.
 
-use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::whole::{self, Trust, Verdict};
 use super::{Goal, Look, Observation, Plan, Step, keep, lost_index, names, probe, replace, yanked_record};
 use crate::error::Refusal;
-use crate::provider::{Platform, Provider, Version};
-use crate::registry::json::Object;
+use crate::provider::{Provider, Version};
+use crate::registry::versions::platforms_of;
 use crate::registry::versions::Mark;
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
@@ -77,9 +76,8 @@ impl Goal for Unyank {
         if !is_listed {
             let folder = Folder::version(&self.provider, &self.version);
             let Some(found) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
-            let nothing = Object::new();
-            let entry = record.as_ref().and_then(YankedRecord::entry).unwrap_or(&nothing);
-            let prior = platforms_of(entry);
+            let entry = record.as_ref().and_then(YankedRecord::entry);
+            let prior = entry.as_ref().map(platforms_of).unwrap_or_default();
             let mut platforms =
                 whole::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
             // What was listed once must be there again.
@@ -110,7 +108,7 @@ impl Goal for Unyank {
                         names(&whole.platforms),
                         whole.signers.iter().cloned().collect::<Vec<_>>().join(", ")
                     ));
-                    wanted = wanted.with(&self.version, entry, &whole.protocols, &whole.platforms);
+                    wanted = wanted.with(&self.version, entry.as_ref(), &whole.protocols, &whole.platforms);
                 }
             }
         }
@@ -151,13 +149,4 @@ impl Unyank {
             .expected("a signature by a key that --trust-key names")
             .remedy("if you know the key, name its public half by --trust-key FILE too; else release a new version"))
     }
-}
-
-/// The platforms of an entry that an index once had.
-pub(super) fn platforms_of(entry: &Object) -> BTreeSet<Platform> {
-    let list = entry.get("platforms").and_then(|platforms| platforms.as_array()).into_iter().flatten();
-    list.filter_map(|platform| {
-        Platform::new(platform.get("os")?.as_str()?, platform.get("arch")?.as_str()?).ok()
-    })
-    .collect()
 }

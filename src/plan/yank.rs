@@ -54,6 +54,7 @@ impl Goal for Yank {
         let listed = index.listed(&index_key, &self.version)?;
         let mark = index.marks(&index_key)?.remove(&self.version);
         let entry = index.entry(&self.version);
+        let entry = entry.as_ref();
 
         let mut plan = Plan { probe: probe(seen, &index_key), ..Plan::default() };
         let record = match yanked_record(seen, &record_key)? {

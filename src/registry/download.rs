@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::json::{self, Object};
 use super::layout::{Key, Links};
+use super::raw::RawObject;
 use crate::digest::Digest;
 use crate::error::Refusal;
 use crate::package::Checksums;
@@ -13,7 +14,9 @@ use crate::provider::{Platform, Protocols};
 /// A platform's download document; members that are not understood are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadDocument {
-    object: Object,
+    object: RawObject,
+    /// Those of its members that are understood.
+    values: Object,
     filename: String,
     shasum: Digest,
 }
@@ -42,15 +45,31 @@ pub struct OfferedZip {
     pub shasum: Digest,
 }
 
+/// The members that are understood.
+const KNOWN: &[&str] = &[
+    "protocols",
+    "os",
+    "arch",
+    "filename",
+    "download_url",
+    "shasums_url",
+    "shasums_signature_url",
+    "shasum",
+    SIGNING_KEYS,
+];
+const SIGNING_KEYS: &str = "signing_keys";
+const PUBLIC_KEYS: &str = "gpg_public_keys";
+
 impl DownloadDocument {
     /// Reads the document at `key`, which must be that of `platform`.
     ///
     /// # Errors
     /// It is not a download document, or one for another platform.
     pub fn parse(key: &Key, platform: &Platform, bytes: &[u8]) -> Result<Self, Refusal> {
-        let object = json::parse(key, bytes)?;
+        let object = RawObject::parse(key, bytes)?;
+        let values = object.values(key, KNOWN)?;
         for (name, expected) in [("os", platform.os()), ("arch", platform.arch())] {
-            let found = json::string(key, &object, name)?;
+            let found = json::string(key, &values, name)?;
             if found != expected {
                 return Err(json::refuse(
                     key,
@@ -58,7 +77,7 @@ impl DownloadDocument {
                 ));
             }
         }
-        let filename = json::string(key, &object, "filename")?.to_owned();
+        let filename = json::string(key, &values, "filename")?.to_owned();
         // It becomes a line of SHA256SUMS.
         if !Checksums::is_plain_name(&filename) {
             return Err(json::refuse(
@@ -66,9 +85,9 @@ impl DownloadDocument {
                 format!("\"filename\" is {filename:?}, which is no plain file name"),
             ));
         }
-        let shasum = json::string(key, &object, "shasum")?;
+        let shasum = json::string(key, &values, "shasum")?;
         let shasum = shasum.parse().map_err(|error| json::refuse(key, format!("\"shasum\" is {error}")))?;
-        Ok(Self { object, filename, shasum })
+        Ok(Self { object, values, filename, shasum })
     }
 
     /// The document that offers `zip` for `platform`, on `sums`. What an earlier document holds beyond that is kept.
@@ -81,53 +100,65 @@ impl DownloadDocument {
         sums: &SignedSums,
         links: &Links,
     ) -> Self {
-        let mut object = earlier.map(|document| document.object.clone()).unwrap_or_default();
+        let mut document = earlier.cloned().unwrap_or_else(|| Self {
+            object: RawObject::new(0),
+            values: Object::new(),
+            filename: String::new(),
+            shasum: zip.shasum,
+        });
         // First in a new document, as in the protocol's example.
-        object.insert("protocols".to_owned(), protocols.to_strings().into());
-        object.insert("os".to_owned(), platform.os().into());
-        object.insert("arch".to_owned(), platform.arch().into());
-        object.insert("filename".to_owned(), zip.filename.clone().into());
-        object.insert("download_url".to_owned(), zip.link.clone().into());
-        let document = Self { object, filename: zip.filename.clone(), shasum: zip.shasum };
-        document.on(protocols, sums, links)
+        document.set("protocols", protocols.to_strings().into());
+        document.set("os", platform.os().into());
+        document.set("arch", platform.arch().into());
+        document.set("filename", zip.filename.clone().into());
+        document.set("download_url", zip.link.clone().into());
+        Self { filename: zip.filename.clone(), shasum: zip.shasum, ..document }.on(protocols, sums, links)
     }
 
     /// The same document with its version's protocols, pointing to another signed SHA256SUMS, by `links`.
     #[must_use]
     pub fn on(&self, protocols: &Protocols, sums: &SignedSums, links: &Links) -> Self {
-        let mut object = self.object.clone();
+        let mut document = self.clone();
         // All links of a version begin alike; where the zip is elsewhere, it stays there.
-        if let Some(key) = object.get("download_url").and_then(Value::as_str).and_then(Links::target) {
-            object.insert("download_url".to_owned(), links.to(&key).into());
+        if let Some(key) = self.values.get("download_url").and_then(Value::as_str).and_then(Links::target) {
+            document.set("download_url", links.to(&key).into());
         }
-        object.insert("protocols".to_owned(), protocols.to_strings().into());
-        object.insert("shasums_url".to_owned(), sums.sums_link.clone().into());
-        object.insert("shasums_signature_url".to_owned(), sums.signature_link.clone().into());
-        object.insert("shasum".to_owned(), self.shasum.to_string().into());
-        Self { object, ..self.clone() }.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
+        document.set("protocols", protocols.to_strings().into());
+        document.set("shasums_url", sums.sums_link.clone().into());
+        document.set("shasums_signature_url", sums.signature_link.clone().into());
+        document.set("shasum", self.shasum.to_string().into());
+        document.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
     }
 
     /// The same document with another signature of its SHA256SUMS, and the public key that it is by.
     #[must_use]
     pub fn signed_by(&self, signature_link: &str, key_id: &str, public_key: &str) -> Self {
-        let mut object = self.object.clone();
-        object.insert("shasums_signature_url".to_owned(), signature_link.into());
-        let mut keys = object.get("signing_keys").and_then(Value::as_object).cloned().unwrap_or_default();
-        let same_key = |entry: &&Value| entry.get("key_id").and_then(Value::as_str) == Some(key_id);
-        let earlier =
-            keys.get("gpg_public_keys").and_then(Value::as_array).and_then(|list| list.iter().find(same_key));
-        let mut entry = earlier.and_then(Value::as_object).cloned().unwrap_or_default();
-        entry.insert("key_id".to_owned(), key_id.into());
-        entry.insert("ascii_armor".to_owned(), public_key.into());
-        keys.insert("gpg_public_keys".to_owned(), Value::Array(vec![Value::Object(entry)]));
-        object.insert("signing_keys".to_owned(), Value::Object(keys));
-        Self { object, ..self.clone() }
+        let mut document = self.clone();
+        document.set("shasums_signature_url", signature_link.into());
+        let mut keys = self.object.object(SIGNING_KEYS);
+        let same_key = |entry: &RawObject| entry.value("key_id").is_some_and(|id| id == key_id);
+        let earlier = keys.objects(PUBLIC_KEYS).into_iter().find(same_key);
+        // The document, its keys, their list, the key.
+        let mut entry = earlier.unwrap_or_else(|| RawObject::new(3));
+        entry.set("key_id", &key_id.into());
+        entry.set("ascii_armor", &public_key.into());
+        keys.set_objects(PUBLIC_KEYS, &[entry]);
+        document.object.set_object(SIGNING_KEYS, &keys);
+        if let Some(keys) = document.object.value(SIGNING_KEYS) {
+            document.values.insert(SIGNING_KEYS.to_owned(), keys);
+        }
+        document
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        self.object.set(name, &value);
+        self.values.insert(name.to_owned(), value);
     }
 
     /// The armored public keys, as written, in their order.
     #[must_use]
     pub fn public_keys(&self) -> Vec<&str> {
-        let keys = self.object.get("signing_keys").and_then(|keys| keys.get("gpg_public_keys"));
+        let keys = self.values.get(SIGNING_KEYS).and_then(|keys| keys.get(PUBLIC_KEYS));
         let keys = keys.and_then(Value::as_array).into_iter().flatten();
         keys.filter_map(|key| key.get("ascii_armor").and_then(Value::as_str)).collect()
     }
@@ -149,7 +180,7 @@ impl DownloadDocument {
     /// # Errors
     /// They are not a list of strings.
     pub fn protocols(&self, key: &Key) -> Result<Vec<String>, Refusal> {
-        json::strings(key, &self.object, "protocols")
+        json::strings(key, &self.values, "protocols")
     }
 
     /// The link to the zip, as written.
@@ -157,7 +188,7 @@ impl DownloadDocument {
     /// # Errors
     /// There is none.
     pub fn zip_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.object, "download_url")
+        json::string(key, &self.values, "download_url")
     }
 
     /// The link to the signature of SHA256SUMS, as written.
@@ -165,7 +196,7 @@ impl DownloadDocument {
     /// # Errors
     /// There is none.
     pub fn signature_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.object, "shasums_signature_url")
+        json::string(key, &self.values, "shasums_signature_url")
     }
 
     /// The link to SHA256SUMS, as written.
@@ -173,13 +204,13 @@ impl DownloadDocument {
     /// # Errors
     /// There is none.
     pub fn sums_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.object, "shasums_url")
+        json::string(key, &self.values, "shasums_url")
     }
 
     /// The document's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        json::to_bytes(&self.object)
+        self.object.to_bytes()
     }
 }
 

@@ -1,12 +1,19 @@
 //! Strict reading and stable writing of the registry's JSON documents.
 //!
-//! A document is read into its parts, and what is not understood stays in it: whatever another tool or a later version
-//! added is written back where it was.
+//! Documents that are only read are parsed into values by [`parse`]. Documents that are written back are
+//! [`RawObject`](super::raw::RawObject)s: what is not understood in them stays as it is, byte for byte.
+//!
+//! Values are built here rather than by serde_json's own `Value`, which takes an object whose only member has one of
+//! serde_json's private names for a number or for a text to be parsed again. For that, and so that a number means the same
+//! in both, `arbitrary_precision` must stay off.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
 
 use super::layout::Key;
 use crate::error::Refusal;
@@ -14,82 +21,326 @@ use crate::error::Refusal;
 /// A JSON object with its members in their order.
 pub type Object = Map<String, Value>;
 
+/// The most values that a document may hold: each costs memory. The largest index, of 32 MiB, holds about 3.3 million when
+/// it is written without spaces.
+const MAX_VALUES: usize = 4_000_000;
+/// The most members that one object may hold.
+const MAX_MEMBERS: usize = 65_536;
+/// How deeply values may be nested in each other; serde_json's own limit.
+const MAX_DEPTH: usize = 127;
+
 /// A registry document that cannot be understood. It is never taken for an empty one.
-pub fn refuse(key: &Key, found: impl std::fmt::Display) -> Refusal {
+pub fn refuse(key: &Key, found: impl fmt::Display) -> Refusal {
     Refusal::new(key, "the registry's document cannot be understood")
         .found(found)
         .expected("the registry protocol's JSON document")
         .remedy("look at the object in the registry and repair it; nothing was written")
 }
 
+/// The text of a document; a refusal where it is not UTF-8.
+pub(super) fn text<'a>(key: &Key, bytes: &'a [u8]) -> Result<&'a str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|error| not_strict(key, bytes.len(), &error))
+}
+
+/// The refusal of a document of `len` bytes that is not JSON, or in which an object has a member twice.
+pub(super) fn not_strict(key: &Key, len: usize, error: &dyn fmt::Display) -> Refusal {
+    refuse(key, format!("{len} bytes that are not strict JSON: {error}"))
+}
+
 /// Reads a document that must be one JSON object, in which no object has a member twice: which of the two counts, readers
 /// do not agree on, and the other one would be lost.
+///
+/// # Errors
+/// It is not such a document, or it holds more than anything that a registry has.
 pub fn parse(key: &Key, bytes: &[u8]) -> Result<Object, Refusal> {
-    if let Err(error) = serde_json::from_slice::<NoDuplicates>(bytes) {
-        return Err(refuse(key, format!("{} bytes that are not strict JSON: {error}", bytes.len())));
-    }
-    match serde_json::from_slice(bytes) {
+    match value(text(key, bytes)?) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(refuse(key, "JSON that is no object")),
-        Err(error) => Err(refuse(key, error)),
+        Err(error) => Err(not_strict(key, bytes.len(), &error)),
     }
 }
 
-/// Any JSON value without an object that has a member twice; nothing of it is kept.
-struct NoDuplicates;
+/// Reads one strict JSON value. A number that no `f64` can hold is taken for the largest that one can.
+pub(super) fn value(text: &str) -> serde_json::Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Build(&Cell::new(0)).deserialize(&mut deserializer);
+    if let Ok(value) = value.and_then(|value| deserializer.end().map(|()| value)) {
+        return Ok(value);
+    }
+    build_with_large_numbers(serde_json::from_str(text)?, MAX_DEPTH, &Cell::new(0))
+}
 
-impl<'de> Deserialize<'de> for NoDuplicates {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NoDuplicates)
+/// As [`value`], number by number.
+fn build_with_large_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<Value> {
+    count(values)?;
+    let text = raw.get();
+    let next = |raw: &RawValue| build_with_large_numbers(raw, depth - 1, values);
+    match text.as_bytes().first() {
+        _ if depth == 0 => Err(de::Error::custom("values are nested too deeply")),
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(next).collect(),
+        Some(b'{') => {
+            let members = members(text)?.into_iter();
+            members.map(|(name, _, value)| Ok((name.into_owned(), next(value)?))).collect()
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let largest = if text.starts_with('-') { f64::MIN } else { f64::MAX };
+            Ok(serde_json::from_str(text).unwrap_or_else(|_| largest.into()))
+        }
+        _ => serde_json::from_str(text),
     }
 }
 
-impl<'de> Visitor<'de> for NoDuplicates {
-    type Value = Self;
+/// Checks that a text is one strict JSON value, and keeps nothing of it.
+pub(super) fn check(text: &str) -> serde_json::Result<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    if Check(&Cell::new(0)).deserialize(&mut deserializer).and_then(|()| deserializer.end()).is_ok() {
+        return Ok(());
+    }
+    // It may hold a number that no `f64` can: such a one is kept as it is written, so it needs no value.
+    let raw: &RawValue = serde_json::from_str(text)?;
+    check_without_numbers(raw, MAX_DEPTH, &Cell::new(0))
+}
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// As [`check`], but numbers are only looked at as text.
+fn check_without_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<()> {
+    count(values)?;
+    let text = raw.get();
+    let inner: Vec<&RawValue> = match text.as_bytes().first() {
+        _ if depth == 0 => return Err(de::Error::custom("values are nested too deeply")),
+        Some(b'[') => serde_json::from_str(text)?,
+        Some(b'{') => members(text)?.into_iter().map(|(_, _, value)| value).collect(),
+        _ => return Ok(()),
+    };
+    inner.into_iter().try_for_each(|value| check_without_numbers(value, depth - 1, values))
+}
+
+/// The members of the object that `text` is, none of them twice: name, name as written, and value as written.
+pub(super) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &RawValue, &RawValue)>> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(Cow<'de, str>, &'de RawValue, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let (mut members, mut names) = (Vec::new(), Names::default());
+            while let Some(written) = map.next_key::<&RawValue>()? {
+                let name = name_of(written).map_err(de::Error::custom)?;
+                names.add(name.clone())?;
+                members.push((name, written, map.next_value()?));
+            }
+            names.end()?;
+            Ok(members)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let members = deserializer.deserialize_map(Members)?;
+    deserializer.end()?;
+    Ok(members)
+}
+
+/// The name that is written so.
+pub(super) fn name_of(written: &RawValue) -> serde_json::Result<Cow<'_, str>> {
+    Name.deserialize(&mut serde_json::Deserializer::from_str(written.get()))
+}
+
+/// The name of a member, borrowed where it is written without escapes.
+pub(super) struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// The names of one object's members so far.
+#[derive(Default)]
+pub(super) struct Names<'de>(Vec<Cow<'de, str>>);
+
+impl<'de> Names<'de> {
+    /// More than these are compared at the end, sorted.
+    const FEW: usize = 16;
+
+    /// One more, which must not be there yet.
+    pub(super) fn add<E: de::Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
+        if self.0.len() < Self::FEW && self.0.contains(&name) {
+            return Err(twice(&name));
+        }
+        if self.0.len() == MAX_MEMBERS {
+            return Err(E::custom(format_args!("an object with more than {MAX_MEMBERS} members")));
+        }
+        self.0.push(name);
+        Ok(())
+    }
+
+    /// All are there.
+    pub(super) fn end<E: de::Error>(mut self) -> Result<(), E> {
+        if self.0.len() > Self::FEW {
+            self.0.sort_unstable();
+            if let Some(pair) = self.0.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(twice(&pair[0]));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn twice<E: de::Error>(name: &str) -> E {
+    E::custom(format_args!("the member {name:?} is there twice"))
+}
+
+fn count<E: de::Error>(values: &Cell<usize>) -> Result<(), E> {
+    values.set(values.get() + 1);
+    if values.get() > MAX_VALUES {
+        return Err(E::custom(format_args!("more than {MAX_VALUES} values")));
+    }
+    Ok(())
+}
+
+/// Any strict JSON value, of which nothing is kept; counts values.
+#[derive(Clone, Copy)]
+pub(super) struct Check<'c>(pub(super) &'c Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Check<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        count(self.0)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Check<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self, A::Error> {
-        while values.next_element::<Self>()?.is_some() {}
-        Ok(self)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        while values.next_element_seed(self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            members.next_value::<Self>()?;
-            if names.contains(&name) {
-                return Err(serde::de::Error::custom(format_args!("the member {name:?} is there twice")));
-            }
-            names.insert(name);
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = Names::default();
+        while let Some(name) = members.next_key_seed(Name)? {
+            names.add(name)?;
+            members.next_value_seed(self)?;
         }
-        Ok(self)
+        names.end()
+    }
+}
+
+/// Any strict JSON value; counts values.
+#[derive(Clone, Copy)]
+struct Build<'c>(&'c Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Build<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        count(self.0)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Build<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        // A text holds no number that is not finite.
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = values.next_element_seed(self)? {
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Object::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if object.contains_key(&name) {
+                return Err(twice(&name));
+            }
+            let value = members.next_value_seed(self)?;
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
     }
 }
 
@@ -130,9 +381,76 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// What a value is, in words, by its text.
+pub(super) fn kind_of_text(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') => "a string",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        _ => "a number",
+    }
+}
+
 /// Writes a document: two spaces of indent and a line end behind it.
 #[must_use]
 pub fn to_bytes(object: &Object) -> Vec<u8> {
     // The alternate form of `Value` is serde_json's pretty one, which indents by two spaces.
     format!("{:#}\n", Value::Object(object.clone())).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_with_a_private_name_of_serde_json_stays_an_object() {
+        for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+            for text in [format!(r#"{{"x":{{"{name}":"7"}}}}"#), format!(r#"{{"{name}":"7"}}"#)] {
+                let key = Key::Discovery;
+                let object = parse(&key, text.as_bytes()).unwrap();
+                assert_eq!(Value::Object(object).to_string(), text);
+                assert!(check(&text).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn members_are_there_once_at_any_depth_and_in_any_spelling() {
+        let many = |last: &str| {
+            let members: String = (0..100).map(|i| format!("\"m{i}\": 1e999, ")).collect();
+            format!("{{{members}\"{last}\": 1}}")
+        };
+        for (good, text) in [
+            (true, r#"{"a":{"a":[{"a":1}]}}"#.to_owned()),
+            (false, r#"{"a":1,"b":2,"a":3}"#.to_owned()),
+            (false, r#"{"x":[{"a":1,"\u0061":2}]}"#.to_owned()),
+            (false, r#"{"a":1e999,"x":[{"a":1,"\u0061":2}]}"#.to_owned()),
+            (true, many("m100")),
+            (false, many("m7")),
+            (false, format!("{}1{}", "[".repeat(200), "]".repeat(200))),
+            (false, format!("[1e999,{}1{}]", "[".repeat(200), "]".repeat(200))),
+            (false, r#"{"a":01}"#.to_owned()),
+            (false, r#"{"a":1} x"#.to_owned()),
+        ] {
+            assert_eq!(check(&text).is_ok(), good, "{text}");
+            assert!(good || value(&text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_a_number() {
+        let object = value(r#"{"a":[1e999,-1E999,1.50,7,"x"],"b":null}"#).unwrap();
+        assert_eq!(object, serde_json::json!({"a": [f64::MAX, f64::MIN, 1.5, 7, "x"], "b": null}));
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_refused() {
+        let values = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        assert!(value(&values).unwrap_err().to_string().contains("more than 4000000 values"));
+        let members: String = (0..=MAX_MEMBERS).map(|i| format!("\"{i}\":0,")).collect();
+        let error = check(&format!("{{{members}\"x\":0}}")).unwrap_err().to_string();
+        assert!(error.contains("more than 65536 members"), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ pub mod download;
 pub mod json;
 pub mod layout;
 pub mod provenance;
+pub mod raw;
 pub mod versions;
 pub mod yanked;
 

@@ -1,30 +1,42 @@
 //! The index of a provider's versions: `GET :namespace/:type/versions` of the provider registry protocol.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use bytes::Bytes;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::json::{self, Object};
+use super::json::{self, Check, Name, Names};
 use super::layout::Key;
+use super::raw::RawObject;
 use crate::error::Refusal;
 use crate::provider::{Platform, Version};
 
+const VERSIONS: &str = "versions";
 const WARNINGS: &str = "warnings";
 /// Not of the protocol; clients pass it over.
 const YANKED: &str = "yanked";
+/// How deep an entry is in the document.
+const ENTRY_DEPTH: usize = 2;
 
-/// The index, as it was read or merged; members that are not understood are kept.
+/// The index, as it was read or merged; what is not understood, and entries that do not change, are kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionsDocument {
     /// The whole document; its `versions` are kept apart.
-    object: Object,
+    object: RawObject,
     entries: Vec<Entry>,
 }
 
+/// An entry, which is taken apart only when it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     version: Version,
-    object: Object,
+    /// A JSON object; a part of the bytes that were read.
+    text: Bytes,
 }
 
 /// What the index says of a version that is, or was, yanked: see [`crate::plan::yank`].
@@ -48,33 +60,30 @@ pub struct ListedVersion {
 impl Default for VersionsDocument {
     /// An index without versions. They come first, whatever else is put into it.
     fn default() -> Self {
-        let object = Object::from_iter([("versions".to_owned(), Value::Null)]);
+        let mut object = RawObject::new(0);
+        object.set_text(VERSIONS, "[]");
         Self { object, entries: Vec::new() }
     }
 }
 
 impl VersionsDocument {
-    /// Reads an index, strictly; `key` names it in refusals.
+    /// Reads an index, strictly; `key` names it in refusals. Takes memory of a few times its length at most.
     ///
     /// # Errors
     /// It is not an index, a version in it is not canonical (which makes older clients refuse the whole provider), or one
     /// is listed twice.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Refusal> {
-        let mut object = json::parse(key, bytes)?;
-        let mut entries: Vec<Entry> = Vec::new();
-        for value in json::list(key, &object, "versions")? {
-            let Value::Object(entry) = value else {
-                return Err(json::refuse(key, format!("an entry of \"versions\" is {}", json::kind(value))));
-            };
-            let version: Version =
-                json::string(key, entry, "version")?.parse().map_err(|error| json::refuse(key, error))?;
-            entries.push(Entry { version, object: entry.clone() });
+        let bytes = Bytes::copy_from_slice(bytes);
+        let text = json::text(key, &bytes)?;
+        let reading = Reading { bytes: &bytes, values: &Cell::new(0) };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = reading.deserialize(&mut deserializer);
+        let read = read.and_then(|read| deserializer.end().map(|()| read));
+        let (object, entries) = read.map_err(|error| json::not_strict(key, bytes.len(), &error))?;
+        let entries = entries.ok_or_else(|| json::refuse(key, format!("no {VERSIONS:?}")))?;
+        if let Some(twice) = twice(&entries) {
+            return Err(json::refuse(key, format!("version {twice} is listed twice")));
         }
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = entries.iter().find(|entry| !seen.insert(&entry.version)) {
-            return Err(json::refuse(key, format!("version {} is listed twice", twice.version)));
-        }
-        object.insert("versions".to_owned(), Value::Null);
         Ok(Self { object, entries })
     }
 
@@ -86,8 +95,9 @@ impl VersionsDocument {
         let Some(entry) = self.entries.iter().find(|entry| entry.version == *version) else {
             return Ok(None);
         };
-        let protocols = json::strings(key, &entry.object, "protocols")?;
-        let platforms = json::list(key, &entry.object, "platforms")?.iter();
+        let object = entry.read().values(key, &["protocols", "platforms"])?;
+        let protocols = json::strings(key, &object, "protocols")?;
+        let platforms = json::list(key, &object, "platforms")?.iter();
         let platforms = platforms.map(|value| platform(key, version, value)).collect::<Result<_, _>>()?;
         Ok(Some(ListedVersion { protocols, platforms }))
     }
@@ -108,7 +118,7 @@ impl VersionsDocument {
         if let Some(listed) = self.listed(key, version)? {
             all.extend(listed.platforms);
         }
-        Ok(self.with(version, &Object::new(), protocols, &all))
+        Ok(self.with(version, None, protocols, &all))
     }
 
     /// The index that lists `version` for exactly these platforms. What else its entry holds is kept; where it is not listed
@@ -117,33 +127,40 @@ impl VersionsDocument {
     pub fn with(
         &self,
         version: &Version,
-        earlier: &Object,
+        earlier: Option<&RawObject>,
         protocols: &[String],
         platforms: &BTreeSet<Platform>,
     ) -> Self {
         let mut merged = self.clone();
-        let mut kept: Vec<Object> = Vec::new();
-        let at = merged.entries.iter().position(|entry| entry.version == *version).unwrap_or_else(|| {
-            merged.entries.push(Entry { version: version.clone(), object: earlier.clone() });
-            merged.entries.len() - 1
-        });
-        let entry = &mut merged.entries[at].object;
-        if let Some(Value::Array(values)) = entry.get("platforms") {
-            kept.extend(values.iter().filter_map(Value::as_object).cloned());
-        }
-        entry.insert("version".to_owned(), version.to_string().into());
-        entry.insert("protocols".to_owned(), protocols.into());
+        let at = merged.entries.iter().position(|entry| entry.version == *version);
+        let mut object = match (at, earlier) {
+            (Some(at), _) => merged.entries[at].read(),
+            (None, Some(earlier)) => earlier.at_depth(ENTRY_DEPTH),
+            (None, None) => RawObject::new(ENTRY_DEPTH),
+        };
+        let before = object.clone();
+        let kept = object.objects("platforms");
+        object.set("version", &version.to_string().into());
+        object.set("protocols", &protocols.into());
         let list = platforms.iter().map(|platform| {
-            let same = |object: &&Object| {
-                object.get("os").and_then(Value::as_str) == Some(platform.os())
-                    && object.get("arch").and_then(Value::as_str) == Some(platform.arch())
-            };
-            let mut object = kept.iter().find(same).cloned().unwrap_or_default();
-            object.insert("os".to_owned(), platform.os().into());
-            object.insert("arch".to_owned(), platform.arch().into());
-            Value::Object(object)
+            let is = |object: &RawObject, name: &str, text: &str| object.value(name).is_some_and(|v| v == text);
+            let same =
+                |object: &&RawObject| is(object, "os", platform.os()) && is(object, "arch", platform.arch());
+            let mut object = kept.iter().find(same).cloned().unwrap_or(RawObject::new(ENTRY_DEPTH + 2));
+            object.set("os", &platform.os().into());
+            object.set("arch", &platform.arch().into());
+            object
         });
-        entry.insert("platforms".to_owned(), list.collect());
+        object.set_objects("platforms", &list.collect::<Vec<_>>());
+        match at {
+            Some(_) if object == before => {}
+            Some(at) => merged.entries[at].write(&object),
+            None => {
+                let mut entry = Entry { version: version.clone(), text: Bytes::new() };
+                entry.write(&object);
+                merged.entries.push(entry);
+            }
+        }
         merged.entries.sort_by(|a, b| a.version.cmp(&b.version));
         merged
     }
@@ -158,8 +175,8 @@ impl VersionsDocument {
 
     /// A version's entry, whole.
     #[must_use]
-    pub fn entry(&self, version: &Version) -> Option<&Object> {
-        self.entries.iter().find(|entry| entry.version == *version).map(|entry| &entry.object)
+    pub fn entry(&self, version: &Version) -> Option<RawObject> {
+        self.entries.iter().find(|entry| entry.version == *version).map(Entry::read)
     }
 
     /// The marks of the versions that are or were yanked.
@@ -179,7 +196,7 @@ impl VersionsDocument {
                 _ => Err(refuse()),
             }
         };
-        match self.object.get(YANKED) {
+        match self.object.values(key, &[YANKED])?.get(YANKED) {
             None => Ok(BTreeMap::new()),
             Some(Value::Object(marks)) => marks.iter().map(mark).collect(),
             Some(_) => Err(refuse()),
@@ -190,7 +207,7 @@ impl VersionsDocument {
     #[must_use]
     pub fn without_marks(&self) -> Self {
         let mut changed = self.clone();
-        changed.object.shift_remove(YANKED);
+        changed.object.remove(YANKED);
         changed
     }
 
@@ -198,12 +215,12 @@ impl VersionsDocument {
     #[must_use]
     pub fn with_mark(&self, version: &Version, mark: &Mark) -> Self {
         let mut changed = self.clone();
-        let mut marks = self.object.get(YANKED).and_then(Value::as_object).cloned().unwrap_or_default();
-        let mut object = Object::new();
-        object.insert("yanked".to_owned(), mark.is_yanked.into());
-        object.insert("when".to_owned(), mark.when.as_str().into());
-        marks.insert(version.to_string(), Value::Object(object));
-        changed.object.insert(YANKED.to_owned(), Value::Object(marks));
+        let mut marks = self.object.object(YANKED);
+        marks.set(
+            &version.to_string(),
+            &serde_json::json!({ "yanked": mark.is_yanked, "when": mark.when }),
+        );
+        changed.object.set_object(YANKED, &marks);
         changed
     }
 
@@ -212,9 +229,10 @@ impl VersionsDocument {
     /// # Errors
     /// It is no list of strings.
     pub fn warnings(&self, key: &Key) -> Result<Vec<String>, Refusal> {
-        match self.object.get(WARNINGS) {
+        let object = self.object.values(key, &[WARNINGS])?;
+        match object.get(WARNINGS) {
             None | Some(Value::Null) => Ok(Vec::new()),
-            Some(_) => json::strings(key, &self.object, WARNINGS),
+            Some(_) => json::strings(key, &object, WARNINGS),
         }
     }
 
@@ -223,9 +241,9 @@ impl VersionsDocument {
     pub fn with_warnings(&self, warnings: &[String]) -> Self {
         let mut changed = self.clone();
         if warnings.is_empty() {
-            changed.object.shift_remove(WARNINGS);
+            changed.object.remove(WARNINGS);
         } else {
-            changed.object.insert(WARNINGS.to_owned(), warnings.into());
+            changed.object.set(WARNINGS, &warnings.into());
         }
         changed
     }
@@ -233,15 +251,204 @@ impl VersionsDocument {
     /// The document's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut object = self.object.clone();
-        let entries = self.entries.iter().map(|entry| Value::Object(entry.object.clone()));
-        object.insert("versions".to_owned(), entries.collect());
-        json::to_bytes(&object)
+        // A few bytes more an entry than what stands between two.
+        let len: usize = self.entries.iter().map(|entry| entry.text.len() + 8).sum();
+        let mut text = String::with_capacity(len + 1024);
+        self.object.write_with(&mut text, |name, value, text| {
+            if name != VERSIONS {
+                return text.push_str(value);
+            }
+            text.push('[');
+            for (i, entry) in self.entries.iter().enumerate() {
+                text.push_str(if i > 0 { ",\n    " } else { "\n    " });
+                text.push_str(entry.text());
+            }
+            text.push_str(if self.entries.is_empty() { "]" } else { "\n  ]" });
+        });
+        text.push('\n');
+        text.into_bytes()
     }
 
     /// The listed versions in the document's order.
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         self.entries.iter().map(|entry| &entry.version)
+    }
+}
+
+impl Entry {
+    fn text(&self) -> &str {
+        // It is a part of a text, or was made from one.
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    fn read(&self) -> RawObject {
+        // It was read once, when the index was.
+        RawObject::read(self.text(), ENTRY_DEPTH).unwrap_or_else(|_| RawObject::new(ENTRY_DEPTH))
+    }
+
+    fn write(&mut self, object: &RawObject) {
+        let mut text = String::new();
+        object.write(&mut text);
+        self.text = text.into();
+    }
+}
+
+/// The platforms of an entry that an index once had, as far as they can be understood.
+pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
+    let text = |object: &RawObject, name: &str| Some(object.value(name)?.as_str()?.to_owned());
+    let platforms = entry.objects("platforms").into_iter();
+    platforms.filter_map(|object| Platform::new(&text(&object, "os")?, &text(&object, "arch")?).ok()).collect()
+}
+
+/// A version that is there twice.
+fn twice(entries: &[Entry]) -> Option<&Version> {
+    if entries.is_sorted_by(|a, b| a.version < b.version) {
+        return None;
+    }
+    let mut versions: Vec<&Version> = entries.iter().map(|entry| &entry.version).collect();
+    versions.sort_unstable();
+    versions.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Reads an index: each value is looked at once to find where it ends, and once, while it is still in the processor's
+/// cache, to check it.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    bytes: &'a Bytes,
+    values: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = (RawObject, Option<Vec<Entry>>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = (RawObject, Option<Vec<Entry>>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut object, mut entries, mut names) = (RawObject::new(0), None, Names::default());
+        while let Some(written) = map.next_key::<&RawValue>()? {
+            let name = json::name_of(written).map_err(de::Error::custom)?;
+            names.add(name.clone())?;
+            if name == VERSIONS {
+                entries = Some(map.next_value_seed(Entries(self))?);
+                object.push(&name, written.get(), "[]");
+            } else {
+                let value: &RawValue = map.next_value()?;
+                json::check(value.get()).map_err(de::Error::custom)?;
+                object.push(&name, written.get(), value.get());
+            }
+        }
+        names.end()?;
+        Ok((object, entries))
+    }
+}
+
+struct Entries<'a>(Reading<'a>);
+
+impl<'de> DeserializeSeed<'de> for Entries<'_> {
+    type Value = Vec<Entry>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Entry>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSIONS:?} to be a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<Entry>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(value) = values.next_element::<&RawValue>()? {
+            let text = value.get();
+            let version = version_of(text, self.0.values).map_err(de::Error::custom)?;
+            entries.push(Entry { version, text: self.0.bytes.slice_ref(text.as_bytes()) });
+        }
+        entries.shrink_to_fit();
+        Ok(entries)
+    }
+}
+
+/// The version of the entry that `text` is, which is checked at once.
+fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
+    if !text.starts_with('{') {
+        return Err(format!("an entry of {VERSIONS:?} is {}", json::kind_of_text(text)));
+    }
+    let found = EntryCheck(values).deserialize(&mut serde_json::Deserializer::from_str(text));
+    let found = match found {
+        Ok(found) => found,
+        Err(_) => {
+            // It may be a number that no `f64` can hold.
+            json::check(text).map_err(|error| error.to_string())?;
+            let members = json::members(text).map_err(|error| error.to_string())?;
+            let version = members.into_iter().find(|(name, ..)| name == "version");
+            version.map(|(_, _, value)| Found::read(value.get()))
+        }
+    };
+    match found {
+        None => Err(format!("an entry of {VERSIONS:?} has no \"version\"")),
+        Some(Found::Other(kind)) => Err(format!("\"version\" is {kind}, not a string")),
+        Some(Found::Text(text)) => text.parse().map_err(|error: crate::provider::InvalidName| error.to_string()),
+    }
+}
+
+/// What an entry has as its version.
+enum Found<'de> {
+    Text(Cow<'de, str>),
+    Other(&'static str),
+}
+
+impl<'de> Found<'de> {
+    fn read(text: &'de str) -> Self {
+        match Name.deserialize(&mut serde_json::Deserializer::from_str(text)) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Other(json::kind_of_text(text)),
+        }
+    }
+}
+
+/// Checks an entry, and keeps its version.
+struct EntryCheck<'c>(&'c Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for EntryCheck<'_> {
+    type Value = Option<Found<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntryCheck<'_> {
+    type Value = Option<Found<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut version, mut names) = (None, Names::default());
+        while let Some(name) = map.next_key_seed(Name)? {
+            if name == "version" {
+                version = Some(Found::read(map.next_value::<&RawValue>()?.get()));
+            } else {
+                map.next_value_seed(Check(self.0))?;
+            }
+            names.add(name)?;
+        }
+        names.end()?;
+        Ok(version)
     }
 }
 
@@ -321,6 +528,28 @@ mod tests {
             merged.find("\"id\"") < merged.find("\"versions\"")
                 && merged.find("\"versions\"") < merged.find("\"after\"")
         );
+    }
+
+    #[test]
+    fn what_does_not_change_is_kept_byte_for_byte() {
+        let odd = r#"{"version" :"1.0.0", "protocols":["5.0"],"platforms":[ {"os":"linux","arch":"amd64"} ],
+  "x":{"$serde_json::private::Number": "7"}, "y":1e999}"#;
+        let text = format!(r#"{{"n":{{"$serde_json::private::Number": "7"}},"versions":[{odd}],"r":{{"$serde_json::private::RawValue":"7"}}}}"#);
+        let document = VersionsDocument::parse(&key(), text.as_bytes()).unwrap();
+        let merged = String::from_utf8(add(&document, "2.0.0", &["linux_amd64"]).to_bytes()).unwrap();
+        for kept in [
+            odd,
+            r#""n": {"$serde_json::private::Number": "7"}"#,
+            r#""r": {"$serde_json::private::RawValue":"7"}"#,
+        ] {
+            assert!(merged.contains(kept), "{kept} in {merged}");
+        }
+        // An entry that changes keeps what is not understood in it, and one that is so already stays as it is.
+        let changed = String::from_utf8(add(&document, "1.0.0", &["linux_arm64"]).to_bytes()).unwrap();
+        assert!(changed.contains(r#""x": {"$serde_json::private::Number": "7"}"#), "{changed}");
+        assert!(changed.contains("\"y\": 1e999") && changed.contains("arm64"), "{changed}");
+        let five = ["5.0".to_owned()];
+        assert_eq!(document.with(&"1.0.0".parse().unwrap(), None, &five, &["linux_amd64".parse().unwrap()].into()), document);
     }
 
     #[test]

@@ -7,17 +7,20 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::json::{self, Object};
+use super::json;
 use super::layout::Key;
+use super::raw::RawObject;
 use super::versions::Mark;
 use crate::error::Refusal;
 
 /// A version's record; members that are not understood are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YankedRecord {
-    object: Object,
+    object: RawObject,
     is_yanked: bool,
     when: String,
+    reason: Option<String>,
+    unyanked: Option<String>,
 }
 
 const YANKED: &str = "yanked";
@@ -32,42 +35,50 @@ impl YankedRecord {
     /// # Errors
     /// It is not such a record. It is never taken for none.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Refusal> {
-        let object = json::parse(key, bytes)?;
-        let is_yanked = match object.get(YANKED) {
+        let object = RawObject::parse(key, bytes)?;
+        let values = object.values(key, &[YANKED, REASON, WHEN, UNYANKED])?;
+        let is_yanked = match values.get(YANKED) {
             Some(Value::Bool(is_yanked)) => *is_yanked,
             Some(other) => {
                 return Err(json::refuse(key, format!("{YANKED:?} is {}, not a boolean", json::kind(other))));
             }
             None => return Err(json::refuse(key, format!("no {YANKED:?}"))),
         };
-        if object.contains_key(REASON) {
-            json::string(key, &object, REASON)?;
+        if values.contains_key(REASON) {
+            json::string(key, &values, REASON)?;
         }
-        let when = json::string(key, &object, WHEN)?.to_owned();
-        Ok(Self { object, is_yanked, when })
+        let when = json::string(key, &values, WHEN)?.to_owned();
+        let text = |name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
+        Ok(Self { object, is_yanked, when, reason: text(REASON), unyanked: text(UNYANKED) })
     }
 
     /// The record of a version that is yanked, with its entry in the index, which is put back some day.
     #[must_use]
-    pub fn of(earlier: Option<&Self>, reason: Option<&str>, when: Timestamp, entry: Option<&Object>) -> Self {
-        let mut object = earlier.map(|record| record.object.clone()).unwrap_or_default();
-        object.shift_remove(UNYANKED);
-        object.insert(YANKED.to_owned(), true.into());
+    pub fn of(
+        earlier: Option<&Self>,
+        reason: Option<&str>,
+        when: Timestamp,
+        entry: Option<&RawObject>,
+    ) -> Self {
+        let mut object = earlier.map_or_else(|| RawObject::new(0), |record| record.object.clone());
+        object.remove(UNYANKED);
+        object.set(YANKED, &true.into());
         match reason {
-            Some(reason) => drop(object.insert(REASON.to_owned(), reason.into())),
-            None => drop(object.shift_remove(REASON)),
+            Some(reason) => object.set(REASON, &reason.into()),
+            None => object.remove(REASON),
         }
         let when = when.to_string();
-        object.insert(WHEN.to_owned(), when.clone().into());
-        Self { object, is_yanked: true, when }.with_entry(entry)
+        object.set(WHEN, &when.as_str().into());
+        Self { object, is_yanked: true, when, reason: reason.map(str::to_owned), unyanked: None }
+            .with_entry(entry)
     }
 
     /// The same with another entry of the index; with its own where there is none.
     #[must_use]
-    pub fn with_entry(&self, entry: Option<&Object>) -> Self {
+    pub fn with_entry(&self, entry: Option<&RawObject>) -> Self {
         let mut record = self.clone();
         if let Some(entry) = entry {
-            record.object.insert(ENTRY.to_owned(), Value::Object(entry.clone()));
+            record.object.set_object(ENTRY, &entry.at_depth(1));
         }
         record
     }
@@ -75,10 +86,10 @@ impl YankedRecord {
     /// The record of the same version, put back.
     #[must_use]
     pub fn put_back(&self, when: Timestamp) -> Self {
-        let mut object = self.object.clone();
-        object.insert(YANKED.to_owned(), false.into());
-        object.insert(UNYANKED.to_owned(), when.to_string().into());
-        Self { object, is_yanked: false, when: self.when.clone() }
+        let mut record = self.clone();
+        record.object.set(YANKED, &false.into());
+        record.object.set(UNYANKED, &when.to_string().into());
+        Self { is_yanked: false, unyanked: Some(when.to_string()), ..record }
     }
 
     /// Whether the version is yanked.
@@ -90,20 +101,20 @@ impl YankedRecord {
     /// The mark that the index has to have.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let put_back = self.object.get(UNYANKED).and_then(Value::as_str).filter(|_| !self.is_yanked);
+        let put_back = self.unyanked.as_ref().filter(|_| !self.is_yanked);
         Mark { is_yanked: self.is_yanked, when: put_back.unwrap_or(&self.when).to_owned() }
     }
 
     /// Why it was yanked.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        self.object.get(REASON).and_then(Value::as_str)
+        self.reason.as_deref()
     }
 
     /// The version's entry in the index when it was yanked.
     #[must_use]
-    pub fn entry(&self) -> Option<&Object> {
-        self.object.get(ENTRY).and_then(Value::as_object)
+    pub fn entry(&self) -> Option<RawObject> {
+        self.object.get(ENTRY).and_then(|text| RawObject::read(text, 1).ok())
     }
 
     /// When, and why, in words.
@@ -116,7 +127,7 @@ impl YankedRecord {
     /// The document's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        json::to_bytes(&self.object)
+        self.object.to_bytes()
     }
 }
 
@@ -131,12 +142,12 @@ mod tests {
     #[test]
     fn a_record_is_written_put_back_and_written_again() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
-        let entry: Object = serde_json::from_str(r#"{"version":"1.0.0","x":1}"#).unwrap();
+        let entry = RawObject::read(r#"{"version":"1.0.0","x":1}"#, 1).unwrap();
         let first = YankedRecord::of(None, Some("leaks"), time("2026-01-02T03:04:05Z"), Some(&entry));
         assert_eq!(YankedRecord::parse(&key(), &first.to_bytes()), Ok(first.clone()));
         assert_eq!(first.words(), "yanked at 2026-01-02T03:04:05Z: leaks");
         let mut object = first.object.clone();
-        object.insert("ticket".to_owned(), 7.into());
+        object.set("ticket", &7.into());
         let back = YankedRecord { object, ..first }.put_back(time("2026-02-02T03:04:05Z"));
         let text = String::from_utf8(back.to_bytes()).unwrap();
         assert!(text.contains("\"ticket\": 7") && text.contains("\"yanked\": false"), "{text}");
@@ -144,7 +155,7 @@ mod tests {
         let again = YankedRecord::of(Some(&back), None, time("2026-03-02T03:04:05Z"), None);
         let text = String::from_utf8(again.to_bytes()).unwrap();
         assert!(again.is_yanked() && again.reason().is_none() && !text.contains("unyanked"), "{text}");
-        assert_eq!(again.entry(), Some(&entry));
+        assert_eq!(again.entry(), Some(entry));
     }
 
     #[test]
