@@ -48,6 +48,9 @@ pub enum Error {
         /// The last conflict met.
         last: String,
     },
+    /// This machine cannot do it as it is now.
+    #[error("{0}")]
+    Machine(String),
     /// The user did not confirm a plan.
     #[error("not confirmed; nothing was written")]
     Declined,
@@ -77,7 +80,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Store(_) | Self::Declined | Self::Interrupted => 1,
+            Self::Io { .. } | Self::Store(_) | Self::Machine(_) | Self::Declined | Self::Interrupted => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) | Self::Reported(_) => 3,
             Self::Contended { .. } => 4,

@@ -47,3 +47,4 @@ pub mod serve;
 pub mod splice;
 pub mod store;
 pub mod verify;
+mod words;

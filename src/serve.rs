@@ -1,19 +1,55 @@
 //! A loopback preview of a registry in a directory: plain http, files as they are.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tower_http::services::ServeDir;
 
 use crate::error::{Error, Refusal, Result};
 use crate::provider::Provider;
 use crate::registry::{DocumentMaxAge, Key, VersionsDocument};
+use crate::store::MAX_DOCUMENT;
+
+/// Connections at once; others wait to be accepted.
+const MOST_CONNECTIONS: usize = 128;
+/// How long a client may take to send the head of its next request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may take in all: a client that does not read gives its place away.
+const LONGEST_CONNECTION: Duration = Duration::from_mins(15);
+/// How long what is under way may take once the preview is to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// The pause after a connection could not be accepted, for want of file descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A request and what was answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// Its method.
+    pub method: String,
+    /// The path that was asked for.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The length of the answer's body.
+    pub bytes: u64,
+}
+
+/// Is told of each request.
+pub type OnAnswered = Arc<dyn Fn(&Answered) + Send + Sync>;
 
 /// A listening preview.
 pub struct Preview {
@@ -41,13 +77,14 @@ impl Preview {
                  127.0.0.1:8080, and a real web server for others"
             )));
         }
+        let root = root.canonicalize().map_err(|error| Error::io("cannot read", root, error))?;
         let failed = |source| Error::Io {
             context: format!("cannot listen on {listen} (another port: --listen)"),
             source,
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, root: root.to_owned() })
+        Ok(Self { listener, address, root })
     }
 
     /// Where it listens.
@@ -56,33 +93,97 @@ impl Preview {
         self.address
     }
 
-    /// Serves until `stop` is done, and the requests under way are answered.
-    ///
-    /// # Errors
-    /// The listener fails.
-    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let files = ServeDir::new(&self.root).append_index_html_on_directories(false);
-        let app = Router::new().fallback_service(files).layer(middleware::from_fn(as_registry));
-        axum::serve(self.listener, app)
-            .with_graceful_shutdown(stop)
-            .await
-            .map_err(|source| Error::Io { context: "the preview failed".to_owned(), source })
+    /// Serves until `stop` is done, and a moment longer to answer what is under way. Tells `answered` of each request.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send, answered: OnAnswered) {
+        let site = Site { root: self.root.into(), answered };
+        let files = ServeDir::new(&*site.root).append_index_html_on_directories(false);
+        let app =
+            Router::new().fallback_service(files).layer(middleware::from_fn_with_state(site, as_registry));
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let (stopping, stopped) = watch::channel(());
+        let accept = async {
+            loop {
+                // The semaphore is never closed.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                match self.listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (app, stopped) = (app.clone(), stopped.clone());
+                        tokio::spawn(async move {
+                            connection(stream, app, stopped).await;
+                            drop(place);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::debug!("cannot accept a connection: {error}");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = stop => {}
+        }
+        drop(stopping);
+        let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+        drop(tokio::time::timeout(STOP_PATIENCE, places.acquire_many(all)).await);
     }
 }
 
-/// Gives each object the headers that it would have on S3, and hides what is none of a registry's: a staging folder, say.
-async fn as_registry(request: Request, next: Next) -> Response {
-    let path = request.uri().path().trim_start_matches('/').to_owned();
-    tracing::debug!(method = %request.method(), path, "request");
-    // No key of a registry needs percent-encoding; with it, a hidden name would not look like one.
-    let hidden =
-        path.contains('%') || path.split('/').any(|part| part.starts_with('.') && part != ".well-known");
-    if hidden {
-        return StatusCode::NOT_FOUND.into_response();
+/// Answers the requests of one connection, until it has lasted too long or the preview is to stop.
+async fn connection(stream: TcpStream, app: Router, mut stopped: watch::Receiver<()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        // Nothing is ever sent: it is done when the sender is gone.
+        _ = stopped.changed() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = tokio::time::sleep(LONGEST_CONNECTION) => return,
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection ended: {error}");
     }
-    let mut response = next.run(request).await;
+}
+
+#[derive(Clone)]
+struct Site {
+    root: Arc<Path>,
+    answered: OnAnswered,
+}
+
+/// Whether `path` (of an address, beginning with a slash) is a regular file of the registry, through whatever links: what
+/// is outside of it is not served, and a pipe or a device would be waited for.
+fn is_file_of(root: &Path, path: &str) -> bool {
+    let Some(relative) = path.strip_prefix('/') else { return false };
+    // No key of a registry needs percent-encoding; with it, a hidden name would not look like one. Hidden is what is none of
+    // a registry's: a staging folder, say.
+    let is_part = |part: &str| !part.is_empty() && (!part.starts_with('.') || part == ".well-known");
+    if relative.contains(['%', '\0', '\\']) || !relative.split('/').all(is_part) {
+        return false;
+    }
+    root.join(relative).canonicalize().is_ok_and(|file| file.starts_with(root) && file.is_file())
+}
+
+/// Answers for what is in the registry, with the headers that it would have on S3.
+async fn as_registry(
+    State(site): State<Site>,
+    request: Request,
+    next: Next,
+) -> std::result::Result<Response, Infallible> {
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let is_file = {
+        let (root, path) = (Arc::clone(&site.root), path.clone());
+        tokio::task::spawn_blocking(move || is_file_of(&root, &path)).await.unwrap_or(false)
+    };
+    let mut response =
+        if is_file { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() };
     if response.status().is_success()
-        && let Ok(key) = path.parse::<Key>()
+        && let Ok(key) = path.trim_start_matches('/').parse::<Key>()
     {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(key.content_type()));
@@ -90,7 +191,15 @@ async fn as_registry(request: Request, next: Next) -> Response {
             headers.insert(header::CACHE_CONTROL, value);
         }
     }
-    response
+    let length = response.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).filter(|_| method != Method::HEAD);
+    (site.answered)(&Answered {
+        method: method.to_string(),
+        path,
+        status: response.status().as_u16(),
+        bytes: length.unwrap_or(0),
+    });
+    Ok(response)
 }
 
 /// The providers of the registry in `root`, each with its newest version.
@@ -108,6 +217,10 @@ pub fn providers(root: &Path) -> Result<Vec<(Provider, Option<String>)>> {
             let provider = Provider { namespace, provider_type };
             let key = Key::Versions(provider.clone());
             let path = root.join(key.to_string());
+            // A pipe would be waited for.
+            if !path.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_DOCUMENT) {
+                continue;
+            }
             let Ok(bytes) = std::fs::read(&path) else { continue };
             let newest = VersionsDocument::parse(&key, &bytes)?.versions().max().map(ToString::to_string);
             providers.push((provider, newest));

@@ -87,10 +87,11 @@ pub(super) fn run<G: Goal>(
             reporter.changed(&report, &plan);
             return Ok(());
         }
-        let mut heard = Heard { reporter, shown: false, changes: std::sync::Mutex::default() };
+        let mut heard = Heard { reporter, shown: false, words: None, changes: std::sync::Mutex::default() };
         match consent {
             Consent::Given => {}
-            Consent::Told(words) => reporter.note(&words),
+            // Once it is known that there is something to do.
+            Consent::Told(words) => heard.words = Some(words),
             Consent::Asked(words) => {
                 let plan = observe().await?;
                 if !plan.is_empty() {
@@ -106,9 +107,10 @@ pub(super) fn run<G: Goal>(
             outcome = running => outcome?,
             () = stop_signal()? => return Err(Error::Interrupted),
         };
+        let shown = heard.shown;
         let changes = heard.changes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let report = ChangeReport::done(command, about(), &outcome, changes, started.elapsed());
-        reporter.changed(&report, &outcome.plan);
+        reporter.changed(&report.with_shown(shown), &outcome.plan);
         Ok(())
     })
 }
@@ -138,12 +140,17 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
 struct Heard<'a> {
     reporter: &'a Reporter,
     shown: bool,
+    /// What is told before something is written.
+    words: Option<String>,
     changes: std::sync::Mutex<Vec<String>>,
 }
 
 impl Observer for Heard<'_> {
     fn planned(&self, plan: &Plan) {
         *self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = plan.changes().to_vec();
+        if let Some(words) = self.words.as_ref().filter(|_| !plan.is_empty()) {
+            self.reporter.note(words);
+        }
         if !self.shown {
             self.reporter.planned(plan);
         }

@@ -5,6 +5,7 @@ mod change;
 mod completions;
 mod drone;
 mod key;
+mod machine;
 mod man;
 mod policy;
 mod publish;
@@ -21,10 +22,12 @@ mod warn;
 mod yank;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Refusal, Result};
@@ -44,7 +47,7 @@ use running::{runtime, stop_signal};
 #[derive(Debug, Parser)]
 #[command(
     name = "tfreg",
-    version,
+    version = env!("TFREG_VERSION"),
     max_term_width = 110,
     after_long_help = "\
 Examples:
@@ -249,7 +252,7 @@ fn misplaced_key() -> Option<Error> {
 #[must_use]
 pub fn main() -> ExitCode {
     if let Some(error) = misplaced_key() {
-        Reporter::new(Format::Human, Volume::Normal, false).failed(&error);
+        Reporter::new(wanted_format(), Volume::Normal, false).failed(&error);
         return ExitCode::from(error.exit_code());
     }
     let mut environment = Environment::read();
@@ -258,23 +261,10 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     let reporter = cli.global.reporter();
-    let outcome = match cli.command {
-        Command::Publish(args) => publish::run(*args, &cli.global, environment, &reporter),
-        // Its command line was taken in place of it.
-        Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
-        Command::Verify(args) => verify::run(*args, &cli.global, environment, &reporter),
-        Command::Serve(args) => serve::run(&args, &reporter),
-        Command::Policy(args) => policy::run(*args, &reporter),
-        Command::Resign(args) => resign::run(*args, &cli.global, environment, &reporter),
-        Command::Reindex(args) => reindex::run(args, &cli.global, &environment, &reporter),
-        Command::Yank(args) => yank::yank(args, &cli.global, &environment, &reporter),
-        Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, &reporter),
-        Command::Warn(args) => warn::run(args, &cli.global, &environment, &reporter),
-        Command::Key(args) => key::run(&args, environment, &reporter),
-        Command::Completions(args) => completions::run(&args, &reporter),
-        Command::Man(args) => man::run(&args, &reporter),
-    };
-    match outcome {
+    let outcome = machine::check_clock(std::time::SystemTime::now());
+    let outcome = outcome.and_then(|()| dispatch(cli, environment, &reporter));
+    // What was done is done, and a result that nobody can read is a failure all the same.
+    match outcome.and_then(|()| reporter.check_written()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             reporter.failed(&error);
@@ -283,15 +273,68 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs the command.
+fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<()> {
+    match cli.command {
+        Command::Publish(args) => publish::run(*args, &cli.global, environment, reporter),
+        // Its command line was taken in place of it.
+        Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
+        Command::Verify(args) => verify::run(*args, &cli.global, environment, reporter),
+        Command::Serve(args) => serve::run(&args, reporter),
+        Command::Policy(args) => policy::run(*args, reporter),
+        Command::Resign(args) => resign::run(*args, &cli.global, environment, reporter),
+        Command::Reindex(args) => reindex::run(args, &cli.global, &environment, reporter),
+        Command::Yank(args) => yank::yank(args, &cli.global, &environment, reporter),
+        Command::Unyank(args) => yank::unyank(args, &cli.global, &environment, reporter),
+        Command::Warn(args) => warn::run(args, &cli.global, &environment, reporter),
+        Command::Key(args) => key::run(&args, environment, reporter),
+        Command::Completions(args) => completions::run(&args, reporter),
+        Command::Man(args) => man::run(&args, reporter),
+    }
+}
+
+/// The format that the command line asks for, where it could not be read as a whole.
+fn wanted_format() -> Format {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let is_json = arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+    if is_json { Format::Json } else { Format::Human }
+}
+
+/// Prints what clap has to say, which may be help or the version, and gives the exit code.
+fn tell(mut error: clap::Error) -> ExitCode {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) if error.kind() == ErrorKind::UnknownArgument => name.as_str(),
+        _ => "",
+    };
+    // The name that other programs have for it; clap only knows what is spelled alike.
+    if matches!(unknown, "--output" | "--json" | "-o") {
+        let format = StyledStr::from("results are printed as JSON with '--format json'");
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![format]));
+    }
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    let reporter = Reporter::new(wanted_format(), Volume::Normal, false);
+    if error.use_stderr() {
+        // Nothing can be done if the terminal is gone.
+        let text = error.render().to_string();
+        reporter.usage(text.trim_end().trim_start_matches("error: "));
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    match printed {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            let error = Error::Io { context: "cannot write to standard output".to_owned(), source };
+            reporter.failed(&error);
+            ExitCode::from(error.exit_code())
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// The command line; for `tfreg drone` the one that its settings stand for, with the secrets among them put into
 /// `environment`. What is wrong with it is printed, and the exit code given.
 fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
-    let told = |error: clap::Error| {
-        // Help and version come here too, with code 0. Nothing can be done if the terminal is gone.
-        let _ = error.print();
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-    };
-    let cli = Cli::try_parse().map_err(told)?;
+    let cli = Cli::try_parse().map_err(tell)?;
     if !matches!(cli.command, Command::Drone(_)) {
         return Ok(cli);
     }
@@ -309,6 +352,6 @@ fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
     })?;
     environment.signing_key = resolved.signing_key.or(environment.signing_key.take());
     environment.signing_passphrase = resolved.signing_passphrase.or(environment.signing_passphrase.take());
-    let publish = Cli::try_parse_from(resolved.arguments).map_err(told)?;
+    let publish = Cli::try_parse_from(resolved.arguments).map_err(tell)?;
     Ok(Cli { global: cli.global.or(&publish.global), ..publish })
 }

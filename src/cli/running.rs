@@ -21,6 +21,7 @@ pub(super) struct Running(Option<Runtime>);
 
 /// Starts the async runtime of a command.
 pub(super) fn runtime() -> Result<Running> {
+    super::machine::check_room()?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { context: "cannot start".to_owned(), source })?;
     Ok(Running(Some(runtime)))

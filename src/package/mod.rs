@@ -149,21 +149,27 @@ type Repacked = Result<(Package, BTreeMap<String, Protocols>)>;
 fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress<'_>) -> Vec<Repacked> {
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<usize, Repacked>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.clamp(1, tarballs.len().max(1)) {
-            scope.spawn(|| {
-                while let Some((index, tarball)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    tarballs.get(index).map(|tarball| (index, tarball))
-                } {
-                    let repacked = repack(tarball, options.limits, &|bytes| progress(index, bytes));
-                    if repacked.is_err() {
-                        next.store(tarballs.len(), Ordering::Relaxed);
-                    }
-                    results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, repacked);
-                }
-            });
+    let work = || {
+        while let Some((index, tarball)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            tarballs.get(index).map(|tarball| (index, tarball))
+        } {
+            let repacked = repack(tarball, options.limits, &|bytes| progress(index, bytes));
+            if repacked.is_err() {
+                next.store(tarballs.len(), Ordering::Relaxed);
+            }
+            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, repacked);
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..options.jobs.clamp(1, tarballs.len().max(1)) {
+            // Where no more threads can be made, those that are there do the work: this one, at least.
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
+                tracing::debug!("cannot start another thread: {error}");
+                break;
+            }
+        }
+        work();
     });
     results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
 }

@@ -5,6 +5,7 @@
 //! writes a publish of the version is refused, because the index says that it is yanked; running the command again completes
 //! it.
 
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -12,8 +13,7 @@ use super::whole::{self, Trust, Verdict};
 use super::{Goal, Look, Observation, Plan, Step, keep, lost_index, names, probe, replace, yanked_record};
 use crate::error::Refusal;
 use crate::provider::{Provider, Version};
-use crate::registry::versions::platforms_of;
-use crate::registry::versions::Mark;
+use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
 /// A version to be put back.

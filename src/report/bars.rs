@@ -1,5 +1,6 @@
 //! Progress bars on a terminal, for repacking and for uploads.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,7 +14,8 @@ use crate::release::{Release, Tarball};
 pub(super) struct Bars {
     all: MultiProgress,
     drawn: bool,
-    sending: ProgressBar,
+    /// That of the upload under way; one that is finished is never drawn again.
+    sending: Arc<Mutex<ProgressBar>>,
 }
 
 // Within 80 columns.
@@ -28,7 +30,7 @@ fn style() -> ProgressStyle {
 impl Bars {
     pub(super) fn new(drawn: bool) -> Self {
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { all: MultiProgress::with_draw_target(target), drawn, sending: ProgressBar::hidden() }
+        Self { all: MultiProgress::with_draw_target(target), drawn, sending: Arc::new(Mutex::new(ProgressBar::hidden())) }
     }
 
     pub(super) fn drawn(&self) -> bool {
@@ -47,13 +49,19 @@ impl Bars {
 
     /// Removes all bars.
     pub(super) fn clear(&self) {
-        self.sending.finish_and_clear();
+        self.current().finish_and_clear();
         // Only the terminal can fail here, and then nobody sees the bars anyway.
         drop(self.all.clear());
     }
 
     pub(super) fn start_sending(&self, total: u64) {
-        self.start(&self.sending, "uploading", total);
+        let bar = ProgressBar::hidden();
+        self.start(&bar, "uploading", total);
+        *self.sending.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    fn current(&self) -> ProgressBar {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A bar for bytes that are fetched; hidden where none is drawn.
@@ -74,7 +82,7 @@ impl Bars {
     }
 
     pub(super) fn sending(&self) -> Sending {
-        Sending(self.sending.clone())
+        Sending(self.current())
     }
 }
 

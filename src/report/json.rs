@@ -14,6 +14,7 @@ use crate::provider::Provider;
 use crate::publish::{Effect, Outcome};
 use crate::registry::Key;
 use crate::verify::{Finding, Severity, Verification};
+use crate::words::count;
 
 /// What is known of a publish before it has begun.
 pub struct PublishReport<'a> {
@@ -145,6 +146,9 @@ pub struct ChangeReport {
     #[serde(serialize_with = "as_text")]
     pub(super) provider: Provider,
     pub(super) changes: Vec<String>,
+    /// Whether the user has seen the plan already, and agreed to it.
+    #[serde(skip)]
+    pub(super) shown: bool,
     objects: Vec<ObjectReport>,
     pub(super) warnings: Vec<String>,
     duration_ms: u64,
@@ -186,6 +190,12 @@ impl ChangeReport {
         Self { changes, ..Self::new(word, command, (target, provider), &outcome.plan, objects, duration) }
     }
 
+    /// With whether the user has seen its plan already.
+    #[must_use]
+    pub fn with_shown(self, shown: bool) -> Self {
+        Self { shown, ..self }
+    }
+
     fn new(
         outcome: &'static str,
         command: &'static str,
@@ -201,6 +211,7 @@ impl ChangeReport {
             dry_run: None,
             provider: provider.clone(),
             changes: Vec::new(),
+            shown: false,
             objects,
             warnings: plan.warnings().to_vec(),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
@@ -347,10 +358,11 @@ impl Report<'_> {
         };
         let verdict = match (errors, warnings) {
             (0, 0) => "good".to_owned(),
-            (0, _) => format!("good, with {warnings} warnings"),
-            _ => format!("{errors} errors, {warnings} warnings"),
+            (0, _) => format!("good, with {}", count(*warnings, "warning")),
+            _ => format!("{}, {}", count(*errors, "error"), count(*warnings, "warning")),
         };
-        Some(format!("verified: {verdict}; {platforms} platforms read back, zips not downloaded"))
+        let platforms = count(*platforms, "platform");
+        Some(format!("verified: {verdict}; {platforms} read back, zips not downloaded"))
     }
 
     pub(super) fn is_unchanged(&self) -> bool {

@@ -5,8 +5,8 @@ mod json;
 mod key;
 mod verify;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
@@ -19,7 +19,9 @@ use crate::probe::Probe;
 use crate::publish::Observer;
 use crate::registry::Key;
 use crate::release::Release;
+use crate::serve::{Answered, OnAnswered};
 use crate::store::OnSent;
+use crate::words;
 pub use bars::Repacking;
 use bars::{Bars, Sending};
 pub use json::{ChangeReport, PublishReport, Report, ServeReport, Verified};
@@ -68,6 +70,8 @@ impl Reporter {
             let subscriber = tracing_subscriber::fmt()
                 .with_env_filter(EnvFilter::new("tfreg=debug"))
                 .with_writer(std::io::stderr)
+                // It would be printed to standard error again, and panic where that cannot be written.
+                .log_internal_errors(false)
                 .with_ansi(
                     std::io::stderr().is_terminal()
                         && anstream::stderr().current_choice() != anstream::ColorChoice::Never,
@@ -119,19 +123,45 @@ impl Reporter {
     /// # Errors
     /// Standard output cannot be written, for another reason than that its reader has seen enough.
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
-        let written = std::io::stdout().lock().write_all(bytes);
-        match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::Io { context: "cannot write to standard output".to_owned(), source: error })
-            }
-            _ => Ok(()),
+        let mut out = std::io::stdout().lock();
+        keep_failure(out.write_all(bytes).and_then(|()| out.flush()));
+        self.check_written()
+    }
+
+    /// Whether all results so far could be written. What a command has done stays done all the same.
+    ///
+    /// # Errors
+    /// Standard output could not be written, for another reason than that its reader has seen enough.
+    #[expect(clippy::unused_self, reason = "only who prints has something to ask for")]
+    pub fn check_written(&self) -> Result<()> {
+        let failure = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), |source| {
+            Err(Error::Io { context: "cannot write the result to standard output".to_owned(), source })
+        })
+    }
+
+    /// Prints a mistake of the command line as JSON, where that is the format; people have seen it already.
+    pub fn usage(&self, message: &str) {
+        if self.format == Format::Json {
+            to_stdout(&json::failure(&Error::Usage(message.to_owned()), message));
         }
+    }
+
+    /// What is told of the requests to a preview: a line each on standard error, unless only errors are printed.
+    #[must_use]
+    pub fn requests(&self) -> OnAnswered {
+        let quiet = self.volume == Volume::Quiet;
+        Arc::new(move |Answered { method, path, status, bytes }| {
+            if !quiet {
+                to_stderr(&printable(&format!("{method} {path} {status} {bytes}")));
+            }
+        })
     }
 
     /// Starts the progress of fetching `count` tarballs of `total` bytes; gives what is told of bytes that have come.
     pub fn fetching(&self, count: usize, total: u64) -> impl Fn(u64) + Sync + use<> {
-        let tarballs = if count == 1 { "tarball" } else { "tarballs" };
-        self.note_plain(&format!("Fetching {count} {tarballs}, {}", indicatif::HumanBytes(total)));
+        let tarballs = words::count(count, "tarball");
+        self.note_plain(&format!("Fetching {tarballs}, {}", indicatif::HumanBytes(total)));
         let bar = self.bars.fetching(total);
         move |bytes| {
             bar.inc(bytes);
@@ -144,12 +174,8 @@ impl Reporter {
     /// Starts the progress of repacking.
     #[must_use]
     pub fn repacking(&self, release: &Release) -> Repacking<'_> {
-        let count = release.tarballs.len();
-        let tarballs = if count == 1 { "tarball" } else { "tarballs" };
-        self.note_plain(&format!(
-            "Repacking {count} {tarballs} of {} {}",
-            release.provider_type, release.version
-        ));
+        let tarballs = words::count(release.tarballs.len(), "tarball");
+        self.note_plain(&format!("Repacking {tarballs} of {} {}", release.provider_type, release.version));
         Repacking::new(self, release)
     }
 
@@ -261,7 +287,8 @@ impl Reporter {
                 to_stdout(&format!(
                     "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{provider}{BOLD:#} in {target}"
                 ));
-                for change in &report.changes {
+                // Those of a plan that was shown were read before it was agreed to.
+                for change in report.changes.iter().filter(|_| !report.shown) {
                     to_stdout(&format!("  {}", printable(change)));
                 }
             }
@@ -320,7 +347,12 @@ impl Observer for Reporter {
     fn planned(&self, plan: &Plan) {
         if self.format == Format::Human && self.volume != Volume::Quiet {
             self.bars.clear();
-            Self::plan(plan);
+            if self.volume == Volume::Verbose {
+                Self::plan(plan);
+            } else {
+                // What it comes to is printed at the end, once.
+                to_stdout(&format!("Plan: {}.", plan.totals()));
+            }
         }
         self.bars.start_sending(plan.totals().bytes);
     }
@@ -331,9 +363,8 @@ impl Observer for Reporter {
         Arc::new(move |bytes| sending.advance(bytes))
     }
 
-    fn written(&self, key: &Key) {
-        self.note_plain(&format!("wrote {key}"));
-    }
+    /// Said in the log of `--verbose`, and otherwise by the bar or at the end.
+    fn written(&self, _: &Key) {}
 
     fn waiting(&self, reason: &str) {
         self.note(&format!("waiting to try again: {reason}"));
@@ -394,9 +425,23 @@ impl std::fmt::Display for HumanResult<'_> {
     }
 }
 
+/// Why a result could not be written to standard output, which there is one of in a process.
+static UNWRITTEN: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Keeps the first failure to write a result, for [`Reporter::check_written`].
+fn keep_failure(written: io::Result<()>) {
+    match written {
+        // A closed pipe (`tfreg … | head`) is no reason to fail: its reader has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        _ => {}
+    }
+}
+
 fn to_stdout(text: &str) {
-    // A closed pipe (`tfreg … | head`) is no reason to fail a publish that has succeeded.
-    drop(writeln!(anstream::stdout().lock(), "{text}"));
+    let mut out = anstream::stdout().lock();
+    keep_failure(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
 fn to_stderr(text: &str) {
