@@ -180,8 +180,7 @@ async fn as_registry(
         let (root, path) = (Arc::clone(&site.root), path.clone());
         tokio::task::spawn_blocking(move || is_file_of(&root, &path)).await.unwrap_or(false)
     };
-    let mut response =
-        if is_file { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() };
+    let mut response = if is_file { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() };
     if response.status().is_success()
         && let Ok(key) = path.trim_start_matches('/').parse::<Key>()
     {
@@ -192,7 +191,8 @@ async fn as_registry(
         }
     }
     let length = response.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).filter(|_| method != Method::HEAD);
+    let length =
+        length.and_then(|length| length.to_str().ok()?.parse().ok()).filter(|_| method != Method::HEAD);
     (site.answered)(&Answered {
         method: method.to_string(),
         path,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A number and its noun, which takes an `s` unless the number is one: "1 error", "2 errors", "0 errors".
-pub(crate) fn count<N: fmt::Display + PartialEq + From<bool>>(number: N, noun: &str) -> String {
+pub(crate) fn count<N: fmt::Display + PartialEq + From<bool> + Copy>(number: N, noun: &str) -> String {
     let plural = if number == N::from(true) { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

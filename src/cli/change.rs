@@ -107,10 +107,9 @@ pub(super) fn run<G: Goal>(
             outcome = running => outcome?,
             () = stop_signal()? => return Err(Error::Interrupted),
         };
-        let shown = heard.shown;
         let changes = heard.changes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let report = ChangeReport::done(command, about(), &outcome, changes, started.elapsed());
-        reporter.changed(&report.with_shown(shown), &outcome.plan);
+        reporter.changed(&report, &outcome.plan);
         Ok(())
     })
 }

@@ -21,7 +21,8 @@ pub(super) fn check_clock(now: SystemTime) -> Result<()> {
     if seconds.is_some_and(|seconds| u32::try_from(seconds).is_ok()) {
         return Ok(());
     }
-    let says = jiff::Timestamp::try_from(now).map_or("a time that is no date".to_owned(), |time| time.to_string());
+    let says =
+        jiff::Timestamp::try_from(now).map_or("a time that is no date".to_owned(), |time| time.to_string());
     Err(Error::Machine(format!(
         "the clock of this machine says {says}, and signatures can only hold times from 1970 to 2106; set the clock"
     )))
@@ -58,7 +59,9 @@ pub(super) fn check_room() -> Result<()> {
     }
     failure.map_or(Ok(()), |source| {
         Err(Error::Io {
-            context: format!("cannot start {THREADS} threads at once (`ulimit -u` shows the limit of this user)"),
+            context: format!(
+                "cannot start {THREADS} threads at once (`ulimit -u` of bash shows the limit of this user)"
+            ),
             source,
         })
     })

@@ -40,7 +40,8 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
-    text.parse().map_err(|_| "expected an address and a port, such as 127.0.0.1:8080, or only a port".to_owned())
+    text.parse()
+        .map_err(|_| "expected an address and a port, such as 127.0.0.1:8080, or only a port".to_owned())
 }
 
 pub(super) fn run(args: &ServeArgs, reporter: &Reporter) -> Result<()> {

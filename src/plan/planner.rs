@@ -66,17 +66,13 @@ impl Planner<'_> {
 
         let index = self.index(&versions_key)?;
         self.check_yanked(&versions_key, index.as_ref().map(|(document, _)| document))?;
-        let listed = match &index {
-            Some((document, _)) => {
-                memory.is_first = false;
-                document.listed(&versions_key, self.version)?
-            }
-            None => {
-                if let Some(step) = self.without_index(memory) {
-                    return Ok(step);
-                }
-                None
-            }
+        let listed = if let Some((document, _)) = &index {
+            memory.is_first = false;
+            document.listed(&versions_key, self.version)?
+        } else if let Some(step) = self.without_index(memory) {
+            return Ok(step);
+        } else {
+            None
         };
         for platform in listed.iter().flat_map(|listed| &listed.platforms) {
             self.need(&self.download_key(platform), Look::Read);

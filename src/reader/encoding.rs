@@ -19,7 +19,7 @@ where
 {
     let state = Some((source, Bytes::new(), MultiGzDecoder::new(Vec::new()), 0_u64));
     stream::unfold(state, move |state| async move {
-        let (mut source, mut encoded, mut decoder, mut decoded) = state?;
+        let (mut source, mut encoded, mut decoder, mut bytes_so_far) = state?;
         let damaged = |error: std::io::Error| {
             Some((
                 Err(BodyError::Source(format!(
@@ -47,15 +47,17 @@ where
                 return damaged(error);
             }
             let out = std::mem::take(decoder.get_mut());
-            decoded += out.len() as u64;
-            if decoded > limit {
+            bytes_so_far += out.len() as u64;
+            if bytes_so_far > limit {
                 return Some((Err(BodyError::TooLarge { limit }), None));
             }
             match (out.is_empty(), end) {
                 (true, true) => return None,
                 (true, false) => {}
                 (false, true) => return Some((Ok(out.into()), None)),
-                (false, false) => return Some((Ok(out.into()), Some((source, encoded, decoder, decoded)))),
+                (false, false) => {
+                    return Some((Ok(out.into()), Some((source, encoded, decoder, bytes_so_far))));
+                }
             }
         }
     })
@@ -78,9 +80,9 @@ mod tests {
         let pieces: Vec<_> = encoded.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut decoded = std::pin::pin!(gunzip(stream::iter(pieces), limit));
+            let mut bytes_so_far = std::pin::pin!(gunzip(stream::iter(pieces), limit));
             let mut bytes = Vec::new();
-            while let Some(piece) = decoded.next().await {
+            while let Some(piece) = bytes_so_far.next().await {
                 bytes.extend_from_slice(&piece?);
             }
             Ok(bytes)

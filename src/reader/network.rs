@@ -56,6 +56,11 @@ pub(super) fn network(address: IpAddr) -> Network {
     }
 }
 
+#[expect(
+    clippy::match_same_arms,
+    clippy::unnested_or_patterns,
+    reason = "one range a pattern, and those inside of others first"
+)]
 fn network_v4(address: Ipv4Addr) -> Network {
     match address.octets() {
         [127, ..] => Network::Loopback,
@@ -75,6 +80,11 @@ fn network_v4(address: Ipv4Addr) -> Network {
     }
 }
 
+#[expect(
+    clippy::match_same_arms,
+    clippy::unnested_or_patterns,
+    reason = "one range a pattern, and those inside of others first"
+)]
 fn network_v6(address: Ipv6Addr) -> Network {
     let embedded = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());

@@ -213,7 +213,9 @@ impl Web {
                 Err(BodyError::TooLarge { limit }) => Ok(Reply::TooLarge(limit)),
                 Err(error) => {
                     let may_pass = if error.may_pass() { MayPass::Soon } else { MayPass::Never };
-                    Err(Failure { error: failed(url, error.to_string(), None), may_pass })
+                    let failed = failed(url, error.to_string(), None);
+                    let remedy = body_remedy(&error).map(str::to_owned).or(failed.remedy);
+                    Err(Failure { error: StoreError { remedy, ..failed }, may_pass })
                 }
             }
         })
@@ -415,6 +417,19 @@ fn pieces(response: Response, limit: u64, total: Duration) -> Pieces {
     });
     let raw = body::bounded(raw, Limits::new(limit, total), MachineClock::start()).boxed();
     if gzip { gunzip(raw, limit).boxed() } else { raw }
+}
+
+/// What to do where the contents, and not the way to them, were the cause.
+fn body_remedy(error: &BodyError<String>) -> Option<&'static str> {
+    match error {
+        BodyError::TooSlow { .. } | BodyError::TooLong { .. } => {
+            Some("try again from a faster network; if others are as slow, look at the server")
+        }
+        BodyError::Source(answer) if answer.starts_with("Content-Encoding") => {
+            Some("have the server send the header Content-Encoding: gzip with gzip only, and all of it")
+        }
+        BodyError::Source(_) | BodyError::TooLarge { .. } => None,
+    }
 }
 
 fn is_gzip(response: &Response) -> bool {

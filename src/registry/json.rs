@@ -199,8 +199,9 @@ impl<'de> Names<'de> {
     pub(super) fn end<E: de::Error>(mut self) -> Result<(), E> {
         if self.0.len() > Self::FEW {
             self.0.sort_unstable();
-            if let Some(pair) = self.0.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(twice(&pair[0]));
+            let pairs = self.0.iter().zip(self.0.iter().skip(1));
+            if let Some((name, _)) = pairs.into_iter().find(|(name, next)| name == next) {
+                return Err(twice(name));
             }
         }
         Ok(())
@@ -419,7 +420,7 @@ mod tests {
     #[test]
     fn members_are_there_once_at_any_depth_and_in_any_spelling() {
         let many = |last: &str| {
-            let members: String = (0..100).map(|i| format!("\"m{i}\": 1e999, ")).collect();
+            let members: String = (0..100).fold(String::new(), |all, i| all + &format!("\"m{i}\": 1e999, "));
             format!("{{{members}\"{last}\": 1}}")
         };
         for (good, text) in [
@@ -449,7 +450,7 @@ mod tests {
     fn what_would_fill_the_memory_is_refused() {
         let values = format!("[{}0]", "0,".repeat(MAX_VALUES));
         assert!(value(&values).unwrap_err().to_string().contains("more than 4000000 values"));
-        let members: String = (0..=MAX_MEMBERS).map(|i| format!("\"{i}\":0,")).collect();
+        let members: String = (0..=MAX_MEMBERS).fold(String::new(), |all, i| all + &format!("\"{i}\":0,"));
         let error = check(&format!("{{{members}\"x\":0}}")).unwrap_err().to_string();
         assert!(error.contains("more than 65536 members"), "{error}");
     }

@@ -137,7 +137,8 @@ impl RawObject {
 
     /// Sets a member that is a list of objects; where it is that already, its text stays as it is.
     pub(super) fn set_objects(&mut self, name: &str, objects: &[Self]) {
-        let elements: Option<Vec<&RawValue>> = self.get(name).and_then(|text| serde_json::from_str(text).ok());
+        let elements: Option<Vec<&RawValue>> =
+            self.get(name).and_then(|text| serde_json::from_str(text).ok());
         if elements.is_some_and(|list| list.len() == objects.len()) && self.objects(name) == objects {
             return;
         }

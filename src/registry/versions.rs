@@ -29,6 +29,8 @@ pub struct VersionsDocument {
     /// The whole document; its `versions` are kept apart.
     object: RawObject,
     entries: Vec<Entry>,
+    /// Whether it was read without spaces between its entries; it stays so, and does not outgrow what can be read.
+    dense: bool,
 }
 
 /// An entry, which is taken apart only when it is asked for.
@@ -62,7 +64,7 @@ impl Default for VersionsDocument {
     fn default() -> Self {
         let mut object = RawObject::new(0);
         object.set_text(VERSIONS, "[]");
-        Self { object, entries: Vec::new() }
+        Self { object, entries: Vec::new(), dense: false }
     }
 }
 
@@ -84,7 +86,10 @@ impl VersionsDocument {
         if let Some(twice) = twice(&entries) {
             return Err(json::refuse(key, format!("version {twice} is listed twice")));
         }
-        Ok(Self { object, entries })
+        // Written with indent, there are six bytes more between two.
+        let between = bytes.len() - entries.iter().map(|entry| entry.text.len()).sum::<usize>();
+        let dense = between < 3 * entries.len();
+        Ok(Self { object, entries, dense })
     }
 
     /// What the index says of `version`; `None` when it does not list it.
@@ -143,7 +148,8 @@ impl VersionsDocument {
         object.set("version", &version.to_string().into());
         object.set("protocols", &protocols.into());
         let list = platforms.iter().map(|platform| {
-            let is = |object: &RawObject, name: &str, text: &str| object.value(name).is_some_and(|v| v == text);
+            let is =
+                |object: &RawObject, name: &str, text: &str| object.value(name).is_some_and(|v| v == text);
             let same =
                 |object: &&RawObject| is(object, "os", platform.os()) && is(object, "arch", platform.arch());
             let mut object = kept.iter().find(same).cloned().unwrap_or(RawObject::new(ENTRY_DEPTH + 2));
@@ -216,10 +222,7 @@ impl VersionsDocument {
     pub fn with_mark(&self, version: &Version, mark: &Mark) -> Self {
         let mut changed = self.clone();
         let mut marks = self.object.object(YANKED);
-        marks.set(
-            &version.to_string(),
-            &serde_json::json!({ "yanked": mark.is_yanked, "when": mark.when }),
-        );
+        marks.set(&version.to_string(), &serde_json::json!({ "yanked": mark.is_yanked, "when": mark.when }));
         changed.object.set_object(YANKED, &marks);
         changed
     }
@@ -258,9 +261,11 @@ impl VersionsDocument {
             if name != VERSIONS {
                 return text.push_str(value);
             }
+            let indent = if self.dense { "" } else { "\n    " };
             text.push('[');
             for (i, entry) in self.entries.iter().enumerate() {
-                text.push_str(if i > 0 { ",\n    " } else { "\n    " });
+                text.push_str(if i > 0 { "," } else { "" });
+                text.push_str(indent);
                 text.push_str(entry.text());
             }
             text.push_str(if self.entries.is_empty() { "]" } else { "\n  ]" });
@@ -297,7 +302,9 @@ impl Entry {
 pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
     let text = |object: &RawObject, name: &str| Some(object.value(name)?.as_str()?.to_owned());
     let platforms = entry.objects("platforms").into_iter();
-    platforms.filter_map(|object| Platform::new(&text(&object, "os")?, &text(&object, "arch")?).ok()).collect()
+    platforms
+        .filter_map(|object| Platform::new(&text(&object, "os")?, &text(&object, "arch")?).ok())
+        .collect()
 }
 
 /// A version that is there twice.
@@ -387,20 +394,21 @@ fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
         return Err(format!("an entry of {VERSIONS:?} is {}", json::kind_of_text(text)));
     }
     let found = EntryCheck(values).deserialize(&mut serde_json::Deserializer::from_str(text));
-    let found = match found {
-        Ok(found) => found,
-        Err(_) => {
-            // It may be a number that no `f64` can hold.
-            json::check(text).map_err(|error| error.to_string())?;
-            let members = json::members(text).map_err(|error| error.to_string())?;
-            let version = members.into_iter().find(|(name, ..)| name == "version");
-            version.map(|(_, _, value)| Found::read(value.get()))
-        }
+    let found = if let Ok(found) = found {
+        found
+    } else {
+        // It may be a number that no `f64` can hold.
+        json::check(text).map_err(|error| error.to_string())?;
+        let members = json::members(text).map_err(|error| error.to_string())?;
+        let version = members.into_iter().find(|(name, ..)| name == "version");
+        version.map(|(_, _, value)| Found::read(value.get()))
     };
     match found {
         None => Err(format!("an entry of {VERSIONS:?} has no \"version\"")),
         Some(Found::Other(kind)) => Err(format!("\"version\" is {kind}, not a string")),
-        Some(Found::Text(text)) => text.parse().map_err(|error: crate::provider::InvalidName| error.to_string()),
+        Some(Found::Text(text)) => {
+            text.parse().map_err(|error: crate::provider::InvalidName| error.to_string())
+        }
     }
 }
 
@@ -534,7 +542,9 @@ mod tests {
     fn what_does_not_change_is_kept_byte_for_byte() {
         let odd = r#"{"version" :"1.0.0", "protocols":["5.0"],"platforms":[ {"os":"linux","arch":"amd64"} ],
   "x":{"$serde_json::private::Number": "7"}, "y":1e999}"#;
-        let text = format!(r#"{{"n":{{"$serde_json::private::Number": "7"}},"versions":[{odd}],"r":{{"$serde_json::private::RawValue":"7"}}}}"#);
+        let text = format!(
+            r#"{{"n":{{"$serde_json::private::Number": "7"}},"versions":[{odd}],"r":{{"$serde_json::private::RawValue":"7"}}}}"#
+        );
         let document = VersionsDocument::parse(&key(), text.as_bytes()).unwrap();
         let merged = String::from_utf8(add(&document, "2.0.0", &["linux_amd64"]).to_bytes()).unwrap();
         for kept in [
@@ -549,7 +559,10 @@ mod tests {
         assert!(changed.contains(r#""x": {"$serde_json::private::Number": "7"}"#), "{changed}");
         assert!(changed.contains("\"y\": 1e999") && changed.contains("arm64"), "{changed}");
         let five = ["5.0".to_owned()];
-        assert_eq!(document.with(&"1.0.0".parse().unwrap(), None, &five, &["linux_amd64".parse().unwrap()].into()), document);
+        assert_eq!(
+            document.with(&"1.0.0".parse().unwrap(), None, &five, &["linux_amd64".parse().unwrap()].into()),
+            document
+        );
     }
 
     #[test]

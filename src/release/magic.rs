@@ -101,7 +101,7 @@ pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 fn convert(tarball: &TarballFile, programs: &[&str]) -> String {
     let name = tarball.name();
     let (first, rest) = programs.split_first().unwrap_or((&"cat", &[]));
-    let pipe: String = rest.iter().map(|program| format!(" | {program}")).collect();
+    let pipe: String = rest.iter().fold(String::new(), |pipe, program| pipe + " | " + program);
     format!(
         "have the release build compress the tar file with gzip; or convert this one: \
          `{first} <{name}{pipe} >{name}.new && mv {name}.new {name}`"

@@ -30,7 +30,11 @@ fn style() -> ProgressStyle {
 impl Bars {
     pub(super) fn new(drawn: bool) -> Self {
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { all: MultiProgress::with_draw_target(target), drawn, sending: Arc::new(Mutex::new(ProgressBar::hidden())) }
+        Self {
+            all: MultiProgress::with_draw_target(target),
+            drawn,
+            sending: Arc::new(Mutex::new(ProgressBar::hidden())),
+        }
     }
 
     pub(super) fn drawn(&self) -> bool {

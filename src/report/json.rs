@@ -146,9 +146,6 @@ pub struct ChangeReport {
     #[serde(serialize_with = "as_text")]
     pub(super) provider: Provider,
     pub(super) changes: Vec<String>,
-    /// Whether the user has seen the plan already, and agreed to it.
-    #[serde(skip)]
-    pub(super) shown: bool,
     objects: Vec<ObjectReport>,
     pub(super) warnings: Vec<String>,
     duration_ms: u64,
@@ -190,12 +187,6 @@ impl ChangeReport {
         Self { changes, ..Self::new(word, command, (target, provider), &outcome.plan, objects, duration) }
     }
 
-    /// With whether the user has seen its plan already.
-    #[must_use]
-    pub fn with_shown(self, shown: bool) -> Self {
-        Self { shown, ..self }
-    }
-
     fn new(
         outcome: &'static str,
         command: &'static str,
@@ -211,7 +202,6 @@ impl ChangeReport {
             dry_run: None,
             provider: provider.clone(),
             changes: Vec::new(),
-            shown: false,
             objects,
             warnings: plan.warnings().to_vec(),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),

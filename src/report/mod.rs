@@ -132,7 +132,6 @@ impl Reporter {
     ///
     /// # Errors
     /// Standard output could not be written, for another reason than that its reader has seen enough.
-    #[expect(clippy::unused_self, reason = "only who prints has something to ask for")]
     pub fn check_written(&self) -> Result<()> {
         let failure = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), |source| {
@@ -287,10 +286,6 @@ impl Reporter {
                 to_stdout(&format!(
                     "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{provider}{BOLD:#} in {target}"
                 ));
-                // Those of a plan that was shown were read before it was agreed to.
-                for change in report.changes.iter().filter(|_| !report.shown) {
-                    to_stdout(&format!("  {}", printable(change)));
-                }
             }
         }
     }
@@ -315,7 +310,7 @@ impl Reporter {
         }
     }
 
-    fn plan(plan: &Plan) {
+    fn changes(plan: &Plan) {
         for change in plan.changes() {
             let style = match change.as_bytes().first() {
                 Some(b'+') => GREEN,
@@ -324,6 +319,10 @@ impl Reporter {
             };
             to_stdout(&format!("  {style}{}{style:#}", printable(change)));
         }
+    }
+
+    fn plan(plan: &Plan) {
+        Self::changes(plan);
         for write in plan.writes() {
             let style = match write.action {
                 Action::Create => GREEN,
@@ -350,7 +349,8 @@ impl Observer for Reporter {
             if self.volume == Volume::Verbose {
                 Self::plan(plan);
             } else {
-                // What it comes to is printed at the end, once.
+                // The objects that it comes to are printed at the end, once.
+                Self::changes(plan);
                 to_stdout(&format!("Plan: {}.", plan.totals()));
             }
         }

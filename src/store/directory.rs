@@ -170,10 +170,10 @@ fn make_folders(folder: &Path) -> io::Result<()> {
 
 /// Lets a new file be read as the one that it replaces, which may be what a link leads to; or else by everybody.
 fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
-    let made = file.metadata()?;
+    let new = file.metadata()?;
     let mode = match replaced {
         Some(replaced) => {
-            if replaced.gid() != made.gid()
+            if replaced.gid() != new.gid()
                 && let Err(error) = fchown(file, None, Some(replaced.gid()))
             {
                 // Another user's file, of a group that this one is not in.
@@ -181,9 +181,12 @@ fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
             }
             replaced.mode() & 0o777
         }
-        None => made.mode() | FILE_MODE,
+        None => (new.mode() & 0o7777) | FILE_MODE,
     };
-    if made.mode() & 0o7777 != mode { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
+    if new.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// Opens a file for reading; `None` where there is none.

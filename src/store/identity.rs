@@ -178,7 +178,7 @@ fn by_profile(profiles: &ProfileSet, name: &str) -> Option<(Provider, String)> {
         } else if has("aws_access_key_id") {
             Provider::Keys
         } else if let Some(next) = profile.get("source_profile").filter(|next| *next != name) {
-            name = next.to_owned();
+            next.clone_into(&mut name);
             continue;
         } else {
             return None;

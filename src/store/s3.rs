@@ -294,10 +294,9 @@ impl S3 {
 fn passes(failure: &Failure) -> bool {
     match failure.status {
         _ if failure.is_unsigned() => false,
-        // A timeout, a connection that was refused or closed.
-        None => true,
         Some(501 | 505 | 507) => false,
-        Some(408 | 429 | 500..) => true,
+        // None: a timeout, or a connection that was refused or closed.
+        None | Some(408 | 429 | 500..) => true,
         Some(400) => failure.code == "RequestTimeout",
         // An answer that was cut short within the document that it is.
         Some(200..300) => !failure.is_web_page(),

@@ -10,8 +10,18 @@ const INDEX: &str = "registry/acme/sample/versions";
 /// The largest document that is read.
 const MOST: usize = 32 << 20;
 const PLATFORMS: [&str; 12] = [
-    "darwin_amd64", "darwin_arm64", "freebsd_386", "freebsd_amd64", "freebsd_arm", "freebsd_arm64", "linux_386",
-    "linux_amd64", "linux_arm", "linux_arm64", "windows_386", "windows_amd64",
+    "darwin_amd64",
+    "darwin_arm64",
+    "freebsd_386",
+    "freebsd_amd64",
+    "freebsd_arm",
+    "freebsd_arm64",
+    "linux_386",
+    "linux_amd64",
+    "linux_arm",
+    "linux_arm64",
+    "windows_386",
+    "windows_amd64",
 ];
 
 /// An index of `len` bytes at most, as tfreg writes it, or without any space; as full as it can be.
@@ -23,9 +33,14 @@ fn index(len: usize, spaces: bool) -> String {
             "protocols": ["6.0"],
             "platforms": platforms.map(|(os, arch)| serde_json::json!({"os": os, "arch": arch})),
         });
-        if spaces { format!("    {}", format!("{value:#}").replace('\n', "\n    ")) } else { value.to_string() }
+        if spaces {
+            format!("    {}", format!("{value:#}").replace('\n', "\n    "))
+        } else {
+            value.to_string()
+        }
     };
-    let (begin, between, end) = if spaces { ("{\n  \"versions\": [\n", ",\n", "\n  ]\n}\n") } else { ("{\"versions\":[", ",", "]}") };
+    let (begin, between, end) =
+        if spaces { ("{\n  \"versions\": [\n", ",\n", "\n  ]\n}\n") } else { ("{\"versions\":[", ",", "]}") };
     let mut text = format!("{begin}{}", entry(0));
     for number in 1.. {
         let next = entry(number);
@@ -50,7 +65,7 @@ fn an_index_that_could_not_be_read_again_is_not_written() {
     registry(&site, &index(MOST, true));
     let before = tree(&site);
     let refused = run(publish(&site, &tarballs("release-1.2.0")).arg("--no-verify"));
-    refused.refused("publish", &[INDEX, "too large to be read again", "tfreg yank TARGET acme/sample VERSION"]);
+    refused.refused("publish", &[INDEX, "too large to be read again", "tfreg yank /", "acme/sample VERSION"]);
     let mut dry = publish(&site, &tarballs("release-1.2.0"));
     run(dry.arg("--dry-run").arg(root.path().join("preview"))).refused("dry run", &["too large"]);
     assert!(tree(&site) == before, "something was written");
@@ -85,7 +100,7 @@ fn a_large_index_is_merged_as_it_is_within_a_few_times_its_size() {
     let root = folder();
     let site = root.path().join("site");
     // Written back with spaces, it would be too large to be read again.
-    let compact = index(MOST - 1000, false);
+    let compact = index(MOST - 10_000, false);
     registry(&site, &compact);
     let mut command = publish(&site, &tarballs("release-1.2.0"));
     command.arg("--no-verify").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -96,10 +111,9 @@ fn a_large_index_is_merged_as_it_is_within_a_few_times_its_size() {
     let merged = std::fs::read_to_string(site.join(INDEX)).unwrap();
     assert!(merged.len() < MOST && merged.len() > compact.len());
     // Every entry is there, byte for byte.
-    let entry = |number: usize| compact.split_inclusive("]}").nth(number).unwrap().trim_start_matches(',');
-    for number in [1, 2, 1000] {
-        assert!(merged.contains(entry(number)), "{}", entry(number));
-    }
+    let entries = compact.trim_start_matches("{\"versions\":[").trim_end_matches("]}");
+    let (last, rest) = entries.rsplit_once(",{\"version\":").unwrap_or_default();
+    assert!(merged.contains(last) && merged.contains(rest), "an entry has changed");
 }
 
 #[test]

@@ -135,8 +135,9 @@ async fn a_fault_that_stays_uses_up_the_budget() {
 /// A store that does not answer reads for a while is waited for, as it is for writes, however the failure looks.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_are_as_patient_as_writes() {
+    type Failure = (&'static str, fn() -> Action);
     let answer = |status, code| Action::AnswerBefore(status, code);
-    let failures: [(&str, fn() -> Action); 6] = [
+    let failures: [Failure; 6] = [
         ("503", || Action::AnswerBefore(503, "SlowDown")),
         ("429", || Action::AnswerBefore(429, "TooManyRequests")),
         ("500", || Action::AnswerBefore(500, "InternalError")),

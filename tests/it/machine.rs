@@ -26,7 +26,8 @@ fn few_file_descriptors_are_an_error() {
     let site = root.path().join("site");
     let publish = publish(&site, &tarballs("release-1.2.0"));
     let script = |limit: u32| format!("ulimit -n {limit}; exec \"$@\"");
-    below(&["sh", "-c", &script(6), "sh"], &publish).fails(1, &["cannot open 20 files at once", "os error 24"]);
+    below(&["sh", "-c", &script(6), "sh"], &publish)
+        .fails(1, &["cannot open 20 files at once", "os error 24"]);
     for limit in 4..40 {
         let ran = below(&["sh", "-c", &script(limit), "sh"], &publish);
         assert!(ran.code == 0 || ran.stderr.contains("error: "), "{limit}: {ran:#?}");
@@ -45,7 +46,8 @@ fn few_file_descriptors_are_an_error() {
 fn a_thread_that_cannot_be_started_is_an_error() {
     // The limit is that of a user, and does not bind root: another user is needed, whose only process this is.
     let user = ["setpriv", "--reuid", "60123", "--regid", "60123", "--clear-groups"];
-    let allowed = || Command::new(user[0]).args(&user[1..]).arg("true").output().is_ok_and(|out| out.status.success());
+    let allowed =
+        || Command::new(user[0]).args(&user[1..]).arg("true").output().is_ok_and(|out| out.status.success());
     if !require_program("setpriv") {
         return;
     }
@@ -61,9 +63,9 @@ fn a_thread_that_cannot_be_started_is_an_error() {
     std::fs::set_permissions(root.path(), open).unwrap();
     for limit in 1..9 {
         let mut command = Command::new(&program);
-        command.args(["verify", "/nonexistent"]);
-        let script = format!("ulimit -u {limit}; exec \"$@\"");
-        let ran = below(&[&user[..], &["sh", "-c", &script, "sh"]].concat(), &command);
+        command.arg("verify").arg(root.path());
+        let limited = format!("--nproc={limit}:{limit}");
+        let ran = below(&[&user[..], &["prlimit", &limited]].concat(), &command);
         if limit < 6 {
             ran.fails(1, &["cannot start 6 threads at once", "os error 11"]);
         }
@@ -82,7 +84,10 @@ fn folders_that_are_not_there_are_named() {
     homeless.env_remove("HOME").env_remove("PATH");
     below(&["/usr/bin/env"], &homeless).succeeds();
     let mut bucket = publish("s3://bucket", &tarballs("release-1.2.0"));
-    bucket.env_remove("HOME").env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    bucket
+        .env_remove("HOME")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
     below(&["env"], &bucket).fails(1, &["error: "]);
 }
 
@@ -94,7 +99,8 @@ fn standard_input_may_be_closed() {
     command.args(["key", "-"]);
     let ran = below(&["sh", "-c", script, "sh"], &command);
     assert!(ran.code == 3 && ran.stderr.contains("standard input"), "{ran:#?}");
-    below(&["sh", "-c", script, "sh"], &publish(root.path().join("site"), &tarballs("release-1.2.0"))).succeeds();
+    below(&["sh", "-c", script, "sh"], &publish(root.path().join("site"), &tarballs("release-1.2.0")))
+        .succeeds();
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn terraform_shows_warnings_at_init() {
     let said = "Version 1.2.0 deletes tags; use 1.10.0.";
     let ran = shown(&Terraform::new(&preview, "1.2.0"));
     assert!(format!("{}{}", ran.stdout, ran.stderr).contains(said), "{ran:?}");
-    on(&site, "warn", &[]).succeeds();
+    on(&site, "warn", &["--clear"]).succeeds();
     let ran = shown(&Terraform::new(&preview, "1.2.0"));
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(said), "{ran:?}");
 }
@@ -773,11 +773,11 @@ fn versions_are_signed_again_by_another_key() {
     let done = to_new_key(&site, &["1.2.0", "--format", "json"]);
     assert!(done.stderr.contains(&format!("trusting what is signed by key {OLD_FINGERPRINT}")), "{done:?}");
     let done = result(done);
-    let changes = [
+    let said = [
         format!("~ 1.2.0: signed by key {OLD} -> {NEW}"),
         format!("~ 1.2.0: the record of its publish is signed by key {NEW}"),
     ];
-    assert_eq!(done["changes"], serde_json::json!(changes));
+    assert_eq!(done["changes"], serde_json::json!(said));
     let after = tree(&site);
     let changed: Vec<&String> = after.keys().filter(|key| before.get(*key) != after.get(*key)).collect();
     assert!(

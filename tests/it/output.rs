@@ -95,7 +95,10 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ran = ran(&command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap());
-        assert!(ran.code == 0 && !ran.stderr.contains("error") && !ran.stderr.contains("panic"), "{name}: {ran:#?}");
+        assert!(
+            ran.code == 0 && !ran.stderr.contains("error") && !ran.stderr.contains("panic"),
+            "{name}: {ran:#?}"
+        );
     }
 }
 
@@ -125,11 +128,16 @@ fn a_publish_says_each_thing_once() {
     let all = format!("{}{}", first.stdout, first.stderr);
     assert!(lines(&first) <= 10, "{} lines: {first:#?}", lines(&first));
     for name in ["darwin_arm64", "linux_amd64", "linux_arm64", "windows_amd64"] {
-        assert_eq!(all.lines().filter(|line| line.trim_start().starts_with(name)).count(), 1, "{name}: {first:#?}");
+        assert_eq!(
+            all.lines().filter(|line| line.trim_start().starts_with(name)).count(),
+            1,
+            "{name}: {first:#?}"
+        );
     }
     assert!(!all.contains("registry/acme"), "{first:#?}");
     // Each object where all is asked for, and in the plan of a dry run.
-    let verbose = run(publish(root.path().join("other"), &tarballs("release-1.2.0")).arg("--verbose")).succeeds();
+    let verbose =
+        run(publish(root.path().join("other"), &tarballs("release-1.2.0")).arg("--verbose")).succeeds();
     let mut dry = publish(root.path().join("third"), &tarballs("release-1.2.0"));
     let dry = run(dry.arg("--dry-run").arg(root.path().join("preview"))).succeeds();
     for ran in [&verbose, &dry] {
@@ -176,10 +184,14 @@ fn mistakes_of_the_command_line_are_an_object_too() {
         &["serve", ".", "--listen", "x", "--format", "json"],
     ] {
         let ran = run(tfreg().args(args)).fails(2, &["error: "]);
-        let object: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {ran:#?}"));
+        let object: Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {ran:#?}"));
         assert_eq!((&object["outcome"], &object["exit_code"]), (&"usage".into(), &2.into()), "{ran:#?}");
         let message = object["message"].as_str().unwrap();
-        assert!(ran.stderr.contains(message.lines().next().unwrap()) && !message.starts_with("error"), "{ran:#?}");
+        assert!(
+            ran.stderr.contains(message.lines().next().unwrap()) && !message.starts_with("error"),
+            "{ran:#?}"
+        );
     }
     assert_eq!(run(tfreg().args(["verify", "--nothing"])).fails(2, &["error: "]).stdout, "");
 }
@@ -235,7 +247,8 @@ fn the_version_says_the_commit_where_it_is_known() {
     // A folder of another project is no checkout of this one.
     assert!(commit::of_checkout(&root.path().join("part")).is_none());
     git(&["archive", "--output", root.path().join("a.tar").to_str().unwrap(), "HEAD"]);
-    let archived = run(Command::new("tar").arg("-xOf").arg(root.path().join("a.tar")).arg("part/file")).succeeds();
+    let archived =
+        run(Command::new("tar").arg("-xOf").arg(root.path().join("a.tar")).arg("part/file")).succeeds();
     assert_eq!(commit::known("", &archived.stdout, None).as_deref(), Some(&head[..12]));
     std::fs::write(root.path().join("part/file"), "changed").unwrap();
     assert_eq!(commit::of_checkout(root.path()).unwrap().commit, format!("{}-dirty", &head[..12]));
@@ -250,9 +263,14 @@ fn uploads_have_a_bar_on_a_terminal() {
     let site = root.path().join("site");
     let command = publish(&site, &tarballs("release-1.2.0"));
     let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap());
-    let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
+    let words: Vec<String> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
     let mut script = Command::new("script");
-    script.args(["-qec", &words.join(" "), "/dev/null"]).env_remove("CI").env("TERM", "xterm").stdin(Stdio::null());
+    script
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .env_remove("CI")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null());
     let done = run(&mut script).succeeds();
     assert!(done.stdout.contains("uploading") && done.stdout.contains("Published"), "{done:#?}");
 }

@@ -487,11 +487,13 @@ fn names_that_file_systems_do_not_hold() {
         ("docs/a", "Docs/b"),
     ] {
         let archive = good().file(first, "x").file(second, "y");
-        refuses(first, NAME, &archive.gz(), &[], &["have one name", first]);
+        let shown = first.split('/').next().unwrap();
+        refuses(first, NAME, &archive.gz(), &[], &["have one name", shown]);
     }
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn entries_that_are_no_plain_files() {
     let file = |name: &str| good().entry(EntryType::Regular, name.as_bytes(), b"x");
     for (row, archive, texts) in [
@@ -693,7 +695,7 @@ fn patched(mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn half(bytes: Vec<u8>) -> Vec<u8> {
+fn half(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() / 2].to_vec()
 }
 
@@ -808,10 +810,10 @@ fn executables_of_something_else() {
             "ELF",
         ),
         ("cut short", "windows_amd64", b"MZ".to_vec(), "an executable with damaged headers", "PE"),
-        ("half", "linux_amd64", half(exe("linux-amd64")), "an executable that is cut short", "ELF"),
-        ("half", "linux_arm64", half(exe("linux-arm64")), "an executable that is cut short", "ELF"),
-        ("half", "darwin_arm64", half(exe("darwin-arm64")), "an executable that is cut short", "Mach-O"),
-        ("half", "windows_amd64", half(windows.clone()), "an executable that is cut short", "PE"),
+        ("half", "linux_amd64", half(&exe("linux-amd64")), "an executable that is cut short", "ELF"),
+        ("half", "linux_arm64", half(&exe("linux-arm64")), "an executable that is cut short", "ELF"),
+        ("half", "darwin_arm64", half(&exe("darwin-arm64")), "an executable that is cut short", "Mach-O"),
+        ("half", "windows_amd64", half(&windows), "an executable that is cut short", "PE"),
     ] {
         let archive = Archive::new().file("terraform-provider-sample", bytes);
         let problem = format!("terraform-provider-sample is not an executable for {platform}");
@@ -1092,6 +1094,7 @@ fn the_zip_has_the_tarballs_files_in_its_order() {
     let long = format!("f/{}/{}", "d".repeat(90), "x".repeat(120));
     let release = "terraform-provider-sample_1.2.0_manifest.json";
     let archive = Archive::new()
+        .posix()
         .pax(EntryType::XGlobalHeader, &[("comment", b"0123456789abcdef")])
         .folder("./")
         .folder("f/")

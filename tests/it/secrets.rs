@@ -87,7 +87,7 @@ fn a_publish_tells_none() {
         secrets.are_not_written(&row, root.path());
         assert_eq!(site.exists(), !way.contains(&"--help"), "{row}");
 
-        let mut from_files = publish(&site, &[linux()]);
+        let mut from_files = publish(root.path().join("other"), &[linux()]);
         from_files.args(way).args(["--dry-run"]).arg(root.path().join("preview"));
         secrets.are_not_printed(&row, run(&mut from_files)).succeeds();
         secrets.are_not_written(&row, root.path());

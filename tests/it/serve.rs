@@ -35,7 +35,8 @@ impl Preview {
     /// Sends a request, and reads the answer to its end.
     fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -44,7 +45,11 @@ impl Preview {
 
     fn status(&self, path: &str) -> u16 {
         let answer = self.ask("GET", path, "");
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
+        answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_else(|| panic!("{answer:?}"))
     }
 
     /// Stops it as Ctrl-C does; gives its exit code and its log.
@@ -112,9 +117,15 @@ fn answers_are_those_of_a_web_server_and_are_logged() {
         assert!(answer.contains(header), "{header}: {answer}");
     }
     let head = preview.ask("HEAD", VERSIONS, "");
-    assert!(head.ends_with("\r\n\r\n") && head.contains(&format!("content-length: {}", index.len())), "{head}");
+    assert!(
+        head.ends_with("\r\n\r\n") && head.contains(&format!("content-length: {}", index.len())),
+        "{head}"
+    );
     let part = preview.ask("GET", VERSIONS, "Range: bytes=0-3\r\n");
-    assert!(part.starts_with("HTTP/1.1 206") && part.ends_with(&format!("\r\n\r\n{}", &index[..4])), "{part}");
+    assert!(
+        part.starts_with("HTTP/1.1 206") && part.ends_with(&format!("\r\n\r\n{}", &index[..4])),
+        "{part}"
+    );
     assert!(preview.ask("POST", VERSIONS, "").starts_with("HTTP/1.1 405"));
     assert!(preview.ask("GET", "/nothing", "").starts_with("HTTP/1.1 404"));
     let (code, log) = preview.stop();

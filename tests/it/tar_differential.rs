@@ -88,8 +88,8 @@ fn go_program(root: &Path, name: &str, source: &str) -> Option<std::path::PathBu
     if std::env::var_os("HOME").is_none() {
         build.env("GOCACHE", root.join("go-cache"));
     }
-    let built = build.arg("build").arg("-o").arg(&program).arg(&file).status().unwrap();
-    require("a Go that builds its standard library", built.success()).then_some(program)
+    let status = build.arg("build").arg("-o").arg(&program).arg(&file).status().unwrap();
+    require("a Go that builds its standard library", status.success()).then_some(program)
 }
 
 /// Panics if a judge reads another tarball than we do.

@@ -99,6 +99,28 @@ impl Planner<'_> {
             };
             proofs.insert(digest, proof);
         }
+        let (mut all, without_document) = self.carried_lines(&proofs, documents, memory)?;
+        if !self.missing.is_empty() {
+            return Ok(NextSums::Look);
+        }
+        for (platform, (published, digest)) in carried {
+            let (name, shasum) = self.carried_document(platform, &published.document, proofs.get(&digest))?;
+            all.set(name, shasum);
+        }
+        if !without_document.is_empty() {
+            return Ok(NextSums::Wait(Box::new(self.half_published(&without_document))));
+        }
+        self.add_packages(&mut all);
+        Ok(NextSums::Known(all))
+    }
+
+    /// The lines that documents of others confirm, and the platforms of those that have no document.
+    fn carried_lines(
+        &mut self,
+        proofs: &BTreeMap<ShortDigest, Proof>,
+        documents: &BTreeMap<Platform, PublishedDocument>,
+        memory: &mut Memory,
+    ) -> Result<(Checksums, BTreeSet<Platform>), Refusal> {
         let mut all = Checksums::default();
         let mut without_document = BTreeSet::new();
         for proof in proofs.values() {
@@ -138,35 +160,33 @@ impl Planner<'_> {
                 }
             }
         }
-        if !self.missing.is_empty() {
-            return Ok(NextSums::Look);
-        }
-        for (platform, (published, digest)) in carried {
-            let document = &published.document;
-            let sums = match proofs.get(&digest) {
-                Some(Proof::Lines(sums)) => sums,
-                Some(Proof::Nothing { because, .. }) => {
-                    return Err(self.unproven(platform, document, because.clone()));
-                }
-                None => return Err(self.unproven(platform, document, "no SHA256SUMS".to_owned())),
-            };
-            let (name, shasum) = (self.zip_file_name(platform), document.shasum());
-            let listed = sums.get(&name);
-            if document.filename() != name || listed != Some(shasum) {
-                let listed = listed.map_or("nothing".to_owned(), |digest| digest.to_string());
-                let filename = document.filename();
-                let found = format!(
-                    "{filename:?}, SHA-256 {shasum}, in its document; {listed} for {name} in SHA256SUMS"
-                );
-                return Err(self.unproven(platform, document, found));
+        Ok((all, without_document))
+    }
+
+    /// The line of a platform that is not in this run, as its document and the SHA256SUMS that it is on have it.
+    fn carried_document(
+        &self,
+        platform: &Platform,
+        document: &DownloadDocument,
+        proof: Option<&Proof>,
+    ) -> Result<(String, Digest), Refusal> {
+        let sums = match proof {
+            Some(Proof::Lines(sums)) => sums,
+            Some(Proof::Nothing { because, .. }) => {
+                return Err(self.unproven(platform, document, because.clone()));
             }
-            all.set(name, shasum);
+            None => return Err(self.unproven(platform, document, "no SHA256SUMS".to_owned())),
+        };
+        let (name, shasum) = (self.zip_file_name(platform), document.shasum());
+        let listed = sums.get(&name);
+        if document.filename() != name || listed != Some(shasum) {
+            let listed = listed.map_or("nothing".to_owned(), |digest| digest.to_string());
+            let filename = document.filename();
+            let found =
+                format!("{filename:?}, SHA-256 {shasum}, in its document; {listed} for {name} in SHA256SUMS");
+            return Err(self.unproven(platform, document, found));
         }
-        if !without_document.is_empty() {
-            return Ok(NextSums::Wait(Box::new(self.half_published(&without_document))));
-        }
-        self.add_packages(&mut all);
-        Ok(NextSums::Known(all))
+        Ok((name, shasum))
     }
 
     /// The lines of a SHA256SUMS that are zips of this version.

@@ -19,8 +19,8 @@ pub(super) fn wanted(data: &Sparse) -> Vec<Range<u64>> {
 
 /// Says what a file is that is for one processor.
 pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
-    let Executable { cpu, executable, system } = executable(data, 0, data.len())?;
-    Ok(Found::MachO { cpus: vec![cpu], executable, system })
+    let Executable { cpu, starts, system } = executable(data, 0, data.len())?;
+    Ok(Found::MachO { cpus: vec![cpu], executable: starts, system })
 }
 
 /// Says what a universal binary is: its own header lists an executable for each processor.
@@ -38,7 +38,7 @@ pub(super) fn describe_universal(data: &Sparse) -> Result<Found, Fault> {
             return Err(Fault::Damaged);
         }
         if let Found::MachO { executable, system, .. } = &mut found {
-            *executable &= inner.executable;
+            *executable &= inner.starts;
             *system = system.or(inner.system);
         }
     }
@@ -82,7 +82,8 @@ fn slices(data: &Sparse) -> Result<Vec<Slice>, Fault> {
 
 struct Executable {
     cpu: macho::CpuType,
-    executable: bool,
+    /// It is one that is started, not a library.
+    starts: bool,
     /// What it is for, where that is not macOS.
     system: Option<&'static str>,
 }
@@ -106,10 +107,10 @@ fn read<H: MachHeader<Endian = Endianness>>(data: &Sparse, from: u64, len: u64) 
     let endian = header.endian().map_err(damaged)?;
     let mut found = Executable {
         cpu: header.cputype(endian),
-        executable: header.filetype(endian) == macho::MH_EXECUTE,
+        starts: header.filetype(endian) == macho::MH_EXECUTE,
         system: None,
     };
-    if !found.executable {
+    if !found.starts {
         return Ok(found);
     }
     let end = size_of::<H>() as u64 + u64::from(header.sizeofcmds(endian));

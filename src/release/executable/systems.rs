@@ -51,14 +51,13 @@ impl Evidence {
 /// Source: System V ABI, "ELF Identification", and the systems' `elf.h`.
 pub(super) fn of_abi(abi: elf::OsAbi) -> Option<Systems> {
     match abi {
-        elf::ELFOSABI_NONE => None,
         elf::ELFOSABI_GNU => Some(LINUX_KERNEL),
         elf::ELFOSABI_FREEBSD => Some(FREEBSD),
         elf::ELFOSABI_NETBSD => Some(NETBSD),
         elf::ELFOSABI_OPENBSD => Some(OPENBSD),
         elf::ELFOSABI_SOLARIS => Some(SOLARIS),
-        // Arm's own, of ABIs before the EABI, and of bare metal.
-        elf::ELFOSABI_ARM | elf::ELFOSABI_ARM_AEABI => None,
+        // Nothing, and Arm's own, of ABIs before the EABI and of bare metal.
+        elf::ELFOSABI_NONE | elf::ELFOSABI_ARM | elf::ELFOSABI_ARM_AEABI => None,
         _ => Some(OTHER),
     }
 }

@@ -316,7 +316,7 @@ fn wrong_trailers_and_headers_are_refused() {
         let error = unpack(&plain[..end], &[], 10).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{end}: {error}");
     }
-    for behind in [&b"x"[..], &[0, 1], &[0, 0x1f, 0x8b], &[0; (1 << 20) + 1], &plain[..1], &plain[..5]] {
+    for behind in [&b"x"[..], &[0, 1], &[0, 0x1f, 0x8b], &vec![0; (1 << 20) + 1], &plain[..1], &plain[..5]] {
         assert!(unpack(&[&plain, behind].concat(), &[], 10).is_err(), "{}", behind.len());
     }
     // As bsdtar leaves them, and `gzip -t` takes them.

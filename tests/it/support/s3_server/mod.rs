@@ -23,7 +23,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub(crate) use accounts::{AccessKey, SSO_TOKEN};
+pub(crate) use accounts::AccessKey;
+#[allow(unused_imports, reason = "benches/ log in nowhere")]
+pub(crate) use accounts::SSO_TOKEN;
 pub(crate) use front::RecordedRequest;
 pub(crate) use script::{Action, Gate, Matcher, Point, Rule};
 pub(crate) use store::{Conditions, Objects, Snapshot, StoredObject, WriteEvent, Writer};
