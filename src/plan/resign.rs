@@ -4,7 +4,7 @@
 //! SHA256SUMS is signed anew only if its digest is the one in its key, all of its lines are zips of this version (a signature
 //! proves bytes, not their place), and it is signed now by the key that its document embeds, and that key is one that the
 //! user has named. Of a document its line in SHA256SUMS must say what it says. All that is asked for is proven before anything
-//! is written. Records: see [`record`]. Zips and SHA256SUMS stay, and so lock files stay valid.
+//! is written. Records: see `resign::record`. Zips and SHA256SUMS stay, and so lock files stay valid.
 
 mod record;
 

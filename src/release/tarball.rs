@@ -1,6 +1,6 @@
 //! A reader for `.tar.gz` files that trusts nothing in them.
 //!
-//! It streams: whatever the sizes, memory stays bounded. What a tar file may be is said in [`super::tar`]; absolute paths,
+//! It streams: whatever the sizes, memory stays bounded. What a tar file may be is said in `release::tar`; absolute paths,
 //! `..`, archives that are damaged, cut short or carry something behind their end, and archives over the [`Limits`] are
 //! refused as well, and the refusal names the entry.
 

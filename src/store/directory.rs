@@ -1,6 +1,6 @@
 //! A registry in a directory.
 //!
-//! The same promises as S3's, between processes: a write happens under an exclusive [`lock`], compares, and then renames a
+//! The same promises as S3's, between processes: a write happens under an exclusive lock, compares, and then renames a
 //! complete, synced file into place. Readers need no lock: a rename is atomic.
 //!
 //! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. What a killed

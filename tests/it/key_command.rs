@@ -179,14 +179,15 @@ impl PublicHalf {
     }
 }
 
-/// The commands of README that make a key where nobody can answer.
+/// The commands of the docs that make a key where nobody can answer.
 #[test]
 fn the_documented_commands_make_a_key() {
     if !require_program("gpg") || !require_program("gpgconf") || !require_program("bash") {
         return;
     }
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("    gpg --batch")).collect();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/signing-keys.md")).unwrap();
+    let commands: Vec<&str> = page.lines().filter(|line| line.starts_with("    gpg --batch")).collect();
     assert_eq!(commands.len(), 2);
     let (root, home) = (folder(), folder());
     fs::write(root.path().join("passphrase.txt"), "a passphrase of the test\n").unwrap();

@@ -921,11 +921,9 @@ fn two_versions() -> Objects {
 #[test]
 fn nothing_of_an_attacker_is_signed_or_listed_by_a_publish() {
     let start = two_versions();
-    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
-    let attacks = attacks(&start, &linux());
-    explore_attacked("one publisher", &start, &[linux()], &attacks);
-    let two = [linux(), immutable(&[tarball("release-1.2.0", "darwin-arm64")])];
-    explore_attacked("two publishers", &start, &two, &attacks[..1]);
+    let linux = immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let attacks = attacks(&start, &linux);
+    explore_attacked("one publisher", &start, &[linux], &attacks);
 }
 
 #[test]
