@@ -642,13 +642,12 @@ fn both_succeed(world: &World<'_>, _: &Listed) {
     }
 }
 
-/// Likewise; but where one was stopped half way the other one may be refused: it cannot know whether an index was lost, nor
-/// what a line without a document is, and says that the stopped publish is to be run again.
-fn both_succeed_or_one_was_stopped(world: &World<'_>, listed: &Listed) {
-    if world.crashed.is_none() {
-        both_succeed(world, listed);
-    }
-    assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
+/// One at least succeeds where nobody was stopped. The other one may be refused where the first has stood still for longer
+/// than it is waited for: it cannot know whether an index was lost, nor what a line without a document is, and says what to do.
+fn both_succeed_or_one_was_stopped(world: &World<'_>, _: &Listed) {
+    let results = &world.results;
+    assert!(results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))), "{results:?}");
+    assert!(world.crashed.is_some() || results.contains(&Some(Ok(()))), "{results:?}");
 }
 
 fn report(name: &str, covered: &Covered) {
