@@ -18,6 +18,7 @@ use crate::plan::{self, Action, Goal, Look, Observation, Plan, Probe, Seen, Stag
 use crate::registry::Key;
 use crate::store::readback::{self, Meant, Verdict};
 use crate::store::{Condition, Conditions, MAX_DOCUMENT, OnSent, Store, StoreError};
+use crate::words;
 use budget::Budget;
 use capability::Proof;
 
@@ -184,14 +185,7 @@ async fn observe_once<G: Goal>(
 /// A remedy names commands as they are typed, for this store in place of TARGET.
 fn with_target(mut refusal: Refusal, store: &dyn Store) -> Refusal {
     if refusal.remedy.contains("TARGET") {
-        let target = store.describe();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.:_-+@%=,".contains(c);
-        let quoted = if target.chars().all(is_plain) {
-            target
-        } else {
-            format!("'{}'", target.replace('\'', "'\\''"))
-        };
-        refusal.remedy = refusal.remedy.replace("TARGET", &quoted);
+        refusal.remedy = refusal.remedy.replace("TARGET", &words::quoted(&store.describe()));
     }
     refusal
 }

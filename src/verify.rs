@@ -38,6 +38,7 @@ use crate::package::acceptance::Judgement;
 use crate::provider::{Namespace, Provider, ProviderType, Version};
 use crate::reader::Reader;
 use crate::registry::Key;
+use crate::words;
 use objects::Inventory;
 use site::Site;
 use tally::Sum;
@@ -221,7 +222,7 @@ impl Verification {
 
     fn refuse(&self, problem: &str) -> Refusal {
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        let found = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
+        let found = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
         let remedy = "see each finding";
         Refusal::new(&self.place, problem).found(found).expected("no error").remedy(remedy)
     }
@@ -241,11 +242,6 @@ impl Verification {
     pub fn is_good(&self) -> bool {
         self.count(Severity::Error) == 0
     }
-}
-
-/// A number of things, in words.
-pub(crate) fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Every rule, in the order in which clients meet what they are about.

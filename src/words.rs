@@ -1,4 +1,4 @@
-//! Numbers of things in messages.
+//! Words of messages: numbers of things, and commands to be copied.
 
 use std::fmt;
 
@@ -8,9 +8,33 @@ pub(crate) fn count<N: fmt::Display + PartialEq + From<bool> + Copy>(number: N, 
     format!("{number} {noun}{plural}")
 }
 
+/// A word of a command that a message tells, as a shell takes it (POSIX.1-2017, "Quoting"): quoted where it has to be.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=%,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_words_of_a_shell() {
+        for (name, expected) in [
+            ("release", "release"),
+            ("s3://bucket/a%b,c", "s3://bucket/a%b,c"),
+            ("my team", "'my team'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(quoted(name), expected);
+        }
+    }
 
     #[test]
     fn one_is_singular() {

@@ -14,9 +14,9 @@ use super::key::ClientReport;
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, Volume, YELLOW, printable, to_stderr, to_stdout};
 use crate::error::Error;
 use crate::verify::{
-    Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification,
-    Watch, counted,
+    Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification, Watch,
 };
+use crate::words;
 
 /// The progress of verifying.
 pub struct Verifying {
@@ -220,27 +220,26 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
 
 fn summary(verification: &Verification, duration: Duration) -> String {
     let Checked { providers, versions, platforms, zips, zip_bytes } = verification.checked;
-    let number = |count: u64, thing: &str| counted(usize::try_from(count).unwrap_or(usize::MAX), thing);
     let mut lines = Vec::new();
     let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
     let place = printable(&verification.place);
     lines.push(if errors > 0 {
-        let found = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
+        let found = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
         format!("{RED}Clients would trip over this registry{RED:#}: {found}: {place}")
     } else if warnings > 0 {
-        format!("{YELLOW}{BOLD}Good, with {}{BOLD:#}{YELLOW:#}: {place}", counted(warnings, "warning"))
+        format!("{YELLOW}{BOLD}Good, with {}{BOLD:#}{YELLOW:#}: {place}", words::count(warnings, "warning"))
     } else {
         format!("{GREEN}{BOLD}Good{BOLD:#}{GREEN:#}: {place}")
     });
     let read = match verification.depth {
-        Depth::Full => format!("{} read ({})", number(zips, "zip"), HumanBytes(zip_bytes)),
+        Depth::Full => format!("{} read ({})", words::count(zips, "zip"), HumanBytes(zip_bytes)),
         Depth::Quick => "zips not downloaded".to_owned(),
     };
     let what = format!(
         "{}, {}, {}; {read}, in {:.2} s",
-        number(providers, "provider"),
-        number(versions, "version"),
-        number(platforms, "platform"),
+        words::count(providers, "provider"),
+        words::count(versions, "version"),
+        words::count(platforms, "platform"),
         duration.as_secs_f64()
     );
     let detail = |text: &str| format!("  {}", wrapped(text, width().saturating_sub(2), "    "));
@@ -251,17 +250,21 @@ fn summary(verification: &Verification, duration: Duration) -> String {
             .iter()
             .map(|client| format!("{} {}", client.family, client.verdict.word()))
             .collect();
-        let signed = number(signer.versions, "version");
+        let signed = words::count(signer.versions, "version");
         let text = format!("key {}, {signed}: {}", signer.key_id, clients.join(", "));
         lines.push(format!("{DIM}{}{DIM:#}", detail(&text)));
     }
     if let Some(Unreferenced { objects, bytes, earlier_objects, earlier_bytes }) = verification.unreferenced {
         let mut told = Vec::new();
         if objects > 0 {
-            told.push(format!("{} without a version, {}", number(objects, "object"), HumanBytes(bytes)));
+            told.push(format!(
+                "{} without a version, {}",
+                words::count(objects, "object"),
+                HumanBytes(bytes)
+            ));
         }
         if earlier_objects > 0 {
-            let earlier = number(earlier_objects, "object");
+            let earlier = words::count(earlier_objects, "object");
             told.push(format!(
                 "{earlier} of earlier publishes of listed versions, {}",
                 HumanBytes(earlier_bytes)

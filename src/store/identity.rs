@@ -12,6 +12,7 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::StoreError;
+use crate::words;
 
 /// Whose credentials a client uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +150,7 @@ impl Identity {
     pub fn new_session(&self) -> Option<String> {
         let profile = self.profile.as_deref().unwrap_or("default");
         (self.provider == Provider::Sso)
-            .then(|| format!("log in: aws sso login --profile {}", quoted(profile)))
+            .then(|| format!("log in: aws sso login --profile {}", words::quoted(profile)))
     }
 
     /// Which keys were used, in words.
@@ -214,16 +215,6 @@ fn unusable(answer: String, remedy: &str) -> StoreError {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,19 +250,6 @@ mod tests {
         ] {
             let expected = expected.map(|(provider, name)| (provider, name.to_owned()));
             assert_eq!(by_profile(&set, name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn names_are_words_of_a_shell() {
-        for (name, expected) in [
-            ("release", "release"),
-            ("my team", "'my team'"),
-            ("it's", "'it'\\''s'"),
-            ("", "''"),
-            ("$(x)", "'$(x)'"),
-        ] {
-            assert_eq!(quoted(name), expected);
         }
     }
 }
