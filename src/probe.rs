@@ -6,15 +6,21 @@
 //! can be asked.
 //!
 //! It is started from the finished zip, in a private folder, with nothing of tfreg's environment, heard until its first line
-//! or a time limit, and killed with its process group. That keeps secrets out of its environment and leaves no
-//! process of the group behind; it is no sandbox: the executable runs with the rights of the user.
+//! or a time limit, and killed with its process group. A build may have been made to steal: what it could take is the signing
+//! key, from tfreg's memory, from the environment of tfreg or of the shell that started it, or from the key's file. So the
+//! executable is started by a launcher (tfreg itself), which first gives up what the system lets it give up: files, other
+//! processes, sockets (`confinement`), and the user, where tfreg is root. What could not be given up is said in
+//! [`Probe::missing`].
 
+#[cfg(target_os = "linux")]
+mod confinement;
 mod handshake;
+pub mod launcher;
 mod process;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -24,19 +30,24 @@ use crate::error::{Error, Refusal, Result};
 use crate::package::archive::{self, ZipError};
 use crate::package::{Package, PackageSet};
 use handshake::{COOKIE, FORM, OFFERED};
-use process::{End, Heard};
+use launcher::Word;
+use process::{End, Heard, Start};
 
 /// How an executable is probed.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long its answer is waited for.
     pub patience: Duration,
+    /// The program that is tfreg: what [`launcher::run`] is called in.
+    pub launcher: PathBuf,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// With the usual patience.
+    #[must_use]
+    pub fn new(launcher: PathBuf) -> Self {
         // Large providers take a second or two to start on a slow runner; go-plugin itself waits for a minute.
-        Self { patience: Duration::from_secs(10) }
+        Self { patience: Duration::from_secs(10), launcher }
     }
 }
 
@@ -47,16 +58,26 @@ pub struct Probe {
     pub platform: String,
     /// What is known of its executable.
     pub outcome: Outcome,
+    /// What the executable was not kept from, because this system cannot; empty where it was not started.
+    pub missing: Vec<&'static str>,
 }
 
 impl Probe {
-    /// What the user is warned of: a declaration that could not be checked.
+    /// What the user is warned of: a declaration that could not be checked, and an executable that was not confined.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        match &self.outcome {
+    pub fn warnings(&self) -> Vec<String> {
+        let unchecked = match &self.outcome {
             Outcome::Speaks(_) => None,
             Outcome::NotRunnable(reason) => Some(format!("the plugin protocol is not checked: {reason}")),
-        }
+        };
+        let missing = (!self.missing.is_empty()).then(|| {
+            format!(
+                "the executable that was started to check the plugin protocol was not confined as it should be; this system \
+                 did not keep it from: {}",
+                self.missing.join("; ")
+            )
+        });
+        unchecked.into_iter().chain(missing).collect()
     }
 }
 
@@ -85,20 +106,22 @@ pub enum Outcome {
 pub async fn probe(packages: &PackageSet, options: &Options) -> Result<Probe> {
     let (os, arch) = machine();
     let platform = format!("{os}_{arch}");
-    let not_runnable =
-        |reason: String| Probe { platform: platform.clone(), outcome: Outcome::NotRunnable(reason) };
+    let not_runnable = |reason: String, missing| Probe {
+        platform: platform.clone(),
+        outcome: Outcome::NotRunnable(reason),
+        missing,
+    };
     let host = packages.packages().iter().find(|package| package.platform.to_string() == platform);
     let Some(package) = host else {
-        return Ok(not_runnable(format!(
-            "the release has no executable for {platform}, which this machine is"
-        )));
+        let reason = format!("the release has no executable for {platform}, which this machine is");
+        return Ok(not_runnable(reason, Vec::new()));
     };
     let executable = Executable::unpack(packages, package).await?;
-    let asked = Asked { packages, package, executable, options };
+    let mut asked = Asked { packages, package, executable, options, missing: Vec::new() };
     let declared = packages.protocols().majors();
     let spoken = match asked.offer(OFFERED).await? {
         Answer::Major(major) => major,
-        Answer::NotRunnable(reason) => return Ok(not_runnable(reason)),
+        Answer::NotRunnable(reason) => return Ok(not_runnable(reason, asked.missing)),
     };
     if !declared.contains(&spoken) {
         return Err(asked.mislabelled(&format!("the executable speaks protocol {spoken}")).into());
@@ -110,10 +133,10 @@ pub async fn probe(packages: &PackageSet, options: &Options) -> Result<Probe> {
                 let found = format!("offered protocol {major} alone, the executable speaks protocol {other}");
                 return Err(asked.mislabelled(&found).into());
             }
-            Answer::NotRunnable(reason) => return Ok(not_runnable(reason)),
+            Answer::NotRunnable(reason) => return Ok(not_runnable(reason, asked.missing)),
         }
     }
-    Ok(Probe { platform, outcome: Outcome::Speaks(spoken) })
+    Ok(Probe { platform, outcome: Outcome::Speaks(spoken), missing: asked.missing })
 }
 
 /// Operating system and architecture that tfreg is built for, in Go's words.
@@ -141,6 +164,8 @@ fn machine() -> (&'static str, &'static str) {
 struct Executable {
     path: PathBuf,
     folder: TempDir,
+    /// The user that both belong to, if it is another than tfreg's.
+    user: Option<u32>,
 }
 
 impl Executable {
@@ -153,7 +178,9 @@ impl Executable {
             let path = std::path::absolute(folder.path())?.join(&name);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?;
             archive::extract(&zip, &name, &mut file)?;
-            Ok(Self { path, folder })
+            drop(file);
+            let user = give_to_another_user(&path, folder.path());
+            Ok(Self { path, folder, user })
         };
         let failed = |source| Error::Io {
             context: format!(
@@ -174,6 +201,56 @@ impl Executable {
     }
 }
 
+/// Gives an executable and its folder to a user that has nothing else, where this process may do that, and may end what that
+/// user starts and remove what it writes; which user that is.
+///
+/// Of the range that systemd takes for users that exist only while a service runs (`DynamicUser=`), so that it is nobody's;
+/// another one for each process, so that two do not meet.
+fn give_to_another_user(executable: &Path, folder: &Path) -> Option<u32> {
+    const RANGE: std::ops::Range<u32> = 61_184..65_520;
+    if !rustix::process::geteuid().is_root() || !may_be_another_user() {
+        return None;
+    }
+    let user = RANGE.start + std::process::id() % (RANGE.end - RANGE.start);
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(user), Some(user));
+    // Where another user is not mapped, as in many user namespaces, this fails.
+    give(executable).and_then(|()| give(folder)).ok().map(|()| user)
+}
+
+/// Whether this process has what root usually has, and what containers may have taken away.
+#[cfg(target_os = "linux")]
+fn may_be_another_user() -> bool {
+    use rustix::thread::CapabilitySet;
+
+    let needed = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::KILL
+        | CapabilitySet::SETGID
+        | CapabilitySet::SETUID;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_be_another_user() -> bool {
+    true
+}
+
+/// What an executable was not kept from.
+fn missing(word: Word) -> Vec<&'static str> {
+    let rows = [
+        (
+            word.confinement.files_and_processes || word.other_user,
+            "memory and environment of this user's processes, and so the key",
+        ),
+        (word.confinement.files_and_processes || word.other_user, "this user's files"),
+        (word.confinement.files_and_processes || !word.other_user, "files that every user can read"),
+        (word.confinement.signals, "signals to this user's processes"),
+        (word.confinement.network, "the network, and sockets of other programs"),
+    ];
+    rows.into_iter().filter_map(|(held, what)| (!held).then_some(what)).collect()
+}
+
 /// What came of one question.
 enum Answer {
     Major(u32),
@@ -186,19 +263,27 @@ struct Asked<'a> {
     package: &'a Package,
     executable: Executable,
     options: &'a Options,
+    /// What the executable was not kept from.
+    missing: Vec<&'static str>,
 }
 
 impl Asked<'_> {
     /// Starts it once and offers it these major versions.
-    async fn offer(&self, majors: &[u32]) -> Result<Answer> {
+    async fn offer(&mut self, majors: &[u32]) -> Result<Answer> {
         let offered = majors.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let folder = self.executable.folder.path();
-        tracing::debug!(executable = %self.executable.path.display(), offered, "starting the provider");
-        let heard = process::hear(&self.executable.path, folder, &offered, self.options.patience).await;
-        let Heard { end, stderr } = match heard {
+        let Executable { path, folder, user } = &self.executable;
+        tracing::debug!(executable = %path.display(), offered, ?user, "starting the provider");
+        let start = Start {
+            launcher: &self.options.launcher,
+            executable: path.file_name().unwrap_or_default(),
+            folder: folder.path(),
+            user: *user,
+        };
+        let Heard { end, stderr, word } = match process::hear(start, &offered, self.options.patience).await {
             Ok(heard) => heard,
             Err(error) => return self.not_started(error),
         };
+        self.missing = missing(word);
         let found = match end {
             End::Line(line) => match handshake::parse(&line) {
                 Ok(major) => return Ok(Answer::Major(major)),

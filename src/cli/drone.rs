@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, CommandFactory as _};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use super::Cli;
+use super::{Cli, misplaced};
 use crate::error::{Error, Refusal, Result};
+use crate::package::key_text::holds_secret_key;
 use crate::package::signing_key::Secret;
 use crate::provider::{ProviderType, Version};
 
@@ -44,10 +46,13 @@ before those of the step. A text that begins with $ names a variable of the step
 environment, in which a secret can be.")]
 pub(super) struct DroneArgs {}
 
+/// Settings by their names; secrets are among them.
+pub(super) type Settings = BTreeMap<String, Zeroizing<String>>;
+
 /// What the runner hands over.
 pub(super) struct Runner<'a> {
     /// The variables that begin with `PLUGIN_`, by their names without it.
-    pub(super) settings: BTreeMap<String, String>,
+    pub(super) settings: Settings,
     /// Any other variable of the step; `None` where it is unset or set to nothing.
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
     /// The variables that are set to nothing.
@@ -106,11 +111,12 @@ const TARBALLS: &str = "tarballs";
 /// # Errors
 /// A setting is not known, is set to nothing or cannot be read, no or more than one registry fits, or nothing says which
 /// version is expected.
-pub(super) fn resolve(runner: &Runner<'_>) -> Result<Resolved> {
-    let mut settings: BTreeMap<String, String> =
-        runner.settings.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+pub(super) fn resolve(mut runner: Runner<'_>) -> Result<Resolved> {
+    let given = std::mem::take(&mut runner.settings);
+    let mut settings: Settings =
+        given.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     if let Some(registries) = settings.remove(REGISTRIES) {
-        settings.extend(registry_settings(&registries, runner)?);
+        settings.extend(registry_settings(&registries, &runner)?);
     }
     if let Some(name) = settings.iter().find(|(_, value)| value.trim().is_empty()).map(|(name, _)| name) {
         // A check that a missing secret has emptied would be a check that is not made.
@@ -121,9 +127,17 @@ pub(super) fn resolve(runner: &Runner<'_>) -> Result<Resolved> {
         // Credentials that a missing secret has emptied would be others: those of the machine.
         return Err(emptied(&format!("the variable {name}")));
     }
-    let mut secret = |name: &str| settings.remove(name).map(|text| Secret::new(text.into_bytes()));
+    let mut secret = |name: &str| {
+        settings.remove(name).map(|mut text| Secret::new(std::mem::take(&mut *text).into_bytes()))
+    };
     let (signing_key, signing_passphrase) = (secret(SIGNING_KEY), secret(SIGNING_PASSPHRASE));
-    add_defaults(&mut settings, runner)?;
+    // A variable that an entry of `registries` names is not among those that were looked at before.
+    if let Some(name) =
+        settings.iter().find(|(_, value)| holds_secret_key(value.as_bytes())).map(|(name, _)| name)
+    {
+        return Err(misplaced::refusal(&format!("the setting {name}")));
+    }
+    add_defaults(&mut settings, &runner)?;
     fill_in(&mut settings)?;
     Ok(Resolved { arguments: arguments(&settings)?, signing_key, signing_passphrase })
 }
@@ -135,7 +149,7 @@ fn emptied(what: &str) -> Error {
 }
 
 /// The settings of the one registry that this build goes to.
-fn registry_settings(text: &str, runner: &Runner<'_>) -> Result<BTreeMap<String, String>> {
+fn registry_settings(text: &str, runner: &Runner<'_>) -> Result<Settings> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Error::Usage(format!(
             "the setting {REGISTRIES}: {error}; expected a list of registries, see `tfreg help drone`"
@@ -174,7 +188,7 @@ fn registry_settings(text: &str, runner: &Runner<'_>) -> Result<BTreeMap<String,
                 .ok_or_else(|| unreadable(&format!("{name} is the variable {variable}, which is not set")))?,
             None => text,
         };
-        settings.insert(name.to_lowercase(), text);
+        settings.insert(name.to_lowercase(), text.into());
     }
     Ok(settings)
 }
@@ -194,15 +208,15 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 /// What a pipeline should not have to say.
-fn add_defaults(settings: &mut BTreeMap<String, String>, runner: &Runner<'_>) -> Result<()> {
-    settings.entry("probe_protocol".to_owned()).or_insert("true".to_owned());
+fn add_defaults(settings: &mut Settings, runner: &Runner<'_>) -> Result<()> {
+    settings.entry("probe_protocol".to_owned()).or_insert_with(|| "true".to_owned().into());
     let tag = (runner.variable)("DRONE_TAG");
     if let Some(provider_type) = tag.as_deref().and_then(ProviderType::from_tag) {
-        settings.entry("expect_type".to_owned()).or_insert(provider_type.to_string());
+        settings.entry("expect_type".to_owned()).or_insert_with(|| provider_type.to_string().into());
     }
     match (settings.contains_key("expect_version"), tag) {
         (true, _) => {}
-        (false, Some(tag)) => drop(settings.insert("expect_version".to_owned(), tag)),
+        (false, Some(tag)) => drop(settings.insert("expect_version".to_owned(), tag.into())),
         (false, None) => {
             return Err(Error::Usage(
                 "DRONE_TAG is not set, so this is not the build of a tag; run the step on tags, or name the version by the \
@@ -216,12 +230,12 @@ fn add_defaults(settings: &mut BTreeMap<String, String>, runner: &Runner<'_>) ->
 
 /// Puts what is expected into the place of `{type}` and `{version}` in the tarballs' addresses: a step without a shell
 /// cannot take a tag apart.
-fn fill_in(settings: &mut BTreeMap<String, String>) -> Result<()> {
+fn fill_in(settings: &mut Settings) -> Result<()> {
     let Some(tarballs) = settings.get(TARBALLS).filter(|tarballs| tarballs.contains('{')) else {
         return Ok(());
     };
     let failed = |problem: &dyn std::fmt::Display| Error::Usage(format!("the setting {TARBALLS}: {problem}"));
-    let mut filled = tarballs.clone();
+    let mut filled = tarballs.to_string();
     if tarballs.contains("{type}") {
         let unknown = "{type} is not known; DRONE_TAG is not that of a provider (terraform-provider-TYPE-vVERSION), so name \
                        the type by the setting expect_type";
@@ -233,14 +247,14 @@ fn fill_in(settings: &mut BTreeMap<String, String>) -> Result<()> {
         filled = filled.replace("{version}", &version.to_string());
     }
     if filled.contains(['{', '}']) {
-        return Err(failed(&format!("{tarballs} has braces; there are {{type}} and {{version}}")));
+        return Err(failed(&format!("{} has braces; there are {{type}} and {{version}}", tarballs.as_str())));
     }
-    settings.insert(TARBALLS.to_owned(), filled);
+    settings.insert(TARBALLS.to_owned(), filled.into());
     Ok(())
 }
 
 /// `tfreg publish` with these settings.
-fn arguments(settings: &BTreeMap<String, String>) -> Result<Vec<String>> {
+fn arguments(settings: &Settings) -> Result<Vec<String>> {
     let mut command = Cli::command();
     // Only a built command has the global options in its subcommands.
     command.build();
@@ -307,10 +321,11 @@ mod tests {
         let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
+        let settings = owned(settings).into_iter().map(|(name, value)| (name, value.into())).collect();
         let variables = owned(variables);
         let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
         let empty = variables.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| name.clone());
-        resolve(&Runner { settings: owned(settings), variable: &variable, empty: empty.collect() })
+        resolve(Runner { settings, variable: &variable, empty: empty.collect() })
     }
 
     fn arguments_of(settings: &[(&str, &str)], variables: &[(&str, &str)]) -> String {

@@ -4,9 +4,10 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
-use super::Environment;
-use super::publish::{MAX_SECRET, read_secret};
+use super::publish::{MAX_SECRET, READ_AHEAD, read_secret};
+use super::{Environment, misplaced};
 use crate::error::{Error, Result};
 use crate::package::inspection::{self, Inspection};
 use crate::package::signing_key::Secret;
@@ -51,14 +52,14 @@ impl KeyArgs {
     fn read(&self, environment: Environment) -> Result<(String, Secret)> {
         match (&self.file, environment.signing_key) {
             (Some(file), _) if file.as_os_str() == "-" => {
-                let mut bytes = Vec::new();
+                let mut bytes = Zeroizing::new(Vec::with_capacity(READ_AHEAD));
                 std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes).map_err(|source| {
                     Error::Io { context: "cannot read standard input".to_owned(), source }
                 })?;
-                Ok(("standard input".to_owned(), Secret::new(bytes)))
+                Ok(("standard input".to_owned(), Secret::from(bytes)))
             }
             (Some(file), _) => {
-                let name = file.display().to_string();
+                let name = misplaced::name_of(file, "the FILE that was named");
                 let key = read_secret(file, &name)?;
                 Ok((name, key))
             }

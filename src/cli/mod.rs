@@ -4,9 +4,11 @@
 mod change;
 mod completions;
 mod drone;
+mod hardening;
 mod key;
 mod machine;
 mod man;
+mod misplaced;
 mod policy;
 mod publish;
 mod reindex;
@@ -21,7 +23,7 @@ mod verify;
 mod warn;
 mod yank;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,9 +31,11 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Refusal, Result};
 use crate::package::signing_key::Secret;
+use crate::probe::launcher;
 use crate::registry::provenance::Build;
 use crate::regular;
 use crate::report::{Format, Reporter, Volume};
@@ -226,32 +230,15 @@ impl GlobalArgs {
     }
 }
 
-/// A secret key's text where a name or a value belongs: whatever came next would repeat it in a message, or make a folder
-/// of that name.
-fn misplaced_key() -> Option<Error> {
-    let is_key = |value: &OsStr| value.to_string_lossy().contains("PRIVATE KEY BLOCK");
-    let place = if std::env::args_os().skip(1).any(|argument| is_key(&argument)) {
-        "an argument".to_owned()
-    } else {
-        let mut variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let takes_none = |name: &str| {
-            ["TFREG_", "PLUGIN_"]
-                .iter()
-                .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.starts_with("SIGNING_")))
-        };
-        variables.find(|(name, value)| takes_none(name) && is_key(value))?.0
-    };
-    Some(Error::Usage(format!(
-        "{place} holds a secret key (not repeated here); name its file by --signing-key-file, or put its text into \
-         TFREG_SIGNING_KEY"
-    )))
-}
-
 /// Parses the command line, runs the command, prints its error once, and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    if let Some(error) = misplaced_key() {
+    hardening::harden();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == launcher::ARGUMENT) {
+        return launcher::run(&arguments.collect::<Vec<_>>());
+    }
+    if let Some(error) = misplaced::misplaced_key(std::env::args_os().skip(1), std::env::vars_os()) {
         Reporter::new(wanted_format(), Volume::Normal, false).failed(&error);
         return ExitCode::from(error.exit_code());
     }
@@ -313,15 +300,12 @@ fn tell(mut error: clap::Error) -> ExitCode {
         error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![format]));
     }
-    let printed = error.print().and_then(|()| std::io::stdout().flush());
     let reporter = Reporter::new(wanted_format(), Volume::Normal, false);
     if error.use_stderr() {
-        // Nothing can be done if the terminal is gone.
-        let text = error.render().to_string();
-        reporter.usage(text.trim_end().trim_start_matches("error: "));
+        reporter.usage(&error);
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
-    match printed {
+    match error.print().and_then(|()| std::io::stdout().flush()) {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
             let error = Error::Io { context: "cannot write to standard output".to_owned(), source };
             reporter.failed(&error);
@@ -341,12 +325,14 @@ fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?.strip_prefix("PLUGIN_")?.to_owned();
-        Some((name, value.to_string_lossy().into_owned()))
+        // Moved, not copied, where it is text: it may be a secret.
+        let value = value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned());
+        Some((name, Zeroizing::new(value)))
     });
     let empty = std::env::vars_os().filter(|(_, value)| value.is_empty());
     let empty = empty.filter_map(|(name, _)| name.into_string().ok());
     let runner = drone::Runner { settings: settings.collect(), variable: &set, empty: empty.collect() };
-    let resolved = drone::resolve(&runner).map_err(|error| {
+    let resolved = drone::resolve(runner).map_err(|error| {
         cli.global.reporter().failed(&error);
         ExitCode::from(error.exit_code())
     })?;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::source::{SourceArgs, Sources};
 use super::target::{self, EncryptionArgs};
 use super::values::{self, Place, Tarballs, Target};
-use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
+use super::{Environment, GlobalArgs, Jobs, misplaced, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::package::signing_key::{Secret, SigningKey};
 use crate::package::{BuildOptions, PackageSet};
@@ -219,6 +220,16 @@ pub(super) struct Signing {
     pub(super) passphrase_file: Option<PathBuf>,
 }
 
+/// The program that this is, to start it once more.
+fn this_program() -> Result<PathBuf> {
+    // The link leads to the program itself, also where its path cannot be gone, or was given to another file since.
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    let failed = |source| Error::Io { context: "cannot find the program tfreg".to_owned(), source };
+    std::env::current_exe().map_err(failed)
+}
+
 impl PublishArgs {
     fn into_request(self, jobs: Jobs) -> Result<Request> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
@@ -264,7 +275,7 @@ impl PublishArgs {
                 jobs: jobs.repack,
                 protocols: Protocols::new(protocols),
             },
-            probe: self.probe_protocol.then(probe::Options::default),
+            probe: self.probe_protocol.then(this_program).transpose()?.map(probe::Options::new),
             links,
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
             version_key: if self.replace_key { VersionKey::Replaceable } else { VersionKey::Kept },
@@ -302,7 +313,7 @@ impl Signing {
     pub(super) fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
             (Some(file), _) => {
-                let name = file.display().to_string();
+                let name = misplaced::name_of(file, "the file that --signing-key-file names");
                 let key = read_secret(file, &name)?;
                 (name, key)
             }
@@ -325,20 +336,20 @@ impl Signing {
 }
 
 pub(super) const MAX_SECRET: u64 = 4 << 20;
-
-pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
-    read_file(file, name).map(Secret::new)
-}
+/// What is made room for at least: pipes, such as `<(pass show key)`, do not say how much they hold.
+pub(super) const READ_AHEAD: usize = 256 << 10;
 
 /// Reads the file of a key or a passphrase; `name` stands for it in messages.
-pub(super) fn read_file(file: &Path, name: &str) -> Result<Vec<u8>> {
+pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
-    let mut bytes = Vec::new();
+    let file = regular::open_or_handed_over(file).map_err(failed)?;
+    // A buffer that grows leaves parts of the secret behind, unwiped. What is said to be large is read all the same.
+    let size = file.metadata().map_or(0, |found| found.len()).min(MAX_SECRET);
+    let size = usize::try_from(size).unwrap_or(0).max(READ_AHEAD);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
     // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.
-    regular::open_or_handed_over(file)
-        .and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    Ok(bytes)
+    file.take(MAX_SECRET).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Secret::from(bytes))
 }
 
 pub(super) fn run(

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::change::{self, ChangeArgs, Consent};
-use super::publish::{Signing, read_file};
+use super::publish::{Signing, read_secret};
 use super::subject::SubjectArgs;
 use super::values;
-use super::{Environment, GlobalArgs};
+use super::{Environment, GlobalArgs, misplaced};
 use crate::error::{Error, Result};
 use crate::package::certificate::{Certificate, Embeddable};
+use crate::package::signing_key::Secret;
 use crate::plan::resign::{Resign, Signer};
 use crate::report::Reporter;
 
@@ -79,10 +80,11 @@ pub(super) struct ResignArgs {
     change: ChangeArgs,
 }
 
-fn read(path: &Path) -> Result<(String, Vec<u8>)> {
-    let name = path.display().to_string();
-    let bytes = read_file(path, &name)?;
-    Ok((name, bytes))
+/// A key that may be a secret one.
+fn read(path: &Path) -> Result<(String, Secret)> {
+    let name = misplaced::name_of(path, "the key's file that was named");
+    let key = read_secret(path, &name)?;
+    Ok((name, key))
 }
 
 /// The keys that --trust-key names.
@@ -110,8 +112,8 @@ pub(super) fn run(
     let subject = args.subject.read(args.versions, environment.to.as_deref(), values::target)?;
     let versions = subject.versions()?;
     let (signer, own) = if let Some(path) = &args.key {
-        let (name, bytes) = read(path)?;
-        let key = Embeddable::read(&name, &bytes)?;
+        let (name, key) = read(path)?;
+        let key = Embeddable::read(&name, &key)?;
         let own = key.certificate().clone();
         (Signer::Refreshed(Box::new(key)), own)
     } else {

@@ -18,9 +18,9 @@ use openpgp::cert::Cert;
 use openpgp::crypto::mpi;
 use openpgp::packet::key::{KeyRole, PublicParts, SubordinateRole, UnspecifiedRole};
 use openpgp::packet::{Key, Signature, UserID};
-use openpgp::parse::Parse as _;
 use openpgp::types::{Curve, HashAlgorithm, PublicKeyAlgorithm, SignatureType};
 
+use super::key_packets;
 use super::signing_key::date;
 
 /// Releases of a client that judge keys alike.
@@ -193,7 +193,7 @@ pub fn judge_armored(
     signer: Option<&Fingerprint>,
     now: SystemTime,
 ) -> Result<Vec<Judgement>, String> {
-    let cert = Cert::from_bytes(armored.as_bytes()).map_err(|error| error.to_string())?;
+    let cert = key_packets::read_one(armored.as_bytes()).map_err(|error| error.to_string())?;
     Ok(judge(&cert, signer, now))
 }
 

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
-use openpgp::parse::Parse as _;
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 
+use super::key_check::{embeddable, public_half};
+use super::key_packets;
 use super::signature::detached;
-use super::signing_key::{SigningKey, embeddable, public_half};
+use super::signing_key::{Secret, SigningKey};
 use crate::error::Refusal;
 
 /// The public half of a key, whatever its state.
@@ -30,7 +31,7 @@ impl Certificate {
     ///
     /// # Errors
     /// It is not one OpenPGP key.
-    pub fn read(source: &str, key: &[u8]) -> Result<Self, Refusal> {
+    pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         public_half(source, key).map(Self)
     }
 
@@ -39,7 +40,7 @@ impl Certificate {
     /// # Errors
     /// It is none.
     pub fn embedded(armor: &str) -> Result<Self, String> {
-        Cert::from_bytes(armor.as_bytes())
+        key_packets::read_one(armor.as_bytes())
             .map(Self)
             .map_err(|error| format!("a public key that cannot be read: {error}"))
     }
@@ -132,7 +133,7 @@ impl Embeddable {
     ///
     /// # Errors
     /// It is not one key that is valid now and that clients can use.
-    pub fn read(source: &str, key: &[u8]) -> Result<Self, Refusal> {
+    pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         let (certificate, armored) = embeddable(source, &public_half(source, key)?)?;
         Ok(Self { certificate: Certificate(certificate), armored })
     }

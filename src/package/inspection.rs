@@ -10,7 +10,8 @@ use openpgp::packet::Key;
 use openpgp::packet::key::{KeyRole, PublicParts};
 
 use super::acceptance::{self, Judgement, Overview, algorithm};
-use super::signing_key::{Half, Judge, Secret, SecretPart, expiry_warning, revocation_reason, secret_part};
+use super::key_check::{Half, Judge, revocation_reason};
+use super::signing_key::{Secret, SecretPart, expiry_warning, secret_part};
 use crate::error::Refusal;
 
 /// A key, looked at.

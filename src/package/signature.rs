@@ -2,12 +2,12 @@
 
 use sequoia_openpgp as openpgp;
 
+use openpgp::Packet;
 use openpgp::packet::signature::SignatureBuilder;
-use openpgp::parse::Parse as _;
+use openpgp::parse::{PacketParser, PacketParserResult, Parse as _};
 use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto as _;
 use openpgp::types::{HashAlgorithm, SignatureType};
-use openpgp::{Packet, PacketPile};
 
 use super::sealed::Sealed;
 use super::signing_key::SigningKey;
@@ -66,10 +66,12 @@ impl SigningKey {
     }
 }
 
+/// Packets of a signature file that are looked at; clients look for one signature that is good among them.
+pub const MAX_PACKETS: usize = 16;
+
 /// Reads a signature of the only kind that clients take: binary, detached, of version 4.
 pub(super) fn detached(bytes: &[u8]) -> Result<openpgp::packet::Signature, String> {
-    let pile = PacketPile::from_bytes(bytes).map_err(|error| format!("no OpenPGP signature: {error}"))?;
-    let packets: Vec<&Packet> = pile.children().collect();
+    let packets = packets(bytes)?;
     let [Packet::Signature(signature)] = packets.as_slice() else {
         return Err(format!("{} packets where one signature is expected", packets.len()));
     };
@@ -79,10 +81,31 @@ pub(super) fn detached(bytes: &[u8]) -> Result<openpgp::packet::Signature, Strin
     Ok(signature.clone())
 }
 
+/// The packets of a file that should hold one signature. Nothing within another packet is looked at, and no more than
+/// `MAX_PACKETS`: each signature is held against each key.
+///
+/// # Errors
+/// They are none of OpenPGP, or too many.
+pub fn packets(bytes: &[u8]) -> Result<Vec<Packet>, String> {
+    let failed = |error: anyhow::Error| format!("no OpenPGP signature: {error}");
+    let mut packets = Vec::new();
+    let mut next = PacketParser::from_bytes(bytes).map_err(failed)?;
+    while let PacketParserResult::Some(parser) = next {
+        if packets.len() == MAX_PACKETS {
+            return Err(format!("more than {MAX_PACKETS} packets where one signature is expected"));
+        }
+        let (packet, rest) = parser.next().map_err(failed)?;
+        packets.push(packet);
+        next = rest;
+    }
+    Ok(packets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::package::signing_key::Secret;
+    use openpgp::PacketPile;
 
     fn key(name: &str) -> SigningKey {
         read(name, None).unwrap()

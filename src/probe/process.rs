@@ -1,9 +1,11 @@
-//! The executable as a process: started with nothing of this one's, heard for a limited time, and killed with all that it
-//! has started.
+//! The executable as a process: started by way of the launcher with nothing of this one's, heard for a limited time, and
+//! killed with all that it has started.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::handshake::COOKIE;
+use super::launcher::{self, Word};
 
 /// The longest first line; go-plugin's own is some hundred bytes, and a thousand more with a certificate.
 const MAX_LINE: usize = 4 * 1024;
@@ -21,8 +24,6 @@ const MAX_STDERR: usize = 4 * 1024;
 const TICK: Duration = Duration::from_millis(10);
 /// How much is read of one pipe at a time: what a pipe holds.
 const PIPE: usize = 64 * 1024;
-/// Attempts to start an executable that is still open for writing somewhere.
-const STARTS: u32 = 20;
 /// How long what has been killed is waited for; the kernel needs no time that a person would see.
 const KILLED: Duration = Duration::from_millis(500);
 /// The longest folder in which a plugin can make its socket: the path of one has 103 bytes on macOS and 107 on Linux, and
@@ -35,6 +36,21 @@ pub(super) struct Heard {
     pub(super) end: End,
     /// The last of what it wrote to standard error.
     pub(super) stderr: Vec<u8>,
+    /// What it was kept from.
+    pub(super) word: Word,
+}
+
+/// What is started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start<'a> {
+    /// The program that is tfreg.
+    pub(super) launcher: &'a Path,
+    /// The executable's name in `folder`.
+    pub(super) executable: &'a OsStr,
+    /// All that it has.
+    pub(super) folder: &'a Path,
+    /// The user that it gets, if another than this process's; the folder is that user's.
+    pub(super) user: Option<u32>,
 }
 
 /// Why no more was listened to.
@@ -50,32 +66,39 @@ pub(super) enum End {
     Silent,
 }
 
-/// Starts `executable` with `folder` as all that it has, and hears its first line. It is gone, with all processes of its
-/// group, when this returns or is dropped.
+/// Starts an executable, offers it these versions, and hears its first line. It is gone, with all processes of its group,
+/// when this returns or is dropped.
 ///
 /// # Errors
 /// It cannot be started.
-pub(super) async fn hear(
-    executable: &Path,
-    folder: &Path,
-    offered: &str,
-    patience: Duration,
-) -> io::Result<Heard> {
+pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) -> io::Result<Heard> {
     let deadline = Instant::now() + patience;
-    let mut running = start(executable, folder, offered).await?;
+    let (word, writer) = io::pipe()?;
+    let mut running = {
+        let mut command = command(start, offered);
+        Running { child: command.stdin(writer).spawn()?, stopped: false }
+    };
+    let mut word = Pipe::new(Some(word))?;
     let mut stdout = Pipe::new(running.child.stdout.take())?;
     let mut stderr = Pipe::new(running.child.stderr.take())?;
-    let (mut line, mut tail) = (Vec::new(), Tail::default());
+    let (mut line, mut tail, mut said) = (Vec::new(), Tail::default(), Vec::new());
     loop {
         // Asked before the pipes are read: what a process wrote before its end is in them then.
         let ended = running.has_ended();
         let late = Instant::now() >= deadline;
         stdout.read(|bytes| first_line(&mut line, bytes));
         stderr.read(|bytes| tail.add(bytes));
+        word.read(|bytes| said.extend_from_slice(bytes));
         let is_line = line.last() == Some(&b'\n');
         if is_line || line.len() > MAX_LINE || ended || late {
             let status = running.stop();
             stderr.read(|bytes| tail.add(bytes));
+            word.read(|bytes| said.extend_from_slice(bytes));
+            let word = Word::read(&said)
+                .ok_or_else(|| io::Error::other(format!("{} did not start it", start.launcher.display())))?;
+            if let Some(error) = word.failed {
+                return Err(io::Error::from_raw_os_error(error));
+            }
             let end = match status {
                 _ if is_line => {
                     line.pop();
@@ -85,35 +108,23 @@ pub(super) async fn hear(
                 Some(status) if ended => End::Ended(status, line),
                 _ => End::Silent,
             };
-            return Ok(Heard { end, stderr: tail.0.into() });
+            return Ok(Heard { end, stderr: tail.0.into(), word });
         }
         tokio::time::sleep(TICK).await;
     }
 }
 
-async fn start(executable: &Path, folder: &Path, offered: &str) -> io::Result<Running> {
-    let mut command = command(executable, folder, offered);
-    let mut attempt = 0;
-    loop {
-        match command.spawn() {
-            Ok(child) => return Ok(Running { child, stopped: false }),
-            // Another thread has started a process at the moment when this executable was written: until that process
-            // has executed its own program, it holds the file open too.
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempt < STARTS => {
-                attempt += 1;
-                tokio::time::sleep(2 * TICK).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// As go-plugin starts it (`client.go`), but without what this process has in its environment. Terraform sends the
 /// certificate for TLS too; without one a plugin listens without TLS, and nobody connects here.
-fn command(executable: &Path, folder: &Path, offered: &str) -> Command {
-    let temporary = if folder.as_os_str().len() > MAX_SOCKET_FOLDER { Path::new(".") } else { folder };
-    let mut command = Command::new(executable);
+fn command(start: Start<'_>, offered: &str) -> Command {
+    let here = Path::new(".");
+    // Another user may not be able to come by the folder's whole path.
+    let reachable = start.user.is_none() || start.folder.ancestors().skip(1).all(is_open_to_all);
+    let home = if reachable { start.folder } else { here };
+    let temporary = if start.folder.as_os_str().len() > MAX_SOCKET_FOLDER { here } else { home };
+    let mut command = Command::new(start.launcher);
     command
+        .args(launcher::arguments(start.user, start.folder, start.executable))
         .env_clear()
         .env(COOKIE.0, COOKIE.1)
         .envs([
@@ -122,14 +133,18 @@ fn command(executable: &Path, folder: &Path, offered: &str) -> Command {
             ("PLUGIN_MAX_PORT", "25000"),
         ])
         .env("PATH", "/usr/bin:/bin")
-        .env("HOME", folder)
+        .env("HOME", home)
         .env("TMPDIR", temporary)
-        .current_dir(folder)
-        .stdin(Stdio::null())
+        .current_dir(start.folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
     command
+}
+
+/// Whether every user can go through a folder.
+fn is_open_to_all(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
 }
 
 /// A child that leads a process group of its own. Killed with the group when dropped.
@@ -241,26 +256,6 @@ mod tests {
             first_line(&mut line, &[b'x'; 1000]);
         }
         assert!(line.len() > MAX_LINE && line.len() < 2 * MAX_LINE + 2, "{}", line.len());
-    }
-
-    /// Linux starts no file that is open for writing.
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn an_executable_that_is_being_written_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let executable = folder.path().join("true");
-        std::fs::copy("/bin/true", &executable).unwrap();
-        let writer = std::fs::OpenOptions::new().append(true).open(&executable).unwrap();
-        let patience = Duration::from_secs(10);
-        let busy = hear(&executable, folder.path(), "5,6", patience).await.unwrap_err();
-        assert_eq!(busy.kind(), io::ErrorKind::ExecutableFileBusy);
-        let (heard, ()) = tokio::join!(hear(&executable, folder.path(), "5,6", patience), async {
-            tokio::time::sleep(5 * TICK).await;
-            drop(writer);
-        });
-        assert!(
-            matches!(heard.unwrap().end, End::Ended(status, said) if status.success() && said.is_empty())
-        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::masked::masked;
 use crate::error::{Error, Refusal};
 use crate::plan::{Action, Plan, Wanted, Write};
 use crate::probe::{self, Probe};
@@ -306,7 +307,7 @@ impl<'a> PublishReport<'a> {
             warnings: self
                 .warning
                 .into_iter()
-                .chain(self.probe.and_then(Probe::warning))
+                .chain(self.probe.map(Probe::warnings).unwrap_or_default())
                 .chain(plan.warnings().iter().cloned())
                 .collect(),
             verification: None,
@@ -431,22 +432,22 @@ impl fmt::Display for ServeReport {
 
 /// A refusal as JSON.
 #[derive(Serialize)]
-pub(super) struct RefusalReport<'a> {
-    subject: &'a str,
-    problem: &'a str,
-    found: &'a str,
-    expected: &'a str,
-    remedy: &'a str,
+pub(super) struct RefusalReport {
+    subject: String,
+    problem: String,
+    found: String,
+    expected: String,
+    remedy: String,
 }
 
-impl<'a> RefusalReport<'a> {
-    pub(super) fn new(refusal: &'a Refusal) -> Self {
+impl RefusalReport {
+    pub(super) fn new(refusal: &Refusal) -> Self {
         Self {
-            subject: &refusal.subject,
-            problem: &refusal.problem,
-            found: &refusal.found,
-            expected: &refusal.expected,
-            remedy: &refusal.remedy,
+            subject: masked(&refusal.subject),
+            problem: masked(&refusal.problem),
+            found: masked(&refusal.found),
+            expected: masked(&refusal.expected),
+            remedy: masked(&refusal.remedy),
         }
     }
 }
@@ -459,7 +460,7 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         exit_code: u8,
         message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        refusal: Option<RefusalReport<'a>>,
+        refusal: Option<RefusalReport>,
         #[serde(skip_serializing_if = "Option::is_none")]
         written: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -49,7 +49,7 @@ struct KeyReport<'a> {
     expires_in_days: Option<i64>,
     signs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<RefusalReport<'a>>,
+    refusal: Option<RefusalReport>,
     clients: Vec<ClientReport<'a>>,
     public_key: Option<&'a str>,
     warnings: Vec<&'a str>,

@@ -3,6 +3,7 @@
 mod bars;
 mod json;
 mod key;
+mod masked;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -25,6 +26,7 @@ use crate::words;
 pub use bars::Repacking;
 use bars::{Bars, Sending};
 pub use json::{ChangeReport, PublishReport, Report, ServeReport, Verified};
+use masked::masked;
 pub use verify::Verifying;
 
 /// How results are printed.
@@ -109,6 +111,7 @@ impl Reporter {
             text = format!("{text}: {error}");
             cause = error.source();
         }
+        let text = masked(&text);
         self.bars.around(|| to_stderr(&format!("{RED}error:{RED:#} {}", printable(&text))));
         if let Error::Unfinished { state, .. } = error {
             self.bars.around(|| to_stderr(&printable(&state.to_string())));
@@ -139,10 +142,20 @@ impl Reporter {
         })
     }
 
-    /// Prints a mistake of the command line as JSON, where that is the format; people have seen it already.
-    pub fn usage(&self, message: &str) {
+    /// Prints what is wrong with a command line, in colours where nothing has to be left out of it; as JSON, too, where that
+    /// is the format.
+    pub fn usage(&self, error: &clap::Error) {
+        let text = error.render().to_string();
+        let shown = masked(&text);
+        if shown == text {
+            // Nothing can be done if the terminal is gone.
+            let _ = error.print();
+        } else {
+            to_stderr(printable(&shown).trim_end());
+        }
         if self.format == Format::Json {
-            to_stdout(&json::failure(&Error::Usage(message.to_owned()), message));
+            let message = shown.trim_end().trim_start_matches("error: ").to_owned();
+            to_stdout(&json::failure(&Error::Usage(message.clone()), &message));
         }
     }
 
@@ -178,9 +191,10 @@ impl Reporter {
         Repacking::new(self, release)
     }
 
-    /// Warns of a declared protocol that could not be checked. What was checked is a part of the result.
+    /// Warns of a declared protocol that could not be checked, and of an executable that was not confined. What was checked
+    /// is a part of the result.
     pub fn probed(&self, probe: &Probe) {
-        if let Some(warning) = probe.warning() {
+        for warning in probe.warnings() {
             self.warn(&warning);
         }
     }

@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp as openpgp;
 
-use openpgp::cert::prelude::*;
 use openpgp::packet::Signature;
-use openpgp::parse::Parse as _;
 use openpgp::types::{HashAlgorithm, SignatureType};
-use openpgp::{Cert, Fingerprint, Packet, PacketPile};
+use openpgp::{Cert, Fingerprint, Packet};
 
 use crate::package::acceptance::{self, ClientFamily, Judgement, Verdict};
+use crate::package::key_packets;
+use crate::package::signature::packets as packets_of;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 
@@ -198,9 +198,8 @@ fn packets(subject: &str, bytes: &[u8]) -> Result<Vec<Signature>, Finding> {
         return Err(ARMORED.at(subject).found("-----BEGIN …").expected(expected));
     }
     let unfit = |found: String| PACKETS.at(subject).found(found).expected(expected);
-    let pile = PacketPile::from_bytes(bytes).map_err(|error| unfit(error.to_string()))?;
     let mut signatures = Vec::new();
-    for packet in pile.into_children() {
+    for packet in packets_of(bytes).map_err(unfit)? {
         match packet {
             Packet::Signature(signature)
                 if matches!(signature.typ(), SignatureType::Binary | SignatureType::Text) =>
@@ -224,9 +223,7 @@ fn certificates(armor: &str) -> Result<Vec<Cert>, String> {
     let end = armor[begin..].find("-----END PGP").ok_or("the armor is not ended (-----END PGP …)")?;
     let rest = &armor[begin + end..];
     let block = &armor[begin..begin + end + rest.find('\n').unwrap_or(rest.len())];
-    let certs: openpgp::Result<Vec<Cert>> =
-        CertParser::from_bytes(block.as_bytes()).and_then(Iterator::collect);
-    let certs = certs.map_err(|error| error.to_string())?;
+    let certs = key_packets::read(block.as_bytes()).map_err(|error| error.to_string())?;
     if certs.is_empty() { Err("no key in the armor".to_owned()) } else { Ok(certs) }
 }
 

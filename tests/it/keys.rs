@@ -178,7 +178,7 @@ fn keys_that_are_refused() {
         ("subkey-expired.asc", &["the signing subkey 26E5DDB7139D59B4 has expired", "2020-01-31"]),
         ("v6.asc", &["an OpenPGP version 6 key", "version 4", "GnuPG"]),
         ("v4-ed25519-alg27.asc", &["algorithm 27", "Terraform 1.12 or OpenTofu 1.11", rules]),
-        ("no-userid.asc", &["the signing key has no user id", "--quick-add-uid"]),
+        ("no-userid.asc", &["the signing key has no user id", "--export-secret-keys"]),
     ];
     for (name, ..) in rows().into_iter().filter(|(_, taken, ..)| !*taken) {
         let Some((_, texts)) = expected.iter().find(|(known, _)| *known == name) else {
@@ -295,7 +295,8 @@ fn keys_as_pipelines_store_them() {
     let without = |at: usize| -> String {
         text.split_inclusive('\n').enumerate().filter(|(n, _)| *n != at).map(|(_, line)| line).collect()
     };
-    let last = text.lines().count() - 1;
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.len() - 1;
     for (row, value) in [
         ("as it is", text.clone()),
         ("without the last line end", text.trim_end().to_owned()),
@@ -303,6 +304,26 @@ fn keys_as_pipelines_store_them() {
         ("with empty lines around", format!("\n\n{text}\n\n")),
         ("with spaces for line ends", text.replace('\n', " ")),
         ("with a text before", format!("sec ed25519 2025-01-01\n{text}")),
+        ("backslash-n", text.replace('\n', "\\n")),
+        ("backslash-n and a line end", text.trim_end().replace('\n', "\\n") + "\n"),
+        ("backslash-r, backslash-n, quoted", format!("\"{}\"", text.replace('\n', "\\r\\n"))),
+        ("in double quotes", format!("\"{text}\"")),
+        ("in single quotes", format!("'{text}'\n")),
+        ("indented", format!("    {}\n", text.trim_end().replace('\n', "\n    "))),
+        ("with a byte order mark", format!("\u{feff}{text}")),
+        ("base64", base64_of(text.as_bytes(), 0)),
+        ("base64 in lines", base64_of(text.as_bytes(), 76)),
+        ("base64 in lines of Windows", base64_of(text.as_bytes(), 64).replace('\n', "\r\n")),
+        (
+            "base64 without its padding",
+            base64_of(text.as_bytes(), 0).trim_end_matches(['=', '\n']).to_owned(),
+        ),
+        ("base64 for addresses", base64_of(text.as_bytes(), 0).replace('+', "-").replace('/', "_")),
+        ("base64 in quotes", format!("\"{}\"", base64_of(text.as_bytes(), 0).trim_end())),
+        ("base64 of base64", base64_of(base64_of(text.as_bytes(), 76).as_bytes(), 76)),
+        ("base64 of the binary key", lines[2..last - 1].join("\n")),
+        ("base64 of the binary key in one line", lines[2..last - 1].concat()),
+        ("the body with its checksum", lines[2..last].join("\n")),
     ] {
         let case = Case::new();
         case.signed_by(row, &run(case.publish().env("TFREG_SIGNING_KEY", &value)), "A7F2BC5B6E845A69");
@@ -311,20 +332,23 @@ fn keys_as_pipelines_store_them() {
         case.signed_by(row, &run(&mut case.publish_with(file)), "A7F2BC5B6E845A69");
     }
     for (row, value, texts) in [
-        (
-            "backslash-n",
-            text.replace('\n', "\\n"),
-            &["line breaks are lost", "backslash-n", "real line breaks"][..],
-        ),
-        (
-            "backslash-n and a line end",
-            text.trim_end().replace('\n', "\\n") + "\n",
-            &["line breaks are lost"],
-        ),
-        ("without the first line", without(0), &["not an OpenPGP key", "first or last line"]),
+        ("without the first line", without(0), &["not an OpenPGP key", "first or last line"][..]),
         ("without the last line", without(last), &["not an OpenPGP key", "first or last line"]),
         ("without a line", without(4), &["not an OpenPGP key", "export the key again"]),
-        ("a file's name", "ed25519.asc".to_owned(), &["not an OpenPGP key"]),
+        ("a file's name", "new.asc".to_owned(), &["looks like a file's name", "--signing-key-file FILE"]),
+        ("a path", "/secrets/tfreg/key".to_owned(), &["looks like a file's name", "--signing-key-file FILE"]),
+        ("no value", "${{ secrets.KEY }}".to_owned(), &["a variable that was not replaced"]),
+        (
+            "a key for SSH",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n".to_owned(),
+            &["not an OpenPGP key", "an OpenSSH key", "such as GnuPG makes"],
+        ),
+        (
+            "a key in PEM",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n".to_owned(),
+            &["not an OpenPGP key", "another kind than OpenPGP (PEM)"],
+        ),
+        ("a signature", text.replace("PRIVATE KEY BLOCK", "SIGNATURE"), &["a signature or a message"]),
         ("white space", " \n".to_owned(), &["not an OpenPGP key", "found:    nothing"]),
         ("one letter changed", text.replacen("lF", "mF", 1), &["export the key again"]),
     ] {
@@ -345,6 +369,81 @@ fn keys_as_pipelines_store_them() {
         run(&mut case.publish_with(empty)),
         &["not an OpenPGP key", "found:    nothing"],
     );
+}
+
+/// As `base64 -w WIDTH` writes it; 0 for one line.
+fn base64_of(bytes: &[u8], width: usize) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    if width == 0 {
+        return text + "\n";
+    }
+    let lines: Vec<_> =
+        text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    lines.join("\n") + "\n"
+}
+
+/// Windows writes files so: `gpg … > key.asc` in PowerShell.
+#[test]
+fn keys_in_utf_16_are_read() {
+    let text = fs::read_to_string(key("ed25519.asc")).unwrap().replace('\n', "\r\n");
+    let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (row, bytes) in [
+        ("little", [&b"\xff\xfe"[..], &little].concat()),
+        ("big", [&b"\xfe\xff"[..], &big].concat()),
+        ("little, without a mark", little.clone()),
+        ("big, without a mark", big),
+        ("base64 of it", base64_of(&little, 76).into_bytes()),
+    ] {
+        let case = Case::new();
+        let file = write(case.root.path(), "key", &bytes);
+        case.signed_by(row, &run(&mut case.publish_with(&file)), "A7F2BC5B6E845A69");
+        let shown = run(tfreg().arg("key").arg(&file)).succeeds();
+        assert!(shown.stdout.contains("A7F2BC5B6E845A69"), "{row}: {shown:#?}");
+        let public = run(tfreg().args(["key", "--public"]).arg(&file)).succeeds();
+        assert!(public.stdout.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), "{row}");
+    }
+}
+
+/// Keys that are named to resign are read as the signing key is.
+#[test]
+fn other_keys_are_read_likewise() {
+    let case = Case::new();
+    run(&mut case.publish_with(key("ed25519.asc"))).succeeds();
+    let text = fs::read(key("ed25519.asc")).unwrap();
+    let old = write(case.root.path(), "old", base64_of(&text, 76));
+    let mut resign = tfreg();
+    resign.arg("resign").arg(&case.site).arg("acme/sample").arg("--trust-key").arg(&old);
+    resign.arg("--signing-key-file").arg(key("rsa3072.asc"));
+    run(&mut resign).succeeds();
+    let new = write(case.root.path(), "new", base64_of(&fs::read(key("rsa3072.asc")).unwrap(), 0));
+    let mut refresh = tfreg();
+    refresh.arg("resign").arg(&case.site).args(["acme/sample", "--refresh-key", "--key"]).arg(new);
+    run(&mut refresh).succeeds();
+}
+
+#[test]
+fn what_is_odd_about_a_passphrase_is_said() {
+    let passphrase = fs::read_to_string(key("ed25519-passphrase.txt")).unwrap().trim_end().to_owned();
+    let utf16: Vec<u8> =
+        format!("\u{feff}{passphrase}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, said) in [
+        (format!("\u{feff}{passphrase}").into_bytes(), "a byte order mark"),
+        (utf16, "it is UTF-16"),
+        (format!("\"{passphrase}\"\n").into_bytes(), "it is in quotes"),
+        (format!("{passphrase} \n").into_bytes(), "white space at an end"),
+        (format!("{passphrase}\\n").into_bytes(), "ends with backslash-n"),
+        (b"$PASSPHRASE".to_vec(), "begins with $"),
+        (b"\n".to_vec(), "it is empty"),
+    ] {
+        let case = Case::new();
+        let file = write(case.root.path(), "passphrase", &bytes);
+        let mut command = case.publish_with(key("ed25519-passphrase.asc"));
+        let ran = run(command.arg("--signing-passphrase-file").arg(file));
+        assert!(!ran.stderr.contains(&passphrase), "{ran:#?}");
+        case.refused(said, ran, &["the signing key cannot be unlocked", said]);
+    }
 }
 
 #[test]

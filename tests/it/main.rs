@@ -18,6 +18,8 @@ mod fetching;
 mod foreign_stores;
 mod help;
 mod key_command;
+mod key_limits;
+mod key_remedies;
 mod keys;
 mod machine;
 mod memory;

@@ -34,6 +34,7 @@ use tfreg::digest::Digest;
 use tfreg::error::Error;
 use tfreg::package::Sealed;
 use tfreg::package::certificate::Certificate;
+use tfreg::package::signing_key::Secret;
 use tfreg::plan::reindex::Reindex;
 use tfreg::plan::unyank::Unyank;
 use tfreg::plan::whole::Trust;
@@ -104,7 +105,7 @@ impl Honest {
     }
 
     fn certificate(&self) -> Certificate {
-        Certificate::read("the public key", self.armor.as_bytes()).unwrap()
+        Certificate::read("the public key", &Secret::new(self.armor.clone().into_bytes())).unwrap()
     }
 
     /// Judges a write of an honest run, before it is carried out.
@@ -947,7 +948,7 @@ fn nothing_of_an_attacker_is_listed_again() {
     let attacks = attacks(&start, &linux);
     let trust = || {
         let key = std::fs::read(key("ed25519.asc")).unwrap();
-        Trust::new(vec![Certificate::read("ed25519.asc", &key).unwrap()])
+        Trust::new(vec![Certificate::read("ed25519.asc", &Secret::new(key)).unwrap()])
     };
     let reindex = || [Actor::Reindex(Reindex { provider: sample(), trust: trust() })];
     let mut lost = start.clone();

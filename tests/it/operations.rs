@@ -1023,7 +1023,7 @@ fn each_request_of_a_resign_may_fail_or_be_its_last() {
     let base = objects(&server, "");
     let new =
         SigningKey::read("new", &Secret::new(std::fs::read(key("rsa3072.asc")).unwrap()), None).unwrap();
-    let old = Certificate::read("old", &std::fs::read(key("ed25519.asc")).unwrap()).unwrap();
+    let old = Certificate::read("old", &Secret::new(std::fs::read(key("ed25519.asc")).unwrap())).unwrap();
     let trusted = vec![old, Certificate::of(&new)];
     let signer = Signer::Anew(Box::new(new));
     let goal = Resign { provider: provider(), versions: [].into(), signer, trusted };

@@ -1,6 +1,7 @@
 //! `--probe-protocol`: what the executable for this machine answers, and that nothing of it is left.
 
-use std::fs::{self, File};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,9 +51,19 @@ impl Case {
         Self { root, site, temporary }
     }
 
-    /// The file in which a plugin leaves its traces.
-    fn book(&self) -> PathBuf {
-        self.root.path().join("book")
+    /// What a plugin has left in its folder; waits for it.
+    #[track_caller]
+    fn book(&self) -> String {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let folders = fs::read_dir(&self.temporary).unwrap().map(|entry| entry.unwrap().path());
+            let mut books = folders.filter_map(|folder| fs::read_to_string(folder.join("book")).ok());
+            if let Some(book) = books.find(|book| !book.is_empty()) {
+                return book;
+            }
+            assert!(Instant::now() < deadline, "it was not started");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// A tarball with this executable, for this machine.
@@ -64,10 +75,14 @@ impl Case {
 
     /// A tarball with a plugin of `plugin.c`.
     fn plugin(&self, mode: &str) -> PathBuf {
+        self.plugin_with(mode, &[])
+    }
+
+    fn plugin_with(&self, mode: &str, defines: &[String]) -> PathBuf {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/plugin.c");
         let executable = self.root.path().join("plugin");
         let mut cc = Command::new("cc");
-        cc.arg(format!("-DMODE={mode}")).arg(format!("-DBOOK=\"{}\"", self.book().display()));
+        cc.arg(format!("-DMODE={mode}")).args(defines);
         run(cc.arg("-o").arg(&executable).arg(source)).succeeds();
         self.tarball_of(&fs::read(executable).unwrap())
     }
@@ -95,13 +110,16 @@ impl Case {
         assert!(left.is_empty(), "{row}: {left:?}");
     }
 
-    /// Waits until no process holds the book's lock; they have been killed, so that takes no time.
+    /// Waits until no process is in the plugin's folder; they have been killed, so that takes no time. Linux only tells.
     #[track_caller]
     fn nobody_lives(&self, row: &str) {
-        assert_eq!(fs::read_to_string(self.book()).unwrap(), "held", "{row}");
-        let book = File::open(self.book()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        while book.try_lock().is_err() {
+        let lives = || {
+            let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+            let mut folders = processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+            folders.any(|folder| folder.starts_with(&self.temporary))
+        };
+        while lives() {
             assert!(Instant::now() < deadline, "{row}: a process lives on");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -121,7 +139,8 @@ fn ask(tarball: &Path, protocol: &str, patience: Duration) -> Result<Probe, Erro
     let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols };
     let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(probe(&packages, &Options { patience }))
+    let launcher = env!("CARGO_BIN_EXE_tfreg").into();
+    runtime.block_on(probe(&packages, &Options { patience, launcher }))
 }
 
 /// The sample provider for this machine; it answers on Linux only.
@@ -265,6 +284,129 @@ fn what_is_silent_is_stopped() {
     case.nobody_lives("silent");
 }
 
+/// Linux starts no file that is open for writing.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_executable_that_is_being_written_is_waited_for() {
+    use std::io::{BufRead as _, BufReader};
+
+    let folder = folder();
+    let executable = folder.path().join("true");
+    fs::copy("/bin/true", &executable).unwrap();
+    let writer = fs::OpenOptions::new().append(true).open(&executable).unwrap();
+    let (word, pipe) = std::io::pipe().unwrap();
+    let mut launcher = Command::new(env!("CARGO_BIN_EXE_tfreg"));
+    launcher
+        .args(["__probe", "-"])
+        .args([folder.path(), Path::new("true")])
+        .current_dir(folder.path())
+        .stdin(pipe);
+    let child = Running::start(&mut launcher);
+    drop(launcher);
+    let mut words = BufReader::new(word).lines();
+    words.next().unwrap().unwrap();
+    drop(writer);
+    assert!(words.next().is_none(), "it was not started");
+    assert!(child.output().status.success());
+}
+
+/// As whom tfreg is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum As {
+    /// The user of this test.
+    Itself,
+    /// A user without any rights.
+    AnotherUser,
+    /// Root of a container that has taken all capabilities away.
+    RootWithout,
+}
+
+const ANOTHER_USER: u32 = 60_123;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hostile_executable_gets_at_nothing() {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    if !can_build() {
+        return;
+    }
+    let root = rustix::process::geteuid().is_root();
+    let identities: &[As] = if root && require_program("setpriv") {
+        &[As::Itself, As::AnotherUser, As::RootWithout]
+    } else {
+        &[As::Itself]
+    };
+    for identity in identities {
+        let case = Case::new();
+        let place = case.root.path();
+        let network = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = place.join("socket");
+        let _local = UnixListener::bind(&socket).unwrap();
+        let secret_key = place.join("key.asc");
+        fs::copy(crate::support::key("ed25519.asc"), &secret_key).unwrap();
+        let port = network.local_addr().unwrap().port();
+        let defines = [
+            format!("-DKEY=\"{}\"", secret_key.display()),
+            format!("-DSOCKET=\"{}\"", socket.display()),
+            format!("-DPORT={port}"),
+        ];
+        let tarball = case.plugin_with("steals", &defines);
+        let program = place.join("tfreg");
+        if fs::hard_link(env!("CARGO_BIN_EXE_tfreg"), &program).is_err() {
+            fs::copy(env!("CARGO_BIN_EXE_tfreg"), &program).unwrap();
+        }
+        if *identity == As::AnotherUser {
+            fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+            for path in [&secret_key, &case.temporary, &place.to_owned(), &socket] {
+                std::os::unix::fs::chown(path, Some(ANOTHER_USER), Some(ANOTHER_USER)).unwrap();
+            }
+        }
+        fs::set_permissions(&secret_key, fs::Permissions::from_mode(0o600)).unwrap();
+        // A shell with the same variables is above tfreg, as in a pipeline.
+        let publish = |tarball: &Path| {
+            let mut command = Command::new("sh");
+            command.args(["-c", r#""$@"; exit $?"#, "sh"]);
+            match identity {
+                As::Itself => {}
+                As::AnotherUser => {
+                    let user = ANOTHER_USER.to_string();
+                    command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]);
+                }
+                As::RootWithout => {
+                    command.args(["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
+                }
+            }
+            command.arg(&program).args(["publish", "--to"]).arg(&case.site);
+            command.args([
+                "--namespace",
+                "acme",
+                "--protocol",
+                "6.0",
+                "--probe-protocol",
+                "--signing-key-file",
+            ]);
+            command.arg(&secret_key).arg(tarball).env("TMPDIR", &case.temporary).current_dir(place);
+            run(command
+                .envs([("TFREG_SIGNING_PASSPHRASE", "hush"), ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")]))
+        };
+        let row = format!("{identity:?}");
+        let refused = publish(&tarball).refused(&row, &[NO_PLUGIN, "exit status: 7"]);
+        let told = refused.stderr.split("on its standard error:\n").nth(1).unwrap();
+        let told: Vec<&str> =
+            told.lines().map(str::trim).take_while(|line| !line.starts_with("expected:")).collect();
+        let confined = publish(&case.plugin("both")).succeeds();
+        if confined.stderr.contains("was not confined") {
+            assert!(std::env::var_os("CI").is_none(), "{row}: this machine should confine: {confined:#?}");
+            eprintln!("*** SKIPPED: this machine cannot confine what is probed: {}", confined.stderr);
+            return;
+        }
+        assert_eq!(told, ["tried all"], "{row}");
+        case.nothing_is_left(&row);
+    }
+}
+
 #[test]
 fn what_logs_much_is_heard() {
     if !can_build() {
@@ -298,17 +440,13 @@ fn an_interrupt_stops_it() {
         let case = Case::new();
         let mut command = case.publish(case.plugin("silent"), "6.0");
         let child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while fs::read(case.book()).unwrap_or_default().is_empty() {
-            assert!(Instant::now() < deadline, "it was not started");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        assert_eq!(case.book(), "held");
         child.signal(signal);
         let before = Instant::now();
         let interrupted = ran(&child.output()).fails(1, &["error: interrupted"]);
         assert!(before.elapsed() < Duration::from_secs(5), "{signal:?}: {interrupted:#?}");
-        case.nobody_lives(&format!("{signal:?}"));
-        case.nothing_is_left(&format!("{signal:?}"));
+        case.nobody_lives("interrupted");
+        case.nothing_is_left("interrupted");
         assert!(!case.site.exists());
     }
 }
@@ -329,16 +467,23 @@ fn it_gets_nothing_of_this_process() {
         ("TF_LOG", "TRACE"),
         ("DRONE_TOKEN", "drone"),
     ];
-    let lines = |kind: &str| -> Vec<String> {
-        let book = fs::read_to_string(case.book()).unwrap();
+    let lines = |book: &str, kind: &str| -> Vec<String> {
         book.lines().filter_map(|line| line.strip_prefix(kind)).map(str::to_owned).collect()
     };
     let tarball = case.plugin("tells");
     // Whoever started this test may have left files open, which go to every child.
-    run(&mut Command::new(case.root.path().join("plugin"))).succeeds();
-    let files = lines("fd ");
+    run(Command::new(case.root.path().join("plugin")).current_dir(case.root.path())).succeeds();
+    let files = lines(&fs::read_to_string(case.root.path().join("book")).unwrap(), "fd ");
+    // So that another user can come by the folder's path, which is the usual case in /tmp.
+    fs::set_permissions(case.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // The key comes from its file, which goes before the variable.
-    run(case.publish(tarball, "6.0").envs(secrets).stdin(Stdio::piped())).succeeds();
+    let mut command = case.publish(tarball, "6.0");
+    command.envs(secrets).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = Running::start(&mut command);
+    let book = case.book();
+    let lines = |kind: &str| lines(&book, kind);
+    child.signal(Signal::TERM);
+    ran(&child.output()).fails(1, &["error: interrupted"]);
     let mut variables = lines("env ");
     // macOS adds one of its own.
     variables.retain(|variable| !variable.starts_with("__CF"));

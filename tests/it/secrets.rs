@@ -2,10 +2,16 @@
 //! however it ends.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use rustix::process::Signal;
 
 use crate::support::archive::{Archive, write};
+use crate::support::child::Running;
 use crate::support::s3_server::S3Server;
 use crate::support::{Ran, folder, key, publish, run, tarball, tfreg, tree};
 
@@ -215,7 +221,17 @@ fn damaged_keys_are_not_quoted() {
 fn a_key_in_the_wrong_place_is_neither_told_nor_written() {
     let secrets = Secrets::new();
     let text = key_text("ed25519.asc");
-    let fake = Path::new(&text);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.contains("---")).collect();
+    // The whole, its body, its body in one line, its first and its second line, and as base64.
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&text);
+    let body = (lines.join("\n"), lines.concat());
+    for text in [&text, &body.0, &body.1, lines[0], lines[1], &base64] {
+        stays_secret_where_it_does_not_belong(&secrets, text);
+    }
+}
+
+fn stays_secret_where_it_does_not_belong(secrets: &Secrets, text: &str) {
+    let fake = Path::new(text);
     for place in [
         "--namespace",
         "--to",
@@ -231,7 +247,8 @@ fn a_key_in_the_wrong_place_is_neither_told_nor_written() {
         "--format",
         "--unknown",
     ] {
-        for equals in [false, true] {
+        // Which way it is written matters to the first text only.
+        for equals in [false, true].into_iter().take(if text.contains("---") { 2 } else { 1 }) {
             let root = folder();
             let mut command = publish("site", &[linux()]);
             if equals {
@@ -256,7 +273,99 @@ fn a_key_in_the_wrong_place_is_neither_told_nor_written() {
         assert_eq!(ran.code, 2, "{variable}: {ran:#?}");
         assert!(fs::read_dir(root.path()).unwrap().next().is_none(), "{variable}: something was written");
     }
-    for arguments in [&["publish", &text][..], &[&text], &["serve", &text]] {
+    for arguments in [&["publish", text][..], &[text], &["serve", text]] {
         secrets.are_not_printed("argument", run(tfreg().args(arguments))).fails(2, &[]);
+    }
+}
+
+/// A setting of a Drone step that takes no secret gets one, by the step or by an entry of `registries`.
+#[test]
+fn a_key_in_another_setting_is_neither_told_nor_written() {
+    let secrets = Secrets::new();
+    let text = key_text("ed25519.asc");
+    for (name, value) in [
+        ("PLUGIN_SIGNING_KEY_FILE", text.as_str()),
+        ("PLUGIN_SIGNING_PASSPHRASE_FILE", &text),
+        ("PLUGIN_TO", &text),
+        ("PLUGIN_REGISTRIES", r#"[{"to": "site", "signing_key_file": "$THE_KEY"}]"#),
+    ] {
+        let root = folder();
+        let mut command = tfreg();
+        command.arg("drone").env("DRONE_TAG", "v1.2.0").env("PLUGIN_TARBALLS", linux()).env("THE_KEY", &text);
+        command.env("PLUGIN_NAMESPACE", "acme").env("PLUGIN_TO", "site").env(name, value);
+        let ran = secrets.are_not_printed(name, run(command.current_dir(root.path())));
+        ran.fails(2, &["holds a secret key (not repeated here)"]);
+        assert!(fs::read_dir(root.path()).unwrap().next().is_none(), "{name}: something was written");
+    }
+}
+
+/// A name that is no file's may be the secret itself.
+#[test]
+fn a_passphrase_in_place_of_the_keys_file_is_not_told() {
+    let secrets = Secrets::new();
+    let mut command = tfreg();
+    command
+        .args(["publish", "--to", "site", "--namespace", "acme", "--signing-key-file", &passphrase()])
+        .arg(linux());
+    secrets
+        .are_not_printed("publish", run(&mut command))
+        .fails(1, &["the file that --signing-key-file names"]);
+    secrets.are_not_printed("key", run(tfreg().args(["key", &passphrase()]))).fails(1, &["cannot read"]);
+}
+
+#[test]
+fn long_arguments_are_cut() {
+    let long = "x,".repeat(5000);
+    let ran = run(tfreg().args(["publish", "--to", "site", "--namespace", "acme", "--jobs", &long]))
+        .fails(2, &["(10"]);
+    assert!(ran.stderr.len() < 1500, "{ran:#?}");
+}
+
+/// A tfreg that has read nothing yet, as another user where this one is root, whom everything would be told.
+#[cfg(target_os = "linux")]
+fn waiting() -> Running {
+    let user = "60124";
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -c unlimited; exec "$@""#, "sh"]);
+    if rustix::process::geteuid().is_root() && crate::support::clients::require_program("setpriv") {
+        command.args(["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]);
+    }
+    let root = folder();
+    let program = root.path().join("tfreg");
+    if fs::hard_link(env!("CARGO_BIN_EXE_tfreg"), &program).is_err() {
+        fs::copy(env!("CARGO_BIN_EXE_tfreg"), &program).unwrap();
+    }
+    fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    command.arg(&program).args(["key", "-"]).env("TFREG_SIGNING_PASSPHRASE", "hush").current_dir("/tmp");
+    let child = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let limits = format!("/proc/{}/limits", child.id());
+    let no_core = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("Max core file size"));
+        line.is_some_and(|line| line.split_whitespace().skip(4).take(2).eq(["0", "0"]))
+    };
+    while !fs::read_to_string(&limits).is_ok_and(|text| no_core(&text)) {
+        assert!(Instant::now() < deadline, "core dumps stay allowed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn other_processes_read_nothing_and_crashes_write_nothing() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    for signal in [Signal::ABORT, Signal::QUIT] {
+        let mut child = waiting();
+        // What belongs to root in /proc is read by root only.
+        let environ = format!("/proc/{}/environ", child.id());
+        assert_eq!(fs::metadata(&environ).unwrap().uid(), 0, "{environ}");
+        if !rustix::process::geteuid().is_root() {
+            assert!(fs::read(&environ).is_err());
+        }
+        child.signal(signal);
+        let status = child.wait().unwrap();
+        assert_eq!((status.signal(), status.core_dumped()), (Some(signal.as_raw()), false));
     }
 }

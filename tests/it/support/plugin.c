@@ -1,15 +1,19 @@
 /*
  * Stand-ins for a provider's executable, for the tests of --probe-protocol.
- * MODE, a name below, says what it does; BOOK is a file in which it leaves traces.
+ * MODE, a name below, says what it does. It leaves traces in the file "book" of its own folder.
  */
 
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,11 +25,11 @@ static void say(const char *text)
     fflush(stdout);
 }
 
-/* Holds a lock on BOOK, together with all that this process starts, until the last of them has ended. */
+/* Leaves a file in its own folder, the only place where it may. */
 static void hold(void)
 {
-    int book = open(BOOK, O_RDWR | O_CREAT, 0600);
-    if (book < 0 || flock(book, LOCK_EX) != 0 || write(book, "held", 4) != 4)
+    int book = open("book", O_RDWR | O_CREAT, 0600);
+    if (book < 0 || write(book, "held", 4) != 4)
         exit(99);
 }
 
@@ -141,7 +145,7 @@ static void escapes(void)
 /* Writes down what it has: environment, folder, standard input, descriptors. */
 static void tells(void)
 {
-    FILE *book = fopen(BOOK, "w");
+    FILE *book = fopen("unfinished", "w");
     char folder[4096], byte;
     int fd;
     for (char **variable = environ; *variable; variable++)
@@ -153,9 +157,84 @@ static void tells(void)
         if (fd != fileno(book) && fcntl(fd, F_GETFD) >= 0)
             fprintf(book, "fd %d\n", fd);
     fclose(book);
+    rename("unfinished", "book");
     if (getenv("PLUGIN_PROTOCOL_VERSIONS"))
-        both();
+        wait_for_ever();
 }
+
+#ifdef __linux__
+#include <sys/ptrace.h>
+
+#ifndef KEY
+#define KEY "/nowhere"
+#define SOCKET "/nowhere"
+#define PORT 1
+#endif
+
+/* Whether a file can be opened and read. */
+static int can_read(const char *path)
+{
+    char byte;
+    int fd = open(path, O_RDONLY), got = fd >= 0 && read(fd, &byte, 1) > 0;
+    if (fd >= 0)
+        close(fd);
+    return got;
+}
+
+/* Tries to get at the secrets of whoever has started it, at a socket and at a network, and tells what it could. */
+__attribute__((unused)) static void steals(void)
+{
+    char path[64], folder[4096];
+    int pid, fd, last = 4194304;
+    FILE *limit = fopen("/proc/sys/kernel/pid_max", "r");
+    struct sockaddr_in host = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    struct iovec ours = {folder, 8}, theirs = {(void *)0x400000, 8};
+    if (limit && fscanf(limit, "%d", &last) != 1)
+        last = 4194304;
+    for (pid = 1; pid <= last; pid++) {
+        if (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH))
+            continue;
+        if (kill(pid, 0) == 0)
+            fprintf(stderr, "may signal %d%s\n", pid, pid == getppid() ? ", its parent" : "");
+        snprintf(path, sizeof path, "/proc/%d/environ", pid);
+        if (can_read(path))
+            fprintf(stderr, "reads %s\n", path);
+        snprintf(path, sizeof path, "/proc/%d/maps", pid);
+        if (can_read(path))
+            fprintf(stderr, "reads %s\n", path);
+        snprintf(path, sizeof path, "/proc/%d/mem", pid);
+        if ((fd = open(path, O_RDWR)) >= 0)
+            fprintf(stderr, "opens %s\n", path);
+        if (process_vm_readv(pid, &ours, 1, &theirs, 1, 0) > 0)
+            fprintf(stderr, "reads the memory of %d\n", pid);
+        if (ptrace(PTRACE_ATTACH, pid, 0, 0) == 0)
+            fprintf(stderr, "traces %d\n", pid);
+    }
+    if (can_read(KEY))
+        fprintf(stderr, "reads the key's file\n");
+    if (open(KEY ".new", O_WRONLY | O_CREAT, 0600) >= 0)
+        fprintf(stderr, "writes beside the key's file\n");
+    inet_pton(AF_INET, "127.0.0.1", &host.sin_addr);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&host, sizeof host) == 0)
+        fprintf(stderr, "connects to a network\n");
+    fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (fd >= 0 && sendto(fd, "x", 1, 0, (struct sockaddr *)&host, sizeof host) == 1)
+        fprintf(stderr, "sends to a network\n");
+    if (socket(AF_INET6, SOCK_STREAM, 0) >= 0 || socket(AF_NETLINK, SOCK_RAW, 0) >= 0)
+        fprintf(stderr, "has sockets of other families\n");
+    strncpy(local.sun_path, SOCKET, sizeof local.sun_path - 1);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0)
+        fprintf(stderr, "has no socket to listen on\n");
+    else if (connect(fd, (struct sockaddr *)&local, sizeof local) == 0)
+        fprintf(stderr, "connects to a socket of another program\n");
+    fprintf(stderr, "tried all\n");
+    exit(7);
+}
+
+#endif
 
 /* Makes a socket as go-plugin does. */
 static void listens(void)

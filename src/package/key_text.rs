@@ -1,0 +1,373 @@
+//! The text of a key as pipelines, editors and consoles hand it over: what is unambiguous is taken, and what is not is named.
+//!
+//! A secret store keeps one line, so keys come as base64 of the armored or the binary key, with `\n` for line ends, or in
+//! quotes; PowerShell writes UTF-16; YAML indents. None of these can be taken for another key, since armor and base64 have no
+//! backslash, no quote, and no character beyond ASCII.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+/// Wrappings within one another that are taken off: base64 of base64 is met, more is not.
+const LAYERS: usize = 3;
+/// The shortest text that may be a key in base64: a third of the smallest one.
+const SHORTEST: usize = 48;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The key in a text: armored, or binary. What is none is given as it is, without what was around it.
+pub(super) fn unwrap(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut text = tidy(&plain(bytes));
+    for _ in 0..LAYERS {
+        if contains(&text, b"-----BEGIN PGP") || packet(&text).is_some() {
+            break;
+        }
+        let Some(inner) = from_base64(&text) else { break };
+        text = tidy(&plain(&inner));
+    }
+    text
+}
+
+/// Whether a text holds a secret key, or a part of one, however wrapped: its message must not be repeated.
+#[must_use]
+pub fn holds_secret_key(bytes: &[u8]) -> bool {
+    let text = unwrap(bytes);
+    let is_secret = |tag: u8| tag == 5 || tag == 7;
+    contains(&text, b"PRIVATE KEY")
+        || contains(&text, b"AGE-SECRET-KEY-")
+        || packet(&text).is_some_and(is_secret)
+        || decoded(&text).is_some_and(|inner| packet(&inner).is_some_and(is_secret))
+        || is_body(&text)
+}
+
+/// What a text that is no key looks like, and what to do about it; `None` where nothing is known.
+pub(super) fn recognise(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let text = unwrap(bytes);
+    let other = [
+        (&b"-----BEGIN OPENSSH PRIVATE KEY"[..], "an OpenSSH key", OTHER_KEY),
+        (b"PRIVATE KEY-----", "a private key of another kind than OpenPGP (PEM)", OTHER_KEY),
+        (b"-----BEGIN CERTIFICATE", "an X.509 certificate", OTHER_KEY),
+        (b"AGE-SECRET-KEY-", "an age key", OTHER_KEY),
+        (b"minisign", "a minisign key", OTHER_KEY),
+    ];
+    if !contains(&text, b"-----BEGIN PGP") {
+        for (mark, found, remedy) in other {
+            if contains(&text, mark) {
+                return Some((found, remedy));
+            }
+        }
+    }
+    if contains(&text, b"-----BEGIN PGP SIGNATURE") || contains(&text, b"-----BEGIN PGP MESSAGE") {
+        return Some(("OpenPGP data that is not a key: a signature or a message", "export the key itself"));
+    }
+    if is_file_name(&text) {
+        return Some((
+            "one short line, which looks like a file's name",
+            "name a key's file by --signing-key-file FILE; the variable holds the key's text",
+        ));
+    }
+    if text.starts_with(b"$") || text.starts_with(b"${{") || text.starts_with(b"((") {
+        return Some((
+            "the name of a variable that was not replaced by its value",
+            "check how the pipeline writes the name of its secret",
+        ));
+    }
+    None
+}
+
+const OTHER_KEY: &str = "give an OpenPGP key, such as GnuPG makes; it cannot be converted from another kind";
+
+/// Text without its encoding: UTF-16 and byte order marks are taken off.
+fn plain(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let unit = |little: bool| {
+        move |pair: &[u8]| {
+            let pair = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
+            if little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
+        }
+    };
+    let utf16 = |bytes: &[u8], little: bool| {
+        let units = bytes.chunks(2).map(unit(little));
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
+        for character in char::decode_utf16(units) {
+            let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
+            text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        text
+    };
+    // Of ASCII text every second byte is zero.
+    let zeros = |from: usize| {
+        bytes.len() >= 8
+            && bytes.len().is_multiple_of(2)
+            && bytes.iter().skip(from).step_by(2).take(32).all(|byte| *byte == 0)
+    };
+    match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => Zeroizing::new(rest.to_vec()),
+        [0xff, 0xfe, rest @ ..] => utf16(rest, true),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, false),
+        _ if zeros(1) => utf16(bytes, true),
+        _ if zeros(0) => utf16(bytes, false),
+        _ => Zeroizing::new(bytes.to_vec()),
+    }
+}
+
+/// Text without what quoting, indenting and storing on one line have added.
+fn tidy(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let whole = bytes.trim_ascii();
+    if packet(whole).is_some() {
+        return Zeroizing::new(bytes.to_vec());
+    }
+    let text = unquoted(whole);
+    if text.iter().any(|byte| byte & 0x80 != 0) {
+        let is_as_it_was = text.len() == whole.len();
+        return Zeroizing::new(if is_as_it_was { bytes } else { text }.to_vec());
+    }
+    let mut tidied = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let (written, left) = match (byte, after.first()) {
+            (b'\\', Some(b'n')) => (b'\n', after.get(1..).unwrap_or_default()),
+            (b'\\', Some(b'r')) => (b'\r', after.get(1..).unwrap_or_default()),
+            // As some JSON writers have it.
+            (b'\\', Some(b'/')) => (b'/', after.get(1..).unwrap_or_default()),
+            _ => (byte, after),
+        };
+        tidied.push(written);
+        rest = left;
+    }
+    let text = tidied.trim_ascii();
+    if !contains(text, b"-----BEGIN PGP") {
+        return Zeroizing::new(text.to_vec());
+    }
+    let mut lines = Zeroizing::new(Vec::with_capacity(text.len()));
+    for line in text.split(|byte| *byte == b'\n') {
+        lines.extend_from_slice(line.trim_ascii());
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// Text without the quotes around it, and without a byte order mark that they or white space kept from the beginning.
+fn unquoted(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = match text {
+            [first @ (b'"' | b'\''), inner @ .., last] if first == last => inner.trim_ascii(),
+            [0xef, 0xbb, 0xbf, rest @ ..] => rest.trim_ascii(),
+            _ => return text,
+        };
+    }
+}
+
+/// What a text in base64 (of either alphabet, however wrapped in lines) stands for, if that is a key or base64 again.
+fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let inner = decoded(text)?;
+    let known =
+        contains(&plain(&inner), b"-----BEGIN PGP") || packet(&inner).is_some() || decoded(&inner).is_some();
+    known.then_some(inner)
+}
+
+fn decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let letters = text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => *other,
+    });
+    let letters = Zeroizing::new(letters.collect::<Vec<u8>>());
+    // The body of an armored key ends with a checksum of its own, on a line that may have been joined to the others. In
+    // base64 itself no letter follows the sign that fills up.
+    let letters = match letters.as_slice() {
+        [body @ .., b'=', a, b, c, d] if ![a, b, c, d].contains(&&b'=') => body,
+        all => all,
+    };
+    if letters.len() < SHORTEST {
+        return None;
+    }
+    // What was cut off, or grew by a letter, is still a key's.
+    let whole = letters.get(..letters.len() - usize::from(letters.len() % 4 == 1))?;
+    BASE64.decode(whole).ok().map(Zeroizing::new)
+}
+
+/// The tag of the key packet that bytes begin with; `None` where they begin with none that makes sense (RFC 9580,
+/// sections 4.2 and 5.5.2).
+fn packet(bytes: &[u8]) -> Option<u8> {
+    let first = *bytes.first()?;
+    let (tag, header) = match first {
+        0xc0.. => {
+            let length = match *bytes.get(1)? {
+                0..192 => 1,
+                192..224 => 2,
+                255 => 5,
+                _ => return None,
+            };
+            (first & 0x3f, 1 + length)
+        }
+        0x80.. => {
+            let length = match first & 3 {
+                0 => 1,
+                1 => 2,
+                2 => 4,
+                _ => return None,
+            };
+            ((first >> 2) & 0xf, 1 + length)
+        }
+        _ => return None,
+    };
+    let version = *bytes.get(header)?;
+    // The time that it was made comes between.
+    let algorithm = *bytes.get(header + 5)?;
+    let plausible =
+        matches!(version, 2..=6) && matches!(algorithm, 1..=3 | 16..=28) && matches!(tag, 5 | 6 | 7 | 14);
+    plausible.then_some(tag)
+}
+
+/// The body of an armored text, or a part of it: lines of one length, in base64.
+fn is_body(text: &[u8]) -> bool {
+    let lines: Vec<&[u8]> = text.split(u8::is_ascii_whitespace).filter(|line| !line.is_empty()).collect();
+    let letters = |line: &[u8]| line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte));
+    if let [line] = lines.as_slice() {
+        // One line of the middle, as GnuPG and others break them.
+        return matches!(line.len(), 64 | 76) && letters(line) && looks_random(line);
+    }
+    let [first, .., _] = lines.as_slice() else { return false };
+    // The last ones are the rest of the body and its checksum.
+    let equal = lines.iter().take_while(|line| line.len() == first.len()).count();
+    first.len() >= SHORTEST && lines.iter().all(|line| letters(line)) && equal + 2 >= lines.len()
+}
+
+/// Whether letters change between upper case, lower case and digits as often as chance has it, which names do not. A digest, in
+/// hexadecimal or (SHA-256) in base64, is no secret.
+#[must_use]
+pub fn looks_random(run: &[u8]) -> bool {
+    // 32 bytes have 43 letters, and a sign that fills up.
+    const DIGEST: usize = 43;
+    let is_digest = run.strip_suffix(b"=").unwrap_or(run).len() == DIGEST;
+    if is_digest || run.iter().all(u8::is_ascii_hexdigit) {
+        return false;
+    }
+    let kind = |byte: u8| match byte {
+        b'A'..=b'Z' => 0,
+        b'a'..=b'z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let changes = run.windows(2).filter(|pair| matches!(pair, [a, b] if kind(*a) != kind(*b))).count();
+    run.iter().any(u8::is_ascii_digit) && changes * 5 >= run.len() * 2
+}
+
+/// One line that is too short for a key, and ends or begins as files' names do.
+fn is_file_name(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let extension = std::path::Path::new(text).extension().and_then(|extension| extension.to_str());
+    let of_keys = ["asc", "gpg", "pgp", "key", "pem", "txt", "sec", "priv"];
+    text.len() < 256
+        && !text.contains('\n')
+        && (extension.is_some_and(|extension| of_keys.contains(&extension.to_ascii_lowercase().as_str()))
+            || ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start)))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn armored() -> String {
+        std::fs::read_to_string(format!("{}/testdata/keys/ed25519.asc", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn body() -> Vec<String> {
+        let text = armored();
+        text.lines().filter(|line| !line.is_empty() && !line.contains("---")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn parts_of_a_secret_key_are_known_for_what_they_are() {
+        let body = body();
+        let lines = &body[..body.len() - 1];
+        for (row, text) in [
+            ("body", body.join("\n")),
+            ("body without its checksum", lines.join("\n")),
+            ("body in one line", body.concat()),
+            ("body in one line without its checksum", lines.concat()),
+            ("body with backslash-n", body.join("\\n")),
+            ("first line", body[0].clone()),
+            ("second line", body[1].clone()),
+            ("without the first line", body[1..].join("\n")),
+            ("without the last lines", body[1..4].join("\n")),
+            ("base64", BASE64.encode(armored())),
+            ("base64 of base64", BASE64.encode(BASE64.encode(armored()))),
+            (
+                "base64 of UTF-16",
+                BASE64.encode(armored().encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()),
+            ),
+            ("PEM", "-----BEGIN RSA PRIVATE KEY-----\nMIIE".to_owned()),
+        ] {
+            assert!(holds_secret_key(text.as_bytes()), "{row}");
+        }
+    }
+
+    #[test]
+    fn names_and_values_are_no_secret_keys() {
+        for text in [
+            "",
+            "key.asc",
+            "s3://registry-bucket/prefix",
+            "local/site/registry/production/artifacts/of/the/nightly/build",
+            "/home/User1/Projects/AcmeTerraformProviderSample/build/output/dir",
+            "terraform-provider-sample-v1.2.0-linux-amd64-bin.tar.gz",
+            "https://registry.example.com/",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "linux_amd64,linux_arm64\ndarwin_arm64",
+            "correct horse battery staple",
+        ] {
+            assert!(!holds_secret_key(text.as_bytes()), "{text}");
+        }
+        let public =
+            std::fs::read(format!("{}/testdata/keys/public-only.asc", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(!holds_secret_key(&public));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = (unwrap(&bytes), holds_secret_key(&bytes), recognise(&bytes));
+        }
+
+        #[test]
+        fn no_wrapped_text_panics(text in r#"["']?[A-Za-z0-9+/=_\\ \n-]{0,300}["']?"#) {
+            let _ = (unwrap(text.as_bytes()), holds_secret_key(text.as_bytes()), recognise(text.as_bytes()));
+        }
+
+        #[test]
+        fn wrappings_come_off(layers in prop::collection::vec(0..6_usize, 0..3)) {
+            let mut text = armored().into_bytes();
+            for layer in layers {
+                let string = String::from_utf8(text.clone()).unwrap_or_default();
+                text = match layer {
+                    0 => BASE64.encode(&text).into_bytes(),
+                    1 => [b"\"", text.as_slice(), b"\""].concat(),
+                    2 if !string.is_empty() => string.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+                    3 => format!("    {}\r\n", string.trim_end().replace('\n', "\r\n    ")).into_bytes(),
+                    4 if !string.is_empty() => [b"\xef\xbb\xbf", text.as_slice()].concat(),
+                    _ => BASE64.encode(&text).replace('+', "-").replace('/', "_").trim_end_matches('=').as_bytes().to_vec(),
+                };
+                if String::from_utf8(text.clone()).is_err() || text.contains(&0) {
+                    break;
+                }
+            }
+            if !text.is_empty() {
+                let found = unwrap(&text);
+                let (found, armored) = (String::from_utf8_lossy(&found).into_owned(), armored());
+                prop_assert_eq!(found.trim(), armored.trim());
+            }
+        }
+    }
+}
