@@ -26,6 +26,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("jq", "jq"),
     ("libdeflate-gzip", "libdeflate-tools"),
     ("man", "man-db"),
+    ("node", "nodejs"),
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("rclone", ".ci/run fetches one"),

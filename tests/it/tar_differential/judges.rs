@@ -13,6 +13,11 @@ pub(super) type File = (String, u32, String);
 pub(super) trait Judge {
     fn name(&self) -> &'static str;
     fn read(&mut self, path: &Path) -> Result<Vec<File>, String>;
+
+    /// What it must read in `path`, where we read `files`; `None` where it is not asked.
+    fn expected(&self, _path: &Path, files: &[File]) -> Option<Vec<File>> {
+        Some(files.to_vec())
+    }
 }
 
 /// Without `.` and empty parts.
@@ -43,13 +48,7 @@ impl Judge for GnuTar {
         let mut rest = contents.as_slice();
         for line in listing.lines() {
             // Mode, owner, size, date, time and name.
-            let mut parts = Vec::new();
-            let mut text = line;
-            for _ in 0..5 {
-                let (part, behind) = text.trim_start().split_once(' ').ok_or(line)?;
-                parts.push(part);
-                text = behind;
-            }
+            let (parts, text) = columns(line, 5).ok_or(line)?;
             if parts[0].starts_with('d') {
                 continue;
             }
@@ -78,12 +77,88 @@ fn bits(letters: &str) -> u32 {
     })
 }
 
+/// bsdtar as it is on macOS, where it takes a file `._NAME` for the extended attributes of what comes next, and shows the
+/// others only. It must not see another executable for that.
+pub(super) struct MacTar;
+
+impl MacTar {
+    fn hides(name: &str) -> bool {
+        name.rsplit('/').next().is_some_and(|last| last.len() > 2 && last.starts_with("._"))
+    }
+}
+
+impl Judge for MacTar {
+    fn name(&self) -> &'static str {
+        "bsdtar on macOS"
+    }
+
+    fn expected(&self, path: &Path, files: &[File]) -> Option<Vec<File>> {
+        // Without such a file it reads as everywhere.
+        if !files.iter().any(|(name, ..)| Self::hides(name)) {
+            return None;
+        }
+        // Behind the last entry nothing comes that its attributes could be for: libarchive shows it, or says that the file is
+        // cut short, depending on the padding. No program writes that.
+        let (listing, _) = output(Command::new("bsdtar").arg("-tf").arg(path)).ok()?;
+        let listing = String::from_utf8_lossy(&listing).into_owned();
+        if listing.lines().last().is_some_and(|last| Self::hides(last.trim_end_matches('/'))) {
+            return None;
+        }
+        Some(files.iter().filter(|(name, ..)| !Self::hides(name)).cloned().collect())
+    }
+
+    fn read(&mut self, path: &Path) -> Result<Vec<File>, String> {
+        let bsdtar = |args: &[&str]| {
+            let mut command = Command::new("bsdtar");
+            output(command.args(["--options", "mac-ext", "--numeric-owner"]).args(args).arg(path))
+        };
+        let (listing, _) = bsdtar(&["-tvf"])?;
+        let (contents, _) = bsdtar(&["-xOf"])?;
+        let mut files = Vec::new();
+        let mut rest = contents.as_slice();
+        for line in String::from_utf8_lossy(&listing).lines() {
+            // Mode, links, owner, group, size, three parts of a date, and name.
+            let (parts, name) = columns(line, 8).ok_or(line)?;
+            if parts[0].starts_with('d') {
+                continue;
+            }
+            let size: usize = parts[4].parse().map_err(|_| line)?;
+            if !parts[0].starts_with('-') || size > rest.len() {
+                return Err(line.to_owned());
+            }
+            let (content, behind) = rest.split_at(size);
+            rest = behind;
+            files.push((normal(name.as_bytes()), bits(parts[0]), Digest::of(content).to_string()));
+        }
+        if rest.is_empty() { Ok(files) } else { Err(format!("{} bytes more", rest.len())) }
+    }
+}
+
+/// The first words of a line, and what is behind the space that follows the last of them.
+fn columns(line: &str, count: usize) -> Option<(Vec<&str>, &str)> {
+    let mut parts = Vec::new();
+    let mut text = line;
+    for _ in 0..count {
+        let (part, behind) = text.trim_start().split_once(' ')?;
+        parts.push(part);
+        text = behind;
+    }
+    Some((parts, text))
+}
+
 /// bsdtar, which writes what it reads as an mtree.
 pub(super) struct BsdTar;
 
 impl Judge for BsdTar {
     fn name(&self) -> &'static str {
         "bsdtar"
+    }
+
+    /// It lists them in an order of its own.
+    fn expected(&self, _path: &Path, files: &[File]) -> Option<Vec<File>> {
+        let mut files = files.to_vec();
+        files.sort();
+        Some(files)
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<File>, String> {
@@ -112,7 +187,6 @@ impl Judge for BsdTar {
                 _ => return Err(line.to_owned()),
             }
         }
-        // It lists them in an order of its own.
         files.sort();
         Ok(files)
     }

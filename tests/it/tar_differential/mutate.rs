@@ -28,6 +28,8 @@ const FIELDS: &[(Range<usize>, &[&[u8]])] = &[
             b"BZh91AY&SY",
             b"terraform-provider-x",
             b"\xff",
+            b"._a",
+            b"d/._terraform-provider-x",
         ],
     ),
     (
@@ -131,6 +133,7 @@ const FIELDS: &[(Range<usize>, &[&[u8]])] = &[
 const RECORDS: &[&str] = &[
     "path=b",
     "path=terraform-provider-x",
+    "path=._terraform-provider-x",
     "path=",
     "path=../b",
     "path=b/",

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::go_program;
 use super::mutate::piece;
-use crate::support::programs::require_program;
+use crate::support::programs::{require_program, skipped};
 
 /// A folder as releases have it, with a name too long for a header, in `files`.
 fn files(root: &Path) -> std::path::PathBuf {
@@ -91,10 +91,93 @@ pub(super) fn all(root: &Path) -> Vec<(String, Vec<u8>)> {
     if require_program("busybox") {
         add("busybox".to_owned(), Command::new("busybox").args(["tar", "-cf", "-", "."]));
     }
+    if require_program("node") {
+        for portable in ["true", "false"] {
+            let file = root.join("node.tar");
+            let tar =
+                written(Command::new("node").args(["-e", NODE]).arg(file).arg(portable).current_dir(&files));
+            match tar.filter(|tar| !tar.is_empty()) {
+                Some(tar) => all.push((format!("npm's tar, portable: {portable}"), tar)),
+                None => skipped(
+                    "npm's tar (the package tar of Node.js; Debian: node-tar) is NOT CHECKED: it is not installed",
+                ),
+            }
+        }
+    }
+    if require_program("git") {
+        all.push(("git archive".to_owned(), git_archive(root, &files)));
+    }
+    if require_program("bsdtar") {
+        all.push(("bsdtar on macOS".to_owned(), of_macos(root)));
+    }
     if let Some(program) = go_program(root, "writer", GO) {
-        add("Go".to_owned(), &mut Command::new(program));
+        all.extend(written(Command::new(program).current_dir(&files)).map(|tar| ("Go".to_owned(), tar)));
     }
     all
+}
+
+/// The package `tar`, which npm has in it, and Debian in `node-tar`. Writes nothing where it is missing.
+const NODE: &str = r#"
+const fs = require("fs"), path = require("path");
+const [file, portable] = process.argv.slice(1);
+const beside = path.dirname(fs.realpathSync(process.execPath));
+const places = ["/usr/share/nodejs", "/usr/share/nodejs/npm/node_modules", "/usr/lib/node_modules/npm/node_modules",
+    path.join(beside, "../lib/node_modules/npm/node_modules")];
+const place = places.find((place) => fs.existsSync(path.join(place, "tar/package.json")));
+if (place) {
+    require(path.join(place, "tar")).create({ file, sync: true, portable: portable === "true" }, ["."]);
+    process.stdout.write(fs.readFileSync(file));
+}
+"#;
+
+/// `git archive` of a commit that has the files, with the comment that names the commit.
+fn git_archive(root: &Path, files: &Path) -> Vec<u8> {
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("--git-dir").arg(root.join("git")).arg("--work-tree").arg(files).args(args);
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "x").env(format!("GIT_{who}_EMAIL"), "x@example.com");
+            command.env(format!("GIT_{who}_DATE"), "1700000000 +0000");
+        }
+        // Nothing of this machine's configuration.
+        command.env("HOME", root).env("XDG_CONFIG_HOME", root).env("GIT_CONFIG_NOSYSTEM", "1");
+        written(&mut command).unwrap()
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message", "x"]);
+    git(&["archive", "--format=tar", "HEAD"])
+}
+
+/// What Apple's bsdtar makes of files with extended attributes: before each a `._` file that holds these (AppleDouble), and
+/// pax headers with times of a file system that has fractions.
+fn of_macos(root: &Path) -> Vec<u8> {
+    let source = root.join("macos");
+    std::fs::create_dir_all(source.join("docs")).unwrap();
+    // RFC 1740, "AppleDouble": magic, version, the system, one entry (Finder's information) and its 32 bytes.
+    let attributes =
+        [&b"\0\x05\x16\x07\0\x02\0\0Mac OS X        "[..], b"\0\x01\0\0\0\x09\0\0\0\x26\0\0\0\x20", &[0; 32]]
+            .concat();
+    let mut names = Vec::new();
+    for (folder, name) in [("", "docs"), ("", "terraform-provider-x"), ("", "LICENSE"), ("docs/", "a b é.md")]
+    {
+        let hidden = format!("{folder}._{name}");
+        std::fs::write(source.join(&hidden), &attributes).unwrap();
+        let path = format!("{folder}{name}");
+        if name != "docs" {
+            std::fs::write(source.join(&path), "content\n".repeat(80)).unwrap();
+        }
+        names.extend([hidden, path]);
+    }
+    let executable = source.join("terraform-provider-x");
+    std::fs::set_permissions(&executable, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for name in &names {
+        let time = UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
+        std::fs::File::open(source.join(name)).unwrap().set_modified(time).unwrap();
+    }
+    let mut command = Command::new("bsdtar");
+    command.args(["-cnf", "-", "--format", "pax", "--uname", "runner", "--gname", "staff"]);
+    written(command.args(names).current_dir(&source)).unwrap()
 }
 
 /// One of each kind of header.
