@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::entry_name;
 use super::file::TarballFile;
 use super::magic;
 use super::tar::{EntryType, Fault, ReadError, Reader};
@@ -35,13 +36,9 @@ impl Default for Limits {
     }
 }
 
-/// What the common file systems allow for a name, and what leaves room for the users' own folders in a path, in bytes.
-const MAX_NAME: usize = 255;
-const MAX_PATH: usize = 1_000;
-
 /// A regular file in an archive, handed to the callback of [`read`].
 pub struct Entry<'a> {
-    /// Its path: relative, `/`-separated, without `.` and `..`.
+    /// Its path: relative, `/`-separated, without `.` and `..`, and one that [`entry_name::check`] takes.
     pub path: &'a str,
     /// Its permission bits, as the archive has them.
     pub mode: u32,
@@ -209,16 +206,10 @@ impl Reading<'_> {
         };
         let refuse =
             |why: &str| refuse_with(why, "make the tarball from inside its folder, with tar -C FOLDER");
-        let rename = |why: &str| refuse_with(why, "rename the file, or leave it out");
-        let text = std::str::from_utf8(raw).map_err(|_| rename("it is not UTF-8"))?;
+        let text = std::str::from_utf8(raw)
+            .map_err(|_| refuse_with("it is not UTF-8", "rename the file, or leave it out"))?;
         if text.starts_with('/') {
             return Err(refuse("it is absolute").into());
-        }
-        if text.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
-            return Err(rename("it has a control character, a backslash or a colon").into());
-        }
-        if text.len() > MAX_PATH || text.split('/').any(|part| part.len() > MAX_NAME) {
-            return Err(rename("it is longer than users' file systems allow").into());
         }
         if kind == EntryType::Regular && text.ends_with('/') {
             return Err(refuse("a file whose name ends with a slash").into());
@@ -230,7 +221,32 @@ impl Reading<'_> {
         if text.is_empty() || parts.is_empty() && kind != EntryType::Directory {
             return Err(refuse("it is empty").into());
         }
-        Ok(parts.join("/"))
+        let path = parts.join("/");
+        if !path.is_empty() {
+            self.check_name(&path)?;
+        }
+        Ok(path)
+    }
+
+    fn check_name(&self, path: &str) -> Result<()> {
+        // Apple's tar shows nobody the files in which it keeps extended attributes.
+        let is_apple_double = path.rsplit('/').next().is_some_and(|last| last.starts_with("._"));
+        let remedy = if is_apple_double {
+            "make the tarball on macOS with COPYFILE_DISABLE=1 in the environment of tar: files whose names begin with ._ are \
+             extended attributes there; on other systems leave it out"
+        } else {
+            "rename the file, or leave it out"
+        };
+        entry_name::check(path).map_err(|fault| {
+            Refusal::new(
+                self.tarball.display(),
+                format!("a name that not every file system can hold: {fault}"),
+            )
+            .found(format!("{:?}", path.chars().take(300).collect::<String>()))
+            .expected("names that Windows, macOS and Linux hold as they are")
+            .remedy(remedy)
+            .into()
+        })
     }
 
     /// What one entry makes a file, no other makes a folder: readers keep the one or the other.
@@ -407,9 +423,13 @@ mod tests {
             (&b"/etc/passwd"[..], EntryType::Regular, "absolute"),
             (b"../x", EntryType::Regular, "leads out"),
             (b"a/../../x", EntryType::Directory, "leads out"),
-            (b"a\\b", EntryType::Regular, "backslash"),
-            (b"c:x", EntryType::Regular, "colon"),
+            (b"a\\b", EntryType::Regular, "the character \\"),
+            (b"c:x", EntryType::Regular, "the character :"),
             (b"a\nb", EntryType::Regular, "control"),
+            (b"terraform-provider-x_v1.0.0.", EntryType::Regular, "ends in a dot"),
+            (b"aux.md", EntryType::Regular, "device"),
+            (b"d ./", EntryType::Directory, "ends in a dot"),
+            (b"./._.", EntryType::Regular, "COPYFILE_DISABLE=1"),
             (b"\xff", EntryType::Regular, "UTF-8"),
             (b"./", EntryType::Regular, "slash"),
             (b".", EntryType::Regular, "empty"),

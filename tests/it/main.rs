@@ -42,4 +42,5 @@ mod splice;
 mod store_conformance;
 mod support;
 mod tar_differential;
+mod tar_headers;
 mod verify;

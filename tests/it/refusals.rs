@@ -11,8 +11,8 @@ use tar::EntryType;
 use crate::support::archive::{Archive, genuine_executable, gzip, noise, write};
 use crate::support::{folder, key, named_pipe, publish, run, tarball, testdata, tfreg, tree};
 
-const NAME: &str = "terraform-provider-sample_1.2.0_linux_amd64.tar.gz";
-const EXECUTABLE: &str = "terraform-provider-sample_v1.2.0";
+pub(super) const NAME: &str = "terraform-provider-sample_1.2.0_linux_amd64.tar.gz";
+pub(super) const EXECUTABLE: &str = "terraform-provider-sample_v1.2.0";
 const MANIFEST: &str = "terraform-registry-manifest.json";
 
 fn protocols(list: &str) -> String {
@@ -24,13 +24,13 @@ fn linux() -> Vec<u8> {
 }
 
 /// A tarball's files: the executable, at the root.
-fn good() -> Archive {
+pub(super) fn good() -> Archive {
     Archive::new().file(EXECUTABLE, linux())
 }
 
 /// Publishes one tarball, which is refused; says so with the tarball's name and `texts`.
 #[track_caller]
-fn refuses(row: &str, name: &str, bytes: &[u8], args: &[&str], texts: &[&str]) {
+pub(super) fn refuses(row: &str, name: &str, bytes: &[u8], args: &[&str], texts: &[&str]) {
     let root = folder();
     let site = root.path().join("site");
     let path = write(root.path(), name, bytes);
@@ -511,8 +511,8 @@ fn entries_that_are_no_plain_files() {
             good().entry(EntryType::GNULongName, b"././@LongLink", b"../x\0").file("x", ""),
             &["it leads out of its folder"],
         ),
-        ("backslash", file("a\\..\\x"), &["a backslash"]),
-        ("drive", file("c:x"), &["a colon"]),
+        ("backslash", file("a\\..\\x"), &["the character \\, which Windows refuses"]),
+        ("drive", file("c:x"), &["the character :, which Windows refuses"]),
         ("line end", file("a\nb"), &["a control character", "a\\nb"]),
         ("escape", file("a\x1b[2Jb"), &["a control character", "a\\u{1b}[2Jb"]),
         ("not UTF-8", good().entry(EntryType::Regular, b"\xff\xfe", b"x"), &["it is not UTF-8"]),
