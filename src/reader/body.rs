@@ -19,22 +19,24 @@ use futures::stream::{self, Stream, StreamExt as _};
 pub struct Limits {
     /// The most bytes that it may have.
     pub bytes: u64,
-    /// The least that must come in each [`WINDOW`] of waiting, in bytes per second.
+    /// The least that must come in each `window` of waiting, in bytes per second.
     pub bytes_per_second: u64,
+    /// The time over which the pace is averaged.
+    pub window: Duration,
     /// The longest time that may be waited for all of it.
     pub total: Duration,
 }
 
-/// The time over which the pace is averaged. Source: Cargo waits as long (`http.timeout`).
+/// The usual time over which the pace is averaged. Source: Cargo waits as long (`http.timeout`).
 pub const WINDOW: Duration = Duration::from_secs(30);
 /// The slowest pace at which anything is read, in bytes per second. A link that is slower fetches no provider.
 pub const SLOWEST: u64 = 1024;
 
 impl Limits {
-    /// At most `bytes`, at no less than [`SLOWEST`], within `total`.
+    /// At most `bytes`, at no less than [`SLOWEST`] in each [`WINDOW`], within `total`.
     #[must_use]
     pub fn new(bytes: u64, total: Duration) -> Self {
-        Self { bytes, bytes_per_second: SLOWEST, total }
+        Self { bytes, bytes_per_second: SLOWEST, window: WINDOW, total }
     }
 }
 
@@ -50,9 +52,11 @@ pub enum BodyError<E> {
         /// How many are allowed.
         limit: u64,
     },
-    /// Fewer bytes came than must in [`WINDOW`].
-    #[error("{bytes} bytes came in {} seconds, which is below {bytes_per_second} bytes per second", WINDOW.as_secs())]
+    /// Fewer bytes came than must in a window.
+    #[error("{bytes} bytes came in {} seconds, which is below {bytes_per_second} bytes per second", window.as_secs())]
     TooSlow {
+        /// The time of the window.
+        window: Duration,
         /// How many came in the last window.
         bytes: u64,
         /// How many must, per second.
@@ -123,7 +127,7 @@ impl Meter {
 
     /// How long may be waited for the next piece, before something must be decided.
     fn patience(&self) -> Duration {
-        let window = WINDOW.saturating_sub(self.window_waited);
+        let window = self.limits.window.saturating_sub(self.window_waited);
         window.min(self.limits.total.saturating_sub(self.waited))
     }
 
@@ -133,16 +137,17 @@ impl Meter {
         self.window_bytes = self.window_bytes.saturating_add(bytes);
         self.waited += waited;
         self.window_waited += waited;
-        let Limits { bytes: limit, bytes_per_second, total } = self.limits;
+        let Limits { bytes: limit, bytes_per_second, window, total } = self.limits;
         if self.bytes > limit {
             return Err(BodyError::TooLarge { limit });
         }
         if self.waited >= total {
             return Err(BodyError::TooLong { limit: total });
         }
-        if self.window_waited >= WINDOW {
-            if self.window_bytes < bytes_per_second.saturating_mul(WINDOW.as_secs()) {
-                return Err(BodyError::TooSlow { bytes: self.window_bytes, bytes_per_second });
+        if self.window_waited >= window {
+            let least = u128::from(bytes_per_second) * window.as_millis() / 1000;
+            if u128::from(self.window_bytes) < least {
+                return Err(BodyError::TooSlow { window, bytes: self.window_bytes, bytes_per_second });
             }
             (self.window_bytes, self.window_waited) = (0, Duration::ZERO);
         }
@@ -315,7 +320,7 @@ mod tests {
     fn a_byte_now_and_then_is_too_slow() {
         for seconds in [1, 5, 20, 29, 31, 10_000] {
             let dripping = Script::for_ever(seconds * 1000, 1);
-            let Err(BodyError::TooSlow { bytes, bytes_per_second: SLOWEST }) =
+            let Err(BodyError::TooSlow { bytes, bytes_per_second: SLOWEST, window: WINDOW }) =
                 dripping.read(Limits::new(1 << 20, 10 * MINUTE))
             else {
                 panic!("{seconds}")
@@ -326,7 +331,7 @@ mod tests {
         // Fast at first, and then no more.
         let stalled = Script::pieces(&[(1, 1 << 20), (3600, 1)]);
         let error = stalled.read(Limits::new(1 << 30, 10 * MINUTE));
-        assert_eq!(error, Err(BodyError::TooSlow { bytes: 0, bytes_per_second: SLOWEST }));
+        assert_eq!(error, Err(BodyError::TooSlow { bytes: 0, bytes_per_second: SLOWEST, window: WINDOW }));
         assert_eq!(stalled.seconds(), 60, "the window with the bytes, and the next one");
     }
 

@@ -12,22 +12,24 @@ use super::body::BodyError;
 /// So much is decoded at once: gzip grows at most a thousandfold, and the size is looked at in between.
 const PIECE: usize = 4096;
 
-/// Decodes gzip piece by piece; more than `limit` bytes are too large, however few were sent.
-pub(super) fn gunzip<S>(source: S, limit: u64) -> impl Stream<Item = Result<Bytes, BodyError<String>>>
+/// Whether clients decode contents with this `Content-Encoding`: Go's HTTP client knows one only.
+pub(crate) fn is_gzip(content_encoding: Option<&str>) -> bool {
+    content_encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"))
+}
+
+/// Decodes gzip piece by piece; more than `limit` bytes are too large, however few were sent. `failed` makes the error where the
+/// contents, and not `source`, are at fault.
+pub(crate) fn gunzip<S, E>(
+    source: S,
+    limit: u64,
+    failed: impl Fn(BodyError<String>) -> E,
+) -> impl Stream<Item = Result<Bytes, E>>
 where
-    S: Stream<Item = Result<Bytes, BodyError<String>>> + Unpin,
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    let state = Some((source, Bytes::new(), MultiGzDecoder::new(Vec::new()), 0_u64));
+    let state = Some((source, Bytes::new(), MultiGzDecoder::new(Vec::new()), 0_u64, failed));
     stream::unfold(state, move |state| async move {
-        let (mut source, mut encoded, mut decoder, mut bytes_so_far) = state?;
-        let damaged = |error: std::io::Error| {
-            Some((
-                Err(BodyError::Source(format!(
-                    "Content-Encoding is gzip, and the contents are not: {error}"
-                ))),
-                None,
-            ))
-        };
+        let (mut source, mut encoded, mut decoder, mut bytes_so_far, failed) = state?;
         loop {
             let end = if encoded.is_empty() {
                 match source.next().await {
@@ -44,19 +46,20 @@ where
             let piece = encoded.split_to(encoded.len().min(PIECE));
             let done = if end { decoder.try_finish() } else { decoder.write_all(&piece) };
             if let Err(error) = done {
-                return damaged(error);
+                let text = format!("Content-Encoding is gzip, and the contents are not: {error}");
+                return Some((Err(failed(BodyError::Source(text))), None));
             }
             let out = std::mem::take(decoder.get_mut());
             bytes_so_far += out.len() as u64;
             if bytes_so_far > limit {
-                return Some((Err(BodyError::TooLarge { limit }), None));
+                return Some((Err(failed(BodyError::TooLarge { limit })), None));
             }
             match (out.is_empty(), end) {
                 (true, true) => return None,
                 (true, false) => {}
                 (false, true) => return Some((Ok(out.into()), None)),
                 (false, false) => {
-                    return Some((Ok(out.into()), Some((source, encoded, decoder, bytes_so_far))));
+                    return Some((Ok(out.into()), Some((source, encoded, decoder, bytes_so_far, failed))));
                 }
             }
         }
@@ -80,7 +83,7 @@ mod tests {
         let pieces: Vec<_> = encoded.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut bytes_so_far = std::pin::pin!(gunzip(stream::iter(pieces), limit));
+            let mut bytes_so_far = std::pin::pin!(gunzip(stream::iter(pieces), limit, |error| error));
             let mut bytes = Vec::new();
             while let Some(piece) = bytes_so_far.next().await {
                 bytes.extend_from_slice(&piece?);

@@ -1,7 +1,7 @@
 //! A registry as its readers see it: through its public address, or in the directory or bucket itself.
 
 pub mod body;
-mod encoding;
+pub(crate) mod encoding;
 mod network;
 mod tls;
 pub mod web;

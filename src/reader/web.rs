@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::body::{self, BodyError, Limits, MachineClock};
-use super::encoding::gunzip;
+use super::encoding::{self, gunzip};
 use super::network::{Forbidden, Guard, GuardedResolver, Lookup, SystemLookup, is_local};
 use super::tls;
 use super::{Fetched, Missing, NotFollowed, Opened, Pieces, Reply};
@@ -38,6 +38,39 @@ pub struct Web {
     host: Url,
     /// The address of the provider registry service, by discovery.
     service: OnceCell<Url>,
+    times: Times,
+}
+
+/// How long a host may take, and how slow it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// The longest wait for the head of an answer.
+    pub head: Duration,
+    /// The longest wait for the whole of a document.
+    pub document: Duration,
+    /// The same for anything larger.
+    pub object: Duration,
+    /// The least that must come in each `window` of waiting, in bytes per second.
+    pub bytes_per_second: u64,
+    /// The time over which the pace is averaged.
+    pub window: Duration,
+    /// The pause before the first repetition; it doubles each time.
+    pub pause: Duration,
+}
+
+impl Default for Times {
+    /// What a reader of a registry should put up with: half a minute for an answer to begin, two minutes for a document, an hour
+    /// for a zip, [`body::SLOWEST`] in each [`body::WINDOW`].
+    fn default() -> Self {
+        Self {
+            head: HEAD_TIME,
+            document: DOCUMENT_TIME,
+            object: OBJECT_TIME,
+            bytes_per_second: body::SLOWEST,
+            window: body::WINDOW,
+            pause: PAUSE,
+        }
+    }
 }
 
 /// The name of the provider registry service in discovery documents.
@@ -123,7 +156,14 @@ impl Web {
         let direct = client().no_proxy().dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))));
         let direct = direct.build().map_err(failed)?;
         let proxied = client().build().map_err(failed)?;
-        Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service: OnceCell::new() })
+        let (proxies, service) = (Matcher::from_system(), OnceCell::new());
+        Ok(Self { direct, proxied, proxies, guard, host, service, times: Times::default() })
+    }
+
+    /// The same, with other times.
+    #[must_use]
+    pub fn with_times(self, times: Times) -> Self {
+        Self { times, ..self }
     }
 
     /// The host's address.
@@ -208,7 +248,7 @@ impl Web {
                 other => return Ok(other.without()),
             };
             let (headers, final_url) = (headers(&response), response.url().clone());
-            match body::all(pieces(response, limit, DOCUMENT_TIME)).await {
+            match body::all(self.pieces(response, limit, self.times.document)).await {
                 Ok(bytes) => Ok(Reply::Found(Fetched { bytes, headers, url: final_url, redirects })),
                 Err(BodyError::TooLarge { limit }) => Ok(Reply::TooLarge(limit)),
                 Err(error) => {
@@ -229,7 +269,8 @@ impl Web {
     pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
         self.patiently(url, async || {
             let found = self.send(Method::GET, url).await?;
-            Ok(found.map(|(response, _)| (headers(&response), pieces(response, limit, OBJECT_TIME))))
+            Ok(found
+                .map(|(response, _)| (headers(&response), self.pieces(response, limit, self.times.object))))
         })
         .await
     }
@@ -258,7 +299,7 @@ impl Web {
         ask: impl AsyncFn() -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         let mut attempt = 1;
-        let mut pause = PAUSE;
+        let mut pause = self.times.pause;
         loop {
             let failure = match ask().await {
                 Ok(answer) => return Ok(answer),
@@ -349,17 +390,31 @@ impl Web {
         if *method == Method::GET {
             request = request.header(ACCEPT_ENCODING, "gzip");
         }
-        match tokio::time::timeout(HEAD_TIME, request.send()).await {
+        let most = self.times.head;
+        match tokio::time::timeout(most, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(match forbidden(&error) {
                 Some(forbidden) => Asked::Forbidden(forbidden),
                 None => Asked::Failed(broken(url, &error)),
             }),
             Err(_) => {
-                let answer = format!("no answer within {} seconds", HEAD_TIME.as_secs());
+                let answer = format!("no answer within {} seconds", most.as_secs());
                 Err(Asked::Failed(Failure { error: failed(url, answer, None), may_pass: MayPass::Soon }))
             }
         }
+    }
+
+    /// The contents of an answer as clients read them, within the limits.
+    fn pieces(&self, response: Response, limit: u64, total: Duration) -> Pieces {
+        let gzip = is_gzip(&response);
+        let raw = stream::try_unfold(response, |mut response| async {
+            let chunk = response.chunk().await.map_err(|error| chain(&error))?;
+            Ok(chunk.map(|chunk| (chunk, response)))
+        });
+        let Times { bytes_per_second, window, .. } = self.times;
+        let limits = Limits { bytes: limit, bytes_per_second, window, total };
+        let raw = body::bounded(raw, limits, MachineClock::start()).boxed();
+        if gzip { gunzip(raw, limit, |error| error).boxed() } else { raw }
     }
 }
 
@@ -408,17 +463,6 @@ fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
     None
 }
 
-/// The contents of an answer as clients read them, within the limits.
-fn pieces(response: Response, limit: u64, total: Duration) -> Pieces {
-    let gzip = is_gzip(&response);
-    let raw = stream::try_unfold(response, |mut response| async {
-        let chunk = response.chunk().await.map_err(|error| chain(&error))?;
-        Ok(chunk.map(|chunk| (chunk, response)))
-    });
-    let raw = body::bounded(raw, Limits::new(limit, total), MachineClock::start()).boxed();
-    if gzip { gunzip(raw, limit).boxed() } else { raw }
-}
-
 /// What to do where the contents, and not the way to them, were the cause.
 fn body_remedy(error: &BodyError<String>) -> Option<&'static str> {
     match error {
@@ -433,8 +477,7 @@ fn body_remedy(error: &BodyError<String>) -> Option<&'static str> {
 }
 
 fn is_gzip(response: &Response) -> bool {
-    header(response.headers(), &CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"))
+    encoding::is_gzip(header(response.headers(), &CONTENT_ENCODING).as_deref())
 }
 
 fn missing(headers: &HeaderMap) -> Missing {

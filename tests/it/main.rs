@@ -38,6 +38,7 @@ mod s3_remedies;
 mod s3_server_selftest;
 mod secrets;
 mod serve;
+mod slow_hosts;
 mod splice;
 mod store_conformance;
 mod support;

@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;
 pub(crate) mod mutated;
+pub(crate) mod plain_host;
 pub(crate) mod programs;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
