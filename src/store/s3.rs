@@ -41,6 +41,7 @@ use crate::error::Error;
 use crate::package::Sealed;
 use crate::publish::budget::{Budget, Patience};
 use crate::reader::body::MachineClock;
+use crate::reader::encoding::is_gzip;
 use crate::registry::{DocumentMaxAge, Key};
 use encryption::Encryption;
 use read::Reading;
@@ -133,16 +134,18 @@ impl S3 {
 
     /// Reads an object to the end for its digest, for stores that keep no SHA-256.
     async fn digest_by_reading(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
-        let Some((_, mut reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
+        let Some((_, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
         let (mut hash, mut len) = (Sha256::new(), 0);
-        while let Some(chunk) = reading.next().await? {
+        let mut pieces = reading.decoded();
+        while let Some(chunk) = pieces.try_next().await? {
             hash.update(&chunk);
             len += chunk.len() as u64;
         }
         Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
     }
 
-    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order.
+    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order, as they
+    /// are kept: a tarball is a gzip file, whatever `Content-Encoding` says.
     ///
     /// # Errors
     /// It cannot be read, does not exist any more, or `take` fails.
@@ -363,10 +366,12 @@ impl Store for S3 {
         let sent = || request.clone().send();
         let asked = self.ask(Doing::Read, &key.to_string(), &mut None, sent).await;
         let Some(head) = found(asked)? else { return Ok(None) };
+        // Of what is kept compressed, length and checksum are not those of the contents.
+        let is_plain = !is_gzip(head.content_encoding());
         Ok(Some(Headers {
-            len: head.content_length().and_then(|len| u64::try_from(len).ok()),
+            len: head.content_length().filter(|_| is_plain).and_then(|len| u64::try_from(len).ok()),
             // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
-            digest: head.checksum_sha256().and_then(Digest::from_base64),
+            digest: head.checksum_sha256().filter(|_| is_plain).and_then(Digest::from_base64),
             http: Some(HttpHeaders {
                 content_type: head.content_type().map(str::to_owned),
                 cache_control: head.cache_control().map(str::to_owned),
@@ -376,19 +381,16 @@ impl Store for S3 {
 
     async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
         let Some((object, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
+        let is_plain = !is_gzip(object.content_encoding());
         let headers = Headers {
-            len: object.content_length().and_then(|len| u64::try_from(len).ok()),
+            len: object.content_length().filter(|_| is_plain).and_then(|len| u64::try_from(len).ok()),
             digest: None,
             http: Some(HttpHeaders {
                 content_type: object.content_type().map(str::to_owned),
                 cache_control: object.cache_control().map(str::to_owned),
             }),
         };
-        let body = futures::stream::try_unfold(reading, |mut reading| async {
-            let chunk = reading.next().await.map_err(|error| error.answer)?;
-            Ok(chunk.map(|chunk| (chunk, reading)))
-        });
-        Ok(Some((headers, body.boxed())))
+        Ok(Some((headers, reading.decoded().map_err(|error| error.answer).boxed())))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use crate::support::archive::gzip;
 use crate::support::reader;
 use crate::support::s3_server::{Action, Conditions, Matcher, S3Server};
 use crate::support::watched::{listed, objects, watched};
-use crate::support::{folder, publish, run, tarball, tarballs, tree, varies};
+use crate::support::{folder, publish, run, tarball, tarballs, tfreg, tree, varies};
 
 fn publish_to(server: &S3Server, target: &str, tarballs: &[std::path::PathBuf]) -> Command {
     let mut command = publish(target, tarballs);
@@ -225,4 +226,56 @@ fn a_store_that_ignores_conditions_is_refused_by_name() {
             assert!(after.iter().all(|(key, bytes)| before.get(key) == Some(bytes)), "nothing is indexed");
         }
     }
+}
+
+/// S3 sends what is kept with its `Content-Encoding`, and Go's HTTP client, with which Terraform reads, decodes gzip.
+#[test]
+fn what_is_kept_compressed_is_read_as_clients_read_it() {
+    let server = S3Server::start(&["bucket", "artifacts"]);
+    let published = tarballs("release-1.2.0");
+    run(&mut publish_to(&server, "s3://bucket", &published)).succeeds();
+    let index = "registry/acme/sample/versions";
+    let plain = server.objects("bucket")[index].bytes.clone();
+    let parts =
+        [index, "terraform.json", "/linux/amd64", "linux_amd64.zip", "SHA256SUMS", ".sig", "provenance.json"];
+    for (key, object) in server.objects("bucket") {
+        if parts.iter().any(|part| key.ends_with(part)) {
+            server.encode_directly("bucket", &key, "gzip", gzip(&object.bytes));
+        }
+    }
+    let verify = |args: &[&str]| {
+        run(tfreg().args(["verify", "--format", "json", "s3://bucket"]).args(args).envs(server.envs()))
+    };
+    for args in [&[][..], &["--quick"]] {
+        let ran = verify(args).succeeds();
+        assert!(ran.stdout.contains("\"outcome\": \"good\""), "{ran:#?}");
+    }
+    let before = server.history().len();
+    let ran = run(&mut publish_to(&server, "s3://bucket", &published)).succeeds();
+    assert!(ran.stderr.contains("Already published") || ran.stdout.contains("Already published"), "{ran:#?}");
+    assert_eq!(server.history().len(), before, "what clients get is right, so nothing is written");
+    // What is written is written plain.
+    run(&mut publish_to(&server, "s3://bucket", &tarballs("release-1.10.0"))).succeeds();
+    let written = server.objects("bucket")[index].clone();
+    assert_eq!(written.content_encoding, None);
+    let text = String::from_utf8(written.bytes.to_vec()).unwrap();
+    assert!(text.contains("\"1.2.0\"") && text.contains("\"1.10.0\""), "{text}");
+    verify(&[]).succeeds();
+
+    // What says that it is gzip, and is not, nobody can read; what is encoded otherwise Go hands on as it is.
+    server.encode_directly("bucket", index, "gzip", plain.clone());
+    let said = ["Content-Encoding is gzip, and the contents are not", "without the header Content-Encoding"];
+    run(&mut publish_to(&server, "s3://bucket", &published)).fails(1, &said);
+    server.encode_directly("bucket", index, "identity", plain);
+    run(&mut publish_to(&server, "s3://bucket", &published)).succeeds();
+
+    // A tarball is a gzip file, and not what is in it.
+    for path in &published {
+        let key = format!("v/{}", path.file_name().unwrap().to_str().unwrap());
+        let bytes = std::fs::read(path).unwrap();
+        server.put_directly("artifacts", &key, bytes.clone());
+        server.encode_directly("artifacts", &key, "gzip", bytes);
+    }
+    let fetched = ["s3://artifacts/v/".into()];
+    run(publish_to(&server, "s3://bucket/other", &fetched).args(["--protocol", "6.0"])).succeeds();
 }

@@ -1,5 +1,8 @@
 //! Reading an object to its end: one reader for documents, digests, tarballs and verification.
 //!
+//! Documents and zips are read as clients read them: what is kept with `Content-Encoding: gzip` is decoded, as Go's HTTP client does
+//! with what S3 or a CDN sends under that header.
+//!
 //! The bytes are counted as they come, whatever the answer's headers say. An answer that is cut short, or that comes too
 //! slowly, is continued by another request where it ended, of the same state of the object (`Range` with `If-Match`), within
 //! the store's patience.
@@ -12,11 +15,12 @@ use std::time::Duration;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::{Explained, S3};
 use crate::publish::budget::Budget;
 use crate::reader::body::{self, BodyError, Clock, Limits, SLOWEST};
+use crate::reader::encoding::{self, gunzip};
 use crate::store::{StoreError, chain};
 
 /// Makes the clocks that answers are measured by.
@@ -45,6 +49,8 @@ pub(super) struct Reading {
     body: BoxStream<'static, Result<Bytes, BodyError<String>>>,
     budget: Option<Budget>,
     failed_at: u64,
+    /// Clients decode it.
+    is_gzip: bool,
 }
 
 impl Reading {
@@ -63,11 +69,12 @@ impl Reading {
             body: bounded(body, len.unwrap_or(LARGEST), store),
             budget: None,
             failed_at: 0,
+            is_gzip: encoding::is_gzip(object.content_encoding()),
         };
         Ok(Some((object, reading)))
     }
 
-    /// The next bytes; `None` at the end.
+    /// The next bytes, as they are kept; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {
             let failure = match self.body.next().await {
@@ -94,13 +101,33 @@ impl Reading {
         }
     }
 
-    /// Reads to the end, at most `limit` bytes. `None` for an object that is larger.
-    pub(super) async fn collect(mut self, limit: u64) -> Result<Option<Bytes>, StoreError> {
+    /// All pieces, as clients get them.
+    pub(super) fn decoded(self) -> BoxStream<'static, Result<Bytes, StoreError>> {
+        let (is_gzip, template) = (self.is_gzip, self.failed(""));
+        let raw = stream::try_unfold(self, |mut reading| async {
+            Ok(reading.next().await?.map(|chunk| (chunk, reading)))
+        });
+        if !is_gzip {
+            return raw.boxed();
+        }
+        let failed = move |error: BodyError<String>| StoreError {
+            doing: template.doing.clone(),
+            answer: error.to_string(),
+            status: None,
+            remedy: Some("upload it again, without the header Content-Encoding".to_owned()),
+        };
+        // Whoever reads it counts the bytes, and stops.
+        gunzip(raw.boxed(), u64::MAX, failed).boxed()
+    }
+
+    /// Reads to the end, at most `limit` bytes, as clients do. `None` for an object that is larger.
+    pub(super) async fn collect(self, limit: u64) -> Result<Option<Bytes>, StoreError> {
         if self.len.is_some_and(|len| len > limit) {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = self.next().await? {
+        let mut pieces = self.decoded();
+        while let Some(chunk) = pieces.try_next().await? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > limit {
                 return Ok(None);

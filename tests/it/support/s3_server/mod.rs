@@ -137,6 +137,21 @@ impl S3Server {
         self.store.lock().write(bucket, key, Some(object), Writer::Test);
     }
 
+    /// Replaces an object's contents by what they are with a `Content-Encoding`; its other headers stay. As on S3, the checksum is
+    /// that of the bytes that are kept.
+    pub(crate) fn encode_directly(&self, bucket: &str, key: &str, encoding: &str, bytes: impl Into<Bytes>) {
+        let old = self.objects(bucket)[key].clone();
+        let bytes = bytes.into();
+        let object = StoredObject {
+            content_type: old.content_type,
+            cache_control: old.cache_control,
+            content_encoding: Some(encoding.to_owned()),
+            checksum_sha256: Some(tfreg::digest::Digest::of(&bytes).to_base64()),
+            ..StoredObject::new(bytes)
+        };
+        self.store.lock().write(bucket, key, Some(object), Writer::Test);
+    }
+
     /// Removes an object without a request. Observers see it, if there was such an object.
     pub(crate) fn delete_directly(&self, bucket: &str, key: &str) {
         self.store.lock().write(bucket, key, None, Writer::Test);

@@ -36,6 +36,8 @@ pub(crate) struct StoredObject {
     pub(crate) content_type: Option<String>,
     /// The cache control that was sent.
     pub(crate) cache_control: Option<String>,
+    /// The content encoding that was sent.
+    pub(crate) content_encoding: Option<String>,
     /// The SHA-256 in base64, if the client sent it (it was then right).
     pub(crate) checksum_sha256: Option<String>,
     /// The header `x-amz-sdk-checksum-algorithm` of the PUT, if it came.
@@ -52,6 +54,7 @@ impl StoredObject {
             bytes,
             content_type: None,
             cache_control: None,
+            content_encoding: None,
             checksum_sha256: None,
             sdk_checksum_algorithm: None,
             last_modified: SystemTime::now(),
@@ -261,6 +264,7 @@ impl S3 for Store {
             e_tag: Some(object.etag()),
             content_type: Some(object.content_type.unwrap_or_else(default_content_type)),
             cache_control: object.cache_control,
+            content_encoding: object.content_encoding,
             checksum_sha256: object.checksum_sha256.filter(|_| checked),
             last_modified: Some(object.last_modified.into()),
             ..GetObjectOutput::default()
@@ -281,6 +285,7 @@ impl S3 for Store {
             e_tag: Some(object.etag()),
             content_type: Some(object.content_type.unwrap_or_else(default_content_type)),
             cache_control: object.cache_control,
+            content_encoding: object.content_encoding,
             checksum_sha256: object.checksum_sha256.filter(|_| checked),
             last_modified: Some(object.last_modified.into()),
             ..HeadObjectOutput::default()
@@ -299,6 +304,7 @@ impl S3 for Store {
         let object = StoredObject {
             content_type: request.input.content_type,
             cache_control: request.input.cache_control,
+            content_encoding: request.input.content_encoding.filter(|encoding| encoding != "aws-chunked"),
             checksum_sha256: checksum_sha256.clone(),
             sdk_checksum_algorithm,
             ..StoredObject::new(bytes)
