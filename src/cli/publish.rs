@@ -142,6 +142,10 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "TARGET|URL", value_parser = values::place, help_heading = "Safety")]
     expect_match: Option<Place>,
 
+    /// With --expect-match, follow a public host to private addresses too, inside of your network
+    #[arg(long, requires = "expect_match", help_heading = "Safety")]
+    allow_private_links: bool,
+
     /// Start the executable for this machine as Terraform does, and refuse a release that declares another plugin protocol
     /// than it speaks; warn when it cannot be started here
     #[arg(long, help_heading = "Safety")]
@@ -204,6 +208,7 @@ struct Request {
     signing: Signing,
     expected: Expected,
     expected_in: Option<Place>,
+    private_links: bool,
     build: BuildOptions,
     probe: Option<probe::Options>,
     links: Links,
@@ -270,6 +275,7 @@ impl PublishArgs {
                 platforms: self.expect_platforms.into_iter().collect::<BTreeSet<_>>(),
             },
             expected_in: self.expect_match,
+            private_links: self.allow_private_links,
             build: BuildOptions {
                 limits: Limits { entries: self.max_entries, unpacked_bytes: self.max_unpacked_bytes },
                 jobs: jobs.repack,
@@ -401,7 +407,7 @@ pub(super) fn run(
             reporter.probed(probe);
         }
         if let Some(place) = &request.expected_in {
-            let reader = target::open_reader(place, &request.access, false).await?;
+            let reader = target::open_reader(place, &request.access, request.private_links).await?;
             let reads = request.options.reads;
             promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
             reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));

@@ -81,7 +81,7 @@ impl NotFollowed {
                 "publish with relative links, or with a --base-url of https; redirect to https only"
             }
             Self::Address(forbidden) if forbidden.is_private() => {
-                "lead to a public address; if all users are inside that network, verify with --allow-private-links"
+                "lead to a public address; if all users are inside that network, give --allow-private-links"
             }
             Self::Address(_) => {
                 "correct the link, or the address of that name: users would ask a machine of their own network there"

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use tfreg::digest::Digest;
 
 use crate::support::clients::Preview;
-use crate::support::host::{Host, Instead};
+use crate::support::host::{Host, Instead, PRIVATE};
 use crate::support::s3_server::{Action, Matcher, S3Server};
+use crate::support::tunnel::Tunnel;
 use crate::support::{Ran, folder, publish, run, tarball, tarballs, tree};
 
 /// Publishes to `production`, where the zips must be those of `staging`.
@@ -66,6 +67,28 @@ fn a_host_is_trusted_by_its_certificate_and_never_left_for_plain_http() {
     promote(Some(host.certificate())).succeeds();
     host.instead("/linux/amd64", Instead::Redirect("http://localhost:{port}/registry/acme/sample/versions"));
     promote(Some(host.certificate())).fails(1, &["a redirect from https to plain http", "linux/amd64"]);
+}
+
+#[test]
+fn a_private_address_is_asked_where_the_message_says_so() {
+    let root = folder();
+    let (staging, production) = (root.path().join("staging"), root.path().join("production"));
+    let release = tarballs("release-1.2.0");
+    run(&mut publish(&staging, &release)).succeeds();
+    let discovery = format!(r#"{{"providers.v1": "https://{PRIVATE}/registry/"}}"#);
+    std::fs::write(staging.join(".well-known/terraform.json"), discovery).unwrap();
+    let host = Host::of(&staging);
+    let tunnel = Tunnel::to(host.port());
+    let promote = |args: &[&str]| {
+        let mut command = publish(&production, &release);
+        command.args(["--expect-match", &host.url()]).args(args).env("SSL_CERT_FILE", host.certificate());
+        run(tunnel.used_by(&mut command))
+    };
+    promote(&[]).fails(1, &[PRIVATE, "give --allow-private-links"]);
+    assert_eq!(tunnel.asked(), [""; 0]);
+    promote(&["--allow-private-links"]).succeeds();
+    assert!(tunnel.asked().contains(&format!("{PRIVATE}:443")), "{:?}", tunnel.asked());
+    run(publish(&production, &release).arg("--allow-private-links")).fails(2, &["--expect-match"]);
 }
 
 #[test]

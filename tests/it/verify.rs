@@ -10,11 +10,12 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
 use crate::support::clients::{Preview, require_program};
-use crate::support::host::{Host, Instead};
+use crate::support::host::{Host, Instead, PRIVATE};
 use crate::support::mutated::{
     Case, DISCOVERY, EXECUTABLE, Entry, HERE, INDEX, Signer, THERE, central, executable, expired, zip_of,
 };
 use crate::support::s3_server::{Action, Matcher, S3Server};
+use crate::support::tunnel::Tunnel;
 use crate::support::{Ran, folder, publish, run, tarball, tarballs, tfreg, tree};
 
 /// `tfreg verify PLACE --format json ARG…`
@@ -329,6 +330,30 @@ fn links_are_followed_to_where_registries_are_only() {
         assert!(told.iter().any(|finding| named(&finding)), "{target}: {told:#?}");
     }
     assert!(inside.accept().is_err(), "nobody connected");
+}
+
+#[test]
+fn a_private_link_is_followed_where_the_message_says_so() {
+    let case = Case::new();
+    let tunnel = Tunnel::to(case.host.port());
+    let zip = format!("https://{PRIVATE}/{}", case.zip_key());
+    case.edit(HERE, |v| v["download_url"] = json!(zip));
+    let verify = |args: &[&str]| {
+        let mut command = tfreg();
+        command.args(["verify", "--format", "json", &case.host.url(), "acme/sample", "--ca-file"]);
+        command.arg(case.host.certificate()).args(args);
+        json(&run(tunnel.used_by(&mut command)))
+    };
+    let named = |report: &Value| {
+        let told = findings(report);
+        told.iter().any(|(rule, text)| rule == "zip-unreadable" && text.contains("--allow-private-links"))
+    };
+    let report = verify(&[]);
+    assert!(named(&report), "{report:#}");
+    assert_eq!(tunnel.asked(), [""; 0]);
+    let report = verify(&["--allow-private-links"]);
+    assert!(!verdict(&report).contains("zip-unreadable"), "{report:#}");
+    assert!(tunnel.asked().contains(&format!("{PRIVATE}:443")), "{:?}", tunnel.asked());
 }
 
 #[test]

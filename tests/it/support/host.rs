@@ -26,6 +26,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::folder;
 
+/// An address of a company's network (RFC 1918), for which the host has a certificate. A test leads there by a proxy.
+pub(crate) const PRIVATE: &str = "10.11.12.13";
+
 /// What is served otherwise than a CDN would.
 #[derive(Debug, Clone)]
 pub(crate) enum Instead {
@@ -53,8 +56,8 @@ pub(crate) struct Host {
 impl Host {
     /// Serves the files of `root` at `https://localhost:PORT/`.
     pub(crate) fn of(root: &Path) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let names = ["localhost", "127.0.0.1", PRIVATE].map(str::to_owned);
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         let certificate = folder();
         std::fs::write(certificate.path().join("cert.pem"), cert.pem()).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
@@ -90,6 +93,11 @@ impl Host {
     /// `localhost:PORT`, as source addresses name it.
     pub(crate) fn name(&self) -> String {
         format!("localhost:{}", self.address.port())
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The certificate's file.

@@ -12,6 +12,7 @@ pub(crate) mod plain_host;
 pub(crate) mod programs;
 pub(crate) mod reader;
 pub(crate) mod s3_server;
+pub(crate) mod tunnel;
 pub(crate) mod watched;
 
 use std::collections::BTreeMap;
