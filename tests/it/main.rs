@@ -44,4 +44,5 @@ mod store_conformance;
 mod support;
 mod tar_differential;
 mod tar_headers;
+mod tarball_remedies;
 mod verify;

@@ -223,8 +223,7 @@ pub(super) const SPARSE: &str = "make the tarball without --sparse (GNU tar), or
                                  holes unless told not to)";
 const HARD_LINK: &str = "make the tarball with --hard-dereference (GNU tar), or from a copy of the folder that `cp -R` makes \
                          (bsdtar has no such option); or leave out one of the two names";
-const SYMBOLIC_LINK: &str =
-    "replace it by the file itself: --dereference (GNU tar) or -L (bsdtar); or leave it out";
+const SYMBOLIC_LINK: &str = "replace it by the file itself: --dereference --hard-dereference (GNU tar) or -L (bsdtar); or leave it out";
 
 fn mode(mode: u64, kind: Kind) -> Result<u32, Fault> {
     let own = match kind {

@@ -15,6 +15,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("bgzip", "tabix"),
     ("bsdtar", "libarchive-tools"),
+    ("bzip2", "bzip2"),
     ("busybox", "busybox"),
     ("cc", "gcc"),
     ("curl", "curl"),
