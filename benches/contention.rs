@@ -24,15 +24,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tfreg::plan::{Plan, Published, Wanted, Write};
-use tfreg::publish::budget::{Budget, RealPace};
+use tfreg::plan::{Plan, PublishGoal, Published, Write};
 use tfreg::publish::{Observer, Options, publish};
+use tfreg::reader::Reader;
 use tfreg::registry::{Key, VersionsDocument};
 use tfreg::store::OnSent;
+use tfreg::store::budget::{Budget, RealPace};
+use tfreg::verify::{Scope, Unwatched, verify};
 use tokio::runtime::Runtime;
 
 use support::archive::{Archive, genuine_executable, write};
-use support::in_process::{bucket, wanted};
+use support::in_process::{bucket, signer, wanted};
 use support::s3_server::{RecordedRequest, S3Server};
 use support::watched::listed;
 use support::{folder, tarball, tarballs};
@@ -75,17 +77,26 @@ impl Observer for Pauses {
 }
 
 /// Publishes as `tfreg publish` does once the tarballs are read; gives the time, and how often it lost a race.
-async fn timed(server: &S3Server, wanted: &Wanted) -> (Duration, usize) {
+async fn timed(server: &S3Server, wanted: &PublishGoal) -> (Duration, usize) {
     // A client, and so connections, of its own, as a process has.
     let store = bucket(server, "s3://bucket");
-    let options = Options { jobs: JOBS, reads: READS, contention_timeout: PATIENCE };
+    let options = Options {
+        jobs: JOBS,
+        reads: READS,
+        contention_timeout: PATIENCE,
+        signer: Some(signer()),
+        read_back: true,
+    };
     let (budget, pauses) = (Budget::new(PATIENCE, Box::new(RealPace::default())), Pauses::default());
     let began = Instant::now();
-    publish(&store, wanted, &options, budget, &pauses).await.unwrap();
+    let outcome = publish(&store, wanted, &options, budget, &pauses).await.unwrap();
+    let reader = Reader::Store(outcome.snapshot.unwrap_or_default().in_front_of(Box::new(store)));
+    let scope = Scope::published(&wanted.provider, wanted.packages.version());
+    assert!(verify(&reader, &scope, READS, &Unwatched).await.unwrap().is_good());
     (began.elapsed(), pauses.0.into_inner())
 }
 
-fn release(name: &str) -> Wanted {
+fn release(name: &str) -> PublishGoal {
     wanted(&tarballs(name), Published::Immutable)
 }
 
@@ -107,7 +118,7 @@ fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
 }
 
 /// Versions `2.1.0` to `2.COUNT.0` of the sample provider, for one platform.
-fn versions(count: usize) -> Vec<Wanted> {
+fn versions(count: usize) -> Vec<PublishGoal> {
     let root = folder();
     let manifest = json!({ "version": 1, "metadata": { "protocol_versions": ["6.0"] } }).to_string();
     let archive = Archive::new()
@@ -189,7 +200,7 @@ fn merge(index: &[u8]) -> f64 {
     let platforms = BTreeSet::from(["linux_amd64".parse().unwrap()]);
     let began = Instant::now();
     let document = VersionsDocument::parse(&key, index).unwrap();
-    let merged = document.merged(&key, &version, &["6.0".to_owned()], &platforms).unwrap().to_bytes();
+    let merged = document.merged(&version, &["6.0".to_owned()], &platforms).unwrap().to_bytes();
     let took = milliseconds(began.elapsed());
     assert!(merged.len() > index.len());
     took
@@ -292,13 +303,13 @@ fn describe(trip: &[&RecordedRequest]) -> String {
     for request in trip {
         let kind = match request.key.parse().unwrap() {
             Key::Discovery => "discovery",
-            Key::Versions(_) => "index",
-            Key::Download(..) => "document",
-            Key::Zip(..) => "zip",
-            Key::Sums(..) => "SHA256SUMS",
-            Key::Signature(..) | Key::ProvenanceSignature(..) => "signature",
-            Key::Provenance(..) => "provenance",
-            Key::Yanked(..) => "yanked",
+            Key::Versions { .. } => "index",
+            Key::Download { .. } => "document",
+            Key::Zip { .. } => "zip",
+            Key::Sums { .. } => "SHA256SUMS",
+            Key::Signature { .. } | Key::ProvenanceSignature { .. } => "signature",
+            Key::Provenance { .. } => "provenance",
+            Key::Yanked { .. } => "yanked",
         };
         let refused = if request.status == Some(412) { " (proof: answered 412)" } else { "" };
         *kinds.entry((format!("{}{refused}", request.method), kind)).or_default() += 1;

@@ -21,13 +21,13 @@ use std::time::Instant;
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use tfreg::digest::Digest;
+use tfreg::content::{Digest, Scratch, Sealed};
 use tfreg::package::archive::{Kind, ZipWriter, extract};
-use tfreg::package::{BuildOptions, PackageSet, Sealed};
+use tfreg::package::{BuildOptions, PackageSet};
+use tfreg::release::archive::{ArchiveReader as _, CompressedForm, Limits};
 use tfreg::release::file::TarballFile;
-use tfreg::release::tarball::{self, Limits};
 use tfreg::release::{Expected, Release};
-use tfreg::splice::{Tape, Unpacker};
+use tfreg::splice::{DeflateRecorder, Unpacker};
 
 use support::archive::{genuine_executable, noise, write};
 use support::folder;
@@ -140,7 +140,7 @@ fn one(name: &str, contents: &[u8], tarball: &Path) {
     );
     let (inflate, ()) =
         measure(|| each_chunk(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, &bytes[..])), |_| {}));
-    let (unpack, ()) = measure(|| each_chunk(Unpacker::new(&bytes[..], Tape::default()), |_| {}));
+    let (unpack, ()) = measure(|| each_chunk(Unpacker::new(&bytes[..], DeflateRecorder::default()), |_| {}));
     let (crc, _) = measure(|| crc32fast::hash(contents));
     let (contents_sha, _) = measure(|| Digest::of(contents));
     let (sha, _) = measure(|| Digest::of(&bytes));
@@ -179,13 +179,17 @@ fn one(name: &str, contents: &[u8], tarball: &Path) {
 
 /// What `tfreg publish` does with a tarball.
 fn spliced(tarball: &Path) -> Sealed {
-    let mut zip = ZipWriter::new().unwrap();
-    tarball::read(&TarballFile::at(tarball), Limits::default(), &|_| {}, &mut |entry| {
-        entry.tape.record(entry.size);
-        zip.add_recorded(NAME, Kind::Executable, entry.size, entry.content, entry.tape).unwrap();
-        Ok(())
-    })
-    .unwrap();
+    let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
+    TarballFile::at(tarball)
+        .read(Limits::default(), &|_| {}, &mut |entry| {
+            let CompressedForm::Recordable(recorder) = entry.compressed else {
+                panic!("a tarball is compressed")
+            };
+            recorder.record(entry.size);
+            zip.add_recorded(NAME, Kind::Executable, entry.size, entry.content, recorder).unwrap();
+            Ok(())
+        })
+        .unwrap();
     zip.finish().unwrap()
 }
 
@@ -194,19 +198,23 @@ fn recorded(tarball: &Path) -> u64 {
     let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile().unwrap());
     let (mut stream, mut len) = (Vec::new(), 0);
     let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    tarball::read(&TarballFile::at(tarball), Limits::default(), &|_| {}, &mut |entry| {
-        entry.tape.record(entry.size);
-        let mut crc = crc32fast::Hasher::new();
-        each_chunk(entry.content, |chunk| {
-            crc.update(chunk);
-            stream.clear();
-            len += entry.tape.take(&mut stream).unwrap();
-            sha2::Digest::update(&mut hash, &stream);
-            file.write_all(&stream).unwrap();
-        });
-        Ok(())
-    })
-    .unwrap();
+    TarballFile::at(tarball)
+        .read(Limits::default(), &|_| {}, &mut |entry| {
+            let CompressedForm::Recordable(recorder) = entry.compressed else {
+                panic!("a tarball is compressed")
+            };
+            recorder.record(entry.size);
+            let mut crc = crc32fast::Hasher::new();
+            each_chunk(entry.content, |chunk| {
+                crc.update(chunk);
+                stream.clear();
+                len += recorder.take(&mut stream).unwrap();
+                sha2::Digest::update(&mut hash, &stream);
+                file.write_all(&stream).unwrap();
+            });
+            Ok(())
+        })
+        .unwrap();
     file.flush().unwrap();
     len
 }
@@ -306,7 +314,8 @@ fn release(large: &[u8]) {
             Release::open(paths.iter().map(|path| TarballFile::at(path)).collect(), &Expected::default())
                 .unwrap();
         let protocols = tfreg::provider::Protocols::new(vec!["6.0".parse().unwrap()]);
-        let options = BuildOptions { limits: Limits::default(), jobs, protocols };
+        let options =
+            BuildOptions { limits: Limits::default(), jobs, protocols, scratch: Scratch::default() };
         PackageSet::build(release, &options, &|_, _| {}).unwrap();
     });
 }

@@ -7,9 +7,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::publish::Unfinished;
-use crate::store::StoreError;
-
 /// Shorthand for this crate's results.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -160,6 +157,81 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// A store could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct StoreError {
+    /// What was being done, with the object: "cannot read s3://bucket/key".
+    pub doing: String,
+    /// What the store answered.
+    pub answer: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// What the user can do, where that is known.
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.answer)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n  remedy:   {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a run that stopped had and had not written.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// The store in the user's words.
+    pub target: String,
+    /// The keys that were written.
+    pub written: Vec<String>,
+    /// The keys that were not written, or not known to be.
+    pub pending: Vec<String>,
+    /// What it means to who looks at the registry, as sentences.
+    pub consequence: String,
+    /// Whether running again can complete it; a refusal stays one.
+    pub completes: bool,
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.written.is_empty() {
+            write!(f, "Nothing was written to {}.", self.target)?;
+        } else {
+            writeln!(f, "Written to {}:", self.target)?;
+            for key in &self.written {
+                writeln!(f, "  + {key}")?;
+            }
+            writeln!(f, "Not written, or not known to be:")?;
+            for key in &self.pending {
+                writeln!(f, "  - {key}")?;
+            }
+            write!(f, "{}", self.consequence)?;
+        }
+        if self.completes {
+            write!(f, " Running the same command again is safe, and completes what is missing.")
+        } else {
+            write!(f, " Running the same command again is safe, and is refused for the same reason.")
+        }
+    }
+}
+
+/// An error with its causes, each said once. The AWS SDK's own `Display` says only "service error" or "dispatch failure".
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    parts.join(": ")
+}
 
 #[cfg(test)]
 mod tests {

@@ -23,14 +23,31 @@
 //! become a [`plan::Plan`], and only a plan is written. There is no server and no lock service: readers always see a
 //! consistent registry because of the order of the writes and because every write is conditional.
 //!
-//! Pure and synchronous: [`provider`], [`splice`], [`release`], [`package`], [`registry`], [`plan`], [`policy`]. Asynchronous:
-//! [`fetch`], [`probe`], [`reader`], [`store`], [`publish`], [`verify`], [`serve`]. Only [`cli`] reads the environment, and
-//! only [`report`] prints.
+//! # Rooms
+//!
+//! From the ground up; a room uses only those before it, which `tests/it/rooms.rs` checks.
+//!
+//! | room | what lives there |
+//! | --- | --- |
+//! | [`error`], [`provider`], [`content`] | refusals and errors; names, versions, platforms; digests and sealed bytes |
+//! | [`splice`] | gzip and deflate: copying compressed streams into a zip |
+//! | [`openpgp`] | secret keys, public keys, what signs ([`openpgp::Signer`]), what each client makes of a key |
+//! | [`registry`] | every key, the documents and SHA256SUMS, and how they merge |
+//! | [`release`] | names of tarballs, the strict tar reader, limits, executable headers |
+//! | [`package`] | deterministic zips from tarballs, and their self-check |
+//! | [`store`] | a directory or a bucket, with conditional writes, and how long reads and writes are tried |
+//! | [`reader`] | a registry as its readers see it |
+//! | [`plan`] | what has to be read, signed and written; pure, and it holds no secret |
+//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`] | what is done with these |
+//! | [`workflow`] | one function a command: a request in, an outcome out |
+//! | [`report`] | the only printer |
+//! | [`cli`] | arguments; only here is the environment read |
 
 pub mod cli;
-pub mod digest;
+pub mod content;
 pub mod error;
 pub mod fetch;
+pub mod openpgp;
 pub mod package;
 pub mod plan;
 pub mod policy;
@@ -48,3 +65,4 @@ pub mod splice;
 pub mod store;
 pub mod verify;
 mod words;
+pub mod workflow;

@@ -1,7 +1,7 @@
 //! The plan: what has to be written so that the registry is as wanted. A pure function of a [`Goal`] and of what was
 //! observed; it is printed as it is before anything is done, and a dry run prints the same.
 //!
-//! The planner also says what it has to see first ([`Step::Look`]), so that everything is read that matters, and nothing
+//! The planner also says what it has to see first ([`Step::Read`]), so that everything is read that matters, and nothing
 //! else, in as few rounds as possible.
 //!
 //! There is a goal a command, each with its own planner. That of a publish: all download documents of the version point to one SHA256SUMS that lists all its platforms, the
@@ -16,7 +16,7 @@
 //! | what | where | what proves it |
 //! | --- | --- | --- |
 //! | a line of SHA256SUMS for a platform of the run | publish | the run has made the zip, and checked it |
-//! | a line for another platform | publish: `planner::carried` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
+//! | a line for another platform | publish: `planner::next_checksums` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
 //! | the SHA256SUMS as a whole | publish: `planner` | it is made of these lines only; what is there under its key has to be the same bytes |
 //! | the record of the publish | publish: `planner::record` | it is, byte for byte, what this run would write |
 //! | a SHA256SUMS that is there | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document as its line says |
@@ -24,93 +24,60 @@
 //! | the public key in a document | publish, [`resign`] | it is the one that signs in this run; with another published one only by `--replace-key`, or in place of one that the user has named |
 //! | a newer copy of the public key | [`resign`] (`--refresh-key`) | the user gives it, it is a copy of the embedded key, not older, and verifies the signature |
 //! | a platform listed by a publish | publish | it is one of this run; others in the index stay |
-//! | a version or platform listed again | [`reindex`], [`unyank`] | [`whole`]: all that its documents point to is there, is of this version, and is signed by an embedded key: one for all, or one that the user has named |
+//! | a version or platform listed again | [`reindex`], [`unyank`] | [`completeness`]: all that its documents point to is there, is of this version, and is signed by an embedded key: one for all, or one that the user has named |
 //! | an index where there was none | publish, [`reindex`] | the provider's folder was listed: a publish is refused where documents of others are there (`lost_index`) |
 //!
 //! What no object can prove: which namespace or registry a SHA256SUMS was made for, where one key signs the same type and
 //! version for several; and that what a trusted key once signed is the newest that it signed.
 
+pub mod completeness;
 mod lost_index;
 mod planner;
+mod publish_goal;
 pub mod reindex;
 pub mod resign;
 pub mod unyank;
 pub mod warn;
-pub mod whole;
 pub mod yank;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::digest::{Digest, ShortDigest};
+use crate::content::{Digest, Sealed};
 use crate::error::Refusal;
-use crate::package::signing_key::SigningKey;
-use crate::package::{Checksums, PackageSet, Sealed};
-use crate::provider::{Platform, Provider};
-use crate::registry::provenance::Record;
-use crate::registry::{Area, Folder, Key, Links, YankedRecord};
+use crate::provider::Provider;
+use crate::registry::{Folder, Key, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
+use crate::words;
+pub use publish_goal::{PublishGoal, Published, RunState, VersionKey};
 
 /// What a command wants of a registry; the same for all rounds of its run.
 pub trait Goal: Send + Sync {
     /// What a run remembers from round to round. Only facts that cannot become false, and hints where to look.
-    type Memory: Default + Send;
+    type RunState: Default + Send;
 
     /// Computes the next step from what was seen in this round.
     ///
     /// # Errors
     /// The registry holds what is not understood, or what the goal is refused for.
-    fn next(&self, seen: &Observation, memory: &mut Self::Memory) -> Result<Step, Refusal>;
+    fn next(&self, seen: &Observation, memory: &mut Self::RunState) -> Result<Step, Refusal>;
+
+    /// Takes a signature that [`Step::Sign`] has asked for, and that verifies by this run's key. A goal that signs nothing
+    /// asks for none.
+    fn signed(&self, _document: &ToSign, _signature: Sealed, _memory: &mut Self::RunState) {}
 
     /// Remembers that this run has written an object.
-    fn written(&self, key: &Key, memory: &mut Self::Memory);
+    fn written(&self, key: &Key, memory: &mut Self::RunState);
 
     /// What it means to who looks at the registry that this run has written the index.
     fn indexed(&self) -> &'static str;
 }
 
-/// Whether a published platform's contents may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// Never: other contents are refused.
-    Immutable,
-    /// They may be replaced (staging; `--replace`).
-    Replaceable,
-}
-
-/// Whether a version that is published with another key may be moved to this run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionKey {
-    /// It stays with the key that its documents embed.
-    Kept,
-    /// It may be moved (`--replace-key`).
-    Replaceable,
-}
-
-/// What a run wants; the same for all its rounds.
-#[derive(Debug)]
-pub struct Wanted {
-    /// The provider that is published.
-    pub provider: Provider,
-    /// Its packages.
-    pub packages: PackageSet,
-    /// The key that signs.
-    pub key: SigningKey,
-    /// How the documents point to objects.
-    pub links: Links,
-    /// Whether published contents may change.
-    pub published: Published,
-    /// Whether a published version may be moved to this key.
-    pub version_key: VersionKey,
-    /// What the run tells of itself in the record of the publish.
-    pub record: Record,
-}
-
 /// How an object is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum ReadKind {
     /// Its bytes and revision.
     Read,
     /// Its length and digest only.
@@ -119,7 +86,7 @@ pub enum Look {
 
 /// What was seen of an object.
 #[derive(Debug, Clone)]
-pub enum Seen {
+pub enum Observed {
     /// The store said that it does not exist.
     Absent,
     /// It was read.
@@ -132,7 +99,7 @@ pub enum Seen {
 #[derive(Debug, Default)]
 pub struct Observation {
     /// Objects.
-    pub objects: BTreeMap<Key, Seen>,
+    pub objects: BTreeMap<Key, Observed>,
     /// What is in a folder.
     pub folders: BTreeMap<Folder, Vec<Listed>>,
 }
@@ -142,65 +109,20 @@ impl Observation {
     #[must_use]
     pub fn document(&self, key: &Key) -> Option<&Document> {
         match self.objects.get(key) {
-            Some(Seen::Document(document)) => Some(document),
+            Some(Observed::Document(document)) => Some(document),
             _ => None,
         }
     }
 
     /// Those of `looks` that were not seen yet, as the next step; `None` when all were.
-    fn lacks(&self, looks: impl IntoIterator<Item = (Key, Look)>) -> Option<Step> {
-        let mut missing: Vec<(Key, Look)> = Vec::new();
+    fn missing(&self, looks: impl IntoIterator<Item = (Key, ReadKind)>) -> Option<Step> {
+        let mut missing: Vec<(Key, ReadKind)> = Vec::new();
         for (key, look) in looks {
             if !self.objects.contains_key(&key) && !missing.iter().any(|(other, _)| *other == key) {
                 missing.push((key, look));
             }
         }
-        if missing.is_empty() { None } else { Some(Step::Look(missing)) }
-    }
-}
-
-/// What a publish remembers from round to round.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// What the SHA256SUMS of a digest hold.
-    pub sums: BTreeMap<ShortDigest, Checksums>,
-    /// Other platforms of the version that were listed, whose documents are looked at soon again.
-    pub listed: BTreeSet<Platform>,
-    /// Objects of `store/` that are there; they never change or go.
-    pub stored: BTreeSet<Key>,
-    /// Platforms whose document was seen or written with this run's contents.
-    pub held: BTreeSet<Platform>,
-    /// Signatures made or verified by this run, by the digest of what is signed.
-    pub signatures: BTreeMap<Digest, Sealed>,
-    /// Records of publishes that were there already, by the digest of their SHA256SUMS.
-    pub records: BTreeMap<ShortDigest, Bytes>,
-    /// Whether nothing else of the provider was published when this run found no index.
-    pub is_first: bool,
-    /// What was not carried over into the new SHA256SUMS, in words.
-    pub left_out: BTreeSet<String>,
-}
-
-impl Goal for Wanted {
-    type Memory = Memory;
-
-    fn next(&self, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
-        planner::next(self, seen, memory)
-    }
-
-    fn written(&self, key: &Key, memory: &mut Memory) {
-        match key {
-            Key::Download(_, _, platform) if self.packages.get(platform).is_some() => {
-                memory.held.insert(platform.clone());
-            }
-            key if key.area() == Area::Store => {
-                memory.stored.insert(key.clone());
-            }
-            _ => {}
-        }
-    }
-
-    fn indexed(&self) -> &'static str {
-        "The index lists this run's version."
+        if missing.is_empty() { None } else { Some(Step::Read(missing)) }
     }
 }
 
@@ -208,14 +130,31 @@ impl Goal for Wanted {
 #[derive(Debug)]
 pub enum Step {
     /// These objects have to be seen first.
-    Look(Vec<(Key, Look)>),
+    Read(Vec<(Key, ReadKind)>),
     /// It has to be seen first what is in this folder.
     List(Folder),
+    /// These have to be signed by this run's key first.
+    Sign(Vec<ToSign>),
     /// Something is missing that others may be about to write. It is looked for again after a pause; if it stays so, this is
     /// why the goal is refused.
     Wait(Box<Refusal>),
     /// All that matters was seen.
     Ready(Box<Plan>),
+}
+
+/// A document that is to be signed: proven to be this run's to sign (see the table above), by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToSign {
+    /// Its key.
+    pub key: Key,
+    /// What is signed.
+    pub document: Bytes,
+}
+
+impl ToSign {
+    fn new(key: &Key, document: impl Into<Bytes>) -> Self {
+        Self { key: key.clone(), document: document.into() }
+    }
 }
 
 /// What is to be done about one object.
@@ -251,8 +190,7 @@ pub struct Write {
 pub enum Stage {
     /// Objects of `store/`, that nothing points to yet.
     Store,
-    /// Download documents, that no index lists yet, and the record of a version that is yanked. And the signature of this run's record: only now it is certain that
-    /// the record that is there is this run's.
+    /// Download documents and yank records; then the record's signature, once the record is known to be this run's.
     Downloads,
     /// The index.
     Index,
@@ -268,9 +206,11 @@ impl Stage {
     #[must_use]
     pub fn of(key: &Key) -> Self {
         match key {
-            Key::Zip(..) | Key::Sums(..) | Key::Signature(..) | Key::Provenance(..) => Self::Store,
-            Key::Download(..) | Key::Yanked(..) | Key::ProvenanceSignature(..) => Self::Downloads,
-            Key::Versions(_) => Self::Index,
+            Key::Zip { .. } | Key::Sums { .. } | Key::Signature { .. } | Key::Provenance { .. } => {
+                Self::Store
+            }
+            Key::Download { .. } | Key::Yanked { .. } | Key::ProvenanceSignature { .. } => Self::Downloads,
+            Key::Versions { .. } => Self::Index,
             Key::Discovery => Self::Discovery,
         }
     }
@@ -283,12 +223,12 @@ pub struct Plan {
     writes: Vec<Write>,
     warnings: Vec<String>,
     signed: Option<SignedObjects>,
-    probe: Option<Probe>,
+    condition_check: Option<ConditionCheck>,
 }
 
-/// An object by which a store can prove that it honours conditions: see [`crate::publish::capability`].
+/// An object by which a store can prove that it honours conditions: see [`crate::publish::conditional_writes`].
 #[derive(Debug, Clone)]
-pub struct Probe {
+pub struct ConditionCheck {
     /// Which object.
     pub key: Key,
     /// Its contents.
@@ -297,7 +237,7 @@ pub struct Probe {
     pub is_there: bool,
 }
 
-impl Probe {
+impl ConditionCheck {
     fn there(key: &Key, document: &Document) -> Self {
         Self { key: key.clone(), body: Sealed::from_bytes(document.bytes.clone()), is_there: true }
     }
@@ -352,8 +292,8 @@ impl Plan {
 
     /// What a store can be tried with.
     #[must_use]
-    pub fn probe(&self) -> Option<&Probe> {
-        self.probe.as_ref()
+    pub fn condition_check(&self) -> Option<&ConditionCheck> {
+        self.condition_check.as_ref()
     }
 
     /// How many objects are created, changed and left.
@@ -390,7 +330,7 @@ pub struct Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = indicatif::HumanBytes(self.bytes);
+        let size = words::size(self.bytes);
         write!(
             f,
             "{} to create, {} to change, {} unchanged ({size} to write)",
@@ -402,11 +342,11 @@ impl fmt::Display for Totals {
 impl fmt::Display for Write {
     /// `+` created, `~` changed, `=` unchanged, then the key and the size.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = indicatif::HumanBytes(self.body.len());
+        let size = words::size(self.body.len());
         match &self.action {
             Action::Create => write!(f, "+ {}  {size}", self.key),
             Action::Replace { old_len, .. } => {
-                write!(f, "~ {}  {} -> {size}", self.key, indicatif::HumanBytes(*old_len))
+                write!(f, "~ {}  {} -> {size}", self.key, words::size(*old_len))
             }
             Action::Keep => write!(f, "= {}  {size}", self.key),
         }
@@ -439,13 +379,13 @@ fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
 }
 
 /// What a store can be tried with: discovery, which tfreg never changes, or else a document that was just read.
-fn probe(seen: &Observation, other: &Key) -> Option<Probe> {
-    [&Key::Discovery, other].into_iter().find_map(|key| Some(Probe::there(key, seen.document(key)?)))
+fn condition_check(seen: &Observation, other: &Key) -> Option<ConditionCheck> {
+    [&Key::Discovery, other].into_iter().find_map(|key| Some(ConditionCheck::there(key, seen.document(key)?)))
 }
 
 /// An index that is not there, where there must be one.
 fn not_published(provider: &Provider) -> Refusal {
-    Refusal::new(Key::Versions(provider.clone()), format!("{provider} is not published"))
+    Refusal::new(Key::Versions { provider: provider.clone() }, format!("{provider} is not published"))
         .found("no index")
         .expected("the index of a provider that is published here")
         .remedy("check the target and the provider's name; no version of it was ever published here")
@@ -456,14 +396,14 @@ fn yanked_record(seen: &Observation, key: &Key) -> Result<Option<YankedRecord>, 
     seen.document(key).map(|read| YankedRecord::parse(key, &read.bytes)).transpose()
 }
 
-/// Platforms in words.
-fn names<'a>(platforms: impl IntoIterator<Item = &'a Platform>) -> String {
-    platforms.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// Platforms, or keys, in words.
+fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// An object of `store/` that is not what its key says. Never overwritten.
 #[must_use]
-pub fn foreign(key: &Key, found: Digest, meant: Digest) -> Refusal {
+pub fn object_conflict(key: &Key, found: Digest, meant: Digest) -> Refusal {
     Refusal::new(key, "another object is there under the same key")
         .found(format!("SHA-256 {found}"))
         .expected(format!("SHA-256 {meant}"))

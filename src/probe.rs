@@ -31,7 +31,7 @@ use crate::package::archive::{self, ZipError};
 use crate::package::{Package, PackageSet};
 use handshake::{COOKIE, FORM, OFFERED};
 use launcher::Word;
-use process::{End, Heard, Start};
+use process::{End, FirstLine, Start};
 
 /// How an executable is probed.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Options {
     }
 }
 
-/// What a probe has found. That an executable and its declaration do not agree is no finding, but a refusal.
+/// What a probe has found. A mismatch of an executable and its declaration is returned as a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The platform that runs tfreg, in Go's words.
@@ -279,10 +279,11 @@ impl Asked<'_> {
             folder: folder.path(),
             user: *user,
         };
-        let Heard { end, stderr, word } = match process::hear(start, &offered, self.options.patience).await {
-            Ok(heard) => heard,
-            Err(error) => return self.not_started(error),
-        };
+        let FirstLine { end, stderr, word } =
+            match process::hear(start, &offered, self.options.patience).await {
+                Ok(heard) => heard,
+                Err(error) => return self.not_started(error),
+            };
         self.missing = missing(word);
         let found = match end {
             End::Line(line) => match handshake::parse(&line) {

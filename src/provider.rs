@@ -104,6 +104,29 @@ impl fmt::Display for Provider {
     }
 }
 
+/// One version of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReleaseId {
+    /// The provider.
+    pub provider: Provider,
+    /// The version.
+    pub version: Version,
+}
+
+impl ReleaseId {
+    /// The release of `provider` that has `version`.
+    #[must_use]
+    pub fn new(provider: &Provider, version: &Version) -> Self {
+        Self { provider: provider.clone(), version: version.clone() }
+    }
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.provider, self.version)
+    }
+}
+
 /// A release version: Semantic Versioning 2.0.0 in canonical form, without build metadata.
 ///
 /// Ordered by semver precedence. Build metadata is refused because its `+` stands in the URL path, which S3 reads as a

@@ -1,26 +1,31 @@
 //! Publishing, and every other change of a registry: observe, plan and apply until the plan is empty.
 //!
 //! An empty plan on an observation made after the last write is the only success; a first plan that is empty means
-//! "already published". So every run heals what an earlier one left, and concurrent runs converge: who loses a race
-//! observes again and computes everything anew from what is there then.
+//! "already published". So every run heals what an earlier one left, and concurrent runs converge: a run that
+//! loses a race observes again, and plans again from what is there then.
 
-pub mod budget;
-pub mod capability;
+pub mod conditional_writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::error::{Error, Refusal, Result};
-use crate::plan::{self, Action, Goal, Look, Observation, Plan, Probe, Seen, Stage, Step, Write};
+use crate::content::Sealed;
+use crate::error::{Error, Refusal, Result, Unfinished};
+use crate::openpgp::signer::{Signer, sign_and_verify};
+use crate::plan::{
+    self, Action, ConditionCheck, Goal, Observation, Observed, Plan, ReadKind, Stage, Step, ToSign, Write,
+};
 use crate::registry::Key;
-use crate::store::readback::{self, Meant, Verdict};
+use crate::store::budget::Budget;
+use crate::store::readback::{self, Intent, WriteOutcome};
+use crate::store::snapshot::Snapshot;
 use crate::store::{Condition, Conditions, MAX_DOCUMENT, OnSent, Store, StoreError};
 use crate::words;
-use budget::Budget;
-use capability::Proof;
+use conditional_writes::Proof;
 
 /// Is told of what a run does.
 pub trait Observer: Send + Sync {
@@ -45,6 +50,10 @@ pub struct Options {
     pub reads: usize,
     /// How long to go on when others are first.
     pub contention_timeout: Duration,
+    /// What signs for goals that have something signed.
+    pub signer: Option<Arc<dyn Signer>>,
+    /// Whether all objects of the plan are read once more, beside the last observation, to be verified.
+    pub read_back: bool,
 }
 
 /// What a run has come to.
@@ -54,6 +63,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// What this run wrote.
     pub written: BTreeMap<Key, Effect>,
+    /// The plan's objects, read after the last write, if that was [wanted](Options::read_back).
+    pub snapshot: Option<Snapshot>,
 }
 
 /// What a run did to an object.
@@ -65,61 +76,6 @@ pub enum Effect {
     Changed,
 }
 
-/// What a run that stopped had and had not written.
-#[derive(Debug, Default)]
-pub struct Unfinished {
-    target: String,
-    written: Vec<Key>,
-    pending: Vec<Key>,
-    /// What it means that the index was written.
-    indexed: &'static str,
-    /// Whether running again can complete it; a refusal stays one.
-    completes: bool,
-}
-
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |keys: &[Key], stage: Stage| keys.iter().filter(|key| Stage::of(key) == stage).count();
-        if self.written.is_empty() {
-            write!(f, "Nothing was written to {}.", self.target)?;
-        } else {
-            writeln!(f, "Written to {}:", self.target)?;
-            for key in &self.written {
-                writeln!(f, "  + {key}")?;
-            }
-            writeln!(f, "Not written, or not known to be:")?;
-            for key in &self.pending {
-                writeln!(f, "  - {key}")?;
-            }
-            let index = if count(&self.written, Stage::Index) > 0 {
-                self.indexed
-            } else {
-                "The index was not changed by this run."
-            };
-            write!(f, "{index} What is listed is whole at every point.")?;
-        }
-        if self.completes {
-            write!(f, " Running the same command again is safe, and completes what is missing.")
-        } else {
-            write!(f, " Running the same command again is safe, and is refused for the same reason.")
-        }
-    }
-}
-
-impl Unfinished {
-    /// The keys that were written.
-    #[must_use]
-    pub fn written(&self) -> &[Key] {
-        &self.written
-    }
-
-    /// The keys that were not written, or not known to be.
-    #[must_use]
-    pub fn pending(&self) -> &[Key] {
-        &self.pending
-    }
-}
-
 /// Observes as much as the plan depends on, and plans.
 ///
 /// # Errors
@@ -127,17 +83,17 @@ impl Unfinished {
 pub async fn observe<G: Goal>(
     store: &dyn Store,
     goal: &G,
-    memory: &mut G::Memory,
-    reads: usize,
+    memory: &mut G::RunState,
+    options: &Options,
 ) -> Result<Plan> {
-    match observe_once(store, goal, memory, reads).await? {
-        Observed::Plan(plan) => Ok(*plan),
-        Observed::Missing(refusal) => Err(Error::Refused(refusal)),
+    match observe_once(store, goal, memory, options).await? {
+        RoundResult::Plan(plan) => Ok(*plan),
+        RoundResult::Missing(refusal) => Err(Error::Refused(refusal)),
     }
 }
 
 /// What an observation comes to.
-enum Observed {
+enum RoundResult {
     Plan(Box<Plan>),
     /// Others may be about to write what is missing; refused with this if they do not.
     Missing(Box<Refusal>),
@@ -146,19 +102,26 @@ enum Observed {
 async fn observe_once<G: Goal>(
     store: &dyn Store,
     goal: &G,
-    memory: &mut G::Memory,
-    reads: usize,
-) -> Result<Observed> {
+    memory: &mut G::RunState,
+    options: &Options,
+) -> Result<RoundResult> {
     let mut seen = Observation::default();
     loop {
         let next = goal.next(&seen, memory).map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
             Step::Ready(plan) => {
                 check_sizes(&plan).map_err(|refusal| with_target(refusal, store))?;
-                return Ok(Observed::Plan(plan));
+                return Ok(RoundResult::Plan(plan));
             }
-            Step::Wait(refusal) => return Ok(Observed::Missing(Box::new(with_target(*refusal, store)))),
-            Step::Look(missing) => missing,
+            Step::Wait(refusal) => return Ok(RoundResult::Missing(Box::new(with_target(*refusal, store)))),
+            Step::Read(missing) => missing,
+            Step::Sign(documents) => {
+                for document in documents {
+                    let signature = sign(options.signer.as_deref(), &document).await?;
+                    goal.signed(&document, signature, memory);
+                }
+                continue;
+            }
             Step::List(folder) => {
                 let found: Vec<_> = store.list(folder.as_str()).try_collect().await?;
                 tracing::debug!(%folder, objects = found.len(), "listed");
@@ -173,13 +136,20 @@ async fn observe_once<G: Goal>(
             let found = look_at(store, &key, look).await;
             (key, found)
         }))
-        .buffered(reads);
+        .buffered(options.reads);
         while let Some((key, found)) = looks.next().await {
             let found = found?;
             tracing::debug!(%key, found = %describe(&found), "seen");
             seen.objects.insert(key, found);
         }
     }
+}
+
+/// Has a document signed. What does not verify under the key that clients will get is not taken.
+async fn sign(signer: Option<&dyn Signer>, document: &ToSign) -> Result<Sealed> {
+    let signer = signer.ok_or_else(|| Error::Usage(format!("no key signs {} in this run", document.key)))?;
+    tracing::debug!(key = %document.key, by = %signer.public_key().key_id(), "signing");
+    sign_and_verify(signer, &document.document).await
 }
 
 /// A remedy names commands as they are typed, for this store in place of TARGET.
@@ -193,11 +163,13 @@ fn with_target(mut refusal: Refusal, store: &dyn Store) -> Refusal {
 /// Refuses a plan with a document that could not be read again once it is written: see [`MAX_DOCUMENT`].
 fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
     let large = |write: &&Write| {
-        write.action != Action::Keep && !matches!(write.key, Key::Zip(..)) && write.body.len() > MAX_DOCUMENT
+        write.action != Action::Keep
+            && !matches!(write.key, Key::Zip { .. })
+            && write.body.len() > MAX_DOCUMENT
     };
     let Some(write) = plan.writes().iter().find(large) else { return Ok(()) };
     let remedy = match &write.key {
-        Key::Versions(provider) => format!(
+        Key::Versions { provider } => format!(
             "take versions that nobody needs any more out of the index, each by `tfreg yank TARGET {provider} VERSION`, and \
              run this again; nothing was written"
         ),
@@ -209,20 +181,20 @@ fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
         .remedy(remedy))
 }
 
-async fn look_at(store: &dyn Store, key: &Key, look: Look) -> Result<Seen, StoreError> {
+async fn look_at(store: &dyn Store, key: &Key, look: ReadKind) -> Result<Observed, StoreError> {
     Ok(match look {
-        Look::Read => store.get(key).await?.map_or(Seen::Absent, Seen::Document),
-        Look::Summary => store.summary(key).await?.map_or(Seen::Absent, Seen::Summary),
+        ReadKind::Read => store.get(key).await?.map_or(Observed::Absent, Observed::Document),
+        ReadKind::Summary => store.summary(key).await?.map_or(Observed::Absent, Observed::Summary),
     })
 }
 
-fn describe(seen: &Seen) -> String {
+fn describe(seen: &Observed) -> String {
     match seen {
-        Seen::Absent => "absent".to_owned(),
-        Seen::Document(document) => {
+        Observed::Absent => "absent".to_owned(),
+        Observed::Document(document) => {
             format!("{} bytes, revision {}", document.bytes.len(), document.revision.0)
         }
-        Seen::Summary(summary) => format!("{} bytes, SHA-256 {}", summary.len, summary.digest),
+        Observed::Summary(summary) => format!("{} bytes, SHA-256 {}", summary.len, summary.digest),
     }
 }
 
@@ -241,29 +213,41 @@ pub async fn publish<G: Goal>(
     let mut run = Run {
         store,
         goal,
-        jobs: options.jobs,
-        reads: options.reads,
+        options,
         budget,
         observer,
-        memory: G::Memory::default(),
+        memory: G::RunState::default(),
         written: BTreeMap::new(),
         pending: BTreeSet::new(),
         proven: store.conditions() == Conditions::Built,
     };
     match run.until_nothing_is_left().await {
-        Ok(plan) => Ok(Outcome { plan, written: run.written }),
+        Ok((plan, snapshot)) => Ok(Outcome { plan, written: run.written, snapshot }),
         Err(cause) if run.pending.is_empty() && run.written.is_empty() => Err(cause),
         Err(cause) => {
+            let is_indexed = run.written.keys().any(|key| Stage::of(key) == Stage::Index);
+            let index = if is_indexed { goal.indexed() } else { "The index was not changed by this run." };
             let state = Unfinished {
                 target: store.describe(),
-                written: run.written.into_keys().collect(),
-                pending: run.pending.into_iter().collect(),
-                indexed: goal.indexed(),
+                written: run.written.keys().map(ToString::to_string).collect(),
+                pending: run.pending.iter().map(ToString::to_string).collect(),
+                consequence: format!("{index} What is listed is whole at every point."),
                 completes: !matches!(cause, Error::Refused(_)),
             };
             Err(Error::Unfinished { cause: Box::new(cause), state })
         }
     }
+}
+
+/// The keys of the objects that a plan is about.
+fn objects(plan: &Plan) -> Vec<Key> {
+    plan.writes().iter().map(|write| write.key.clone()).collect()
+}
+
+/// Reads these objects, if a run shall read back what it has written.
+async fn snapshot(store: &dyn Store, keys: Option<Vec<Key>>, options: &Options) -> Option<Snapshot> {
+    let keys = keys.filter(|_| options.read_back)?;
+    Some(Snapshot::take(store, keys, options.reads).await)
 }
 
 /// Why a round did not end as planned, and the next one must see what there is.
@@ -297,27 +281,31 @@ enum Written {
 struct Run<'a, G: Goal> {
     store: &'a dyn Store,
     goal: &'a G,
-    jobs: usize,
-    reads: usize,
+    options: &'a Options,
     budget: Budget,
     observer: &'a dyn Observer,
-    memory: G::Memory,
+    memory: G::RunState,
     written: BTreeMap<Key, Effect>,
     pending: BTreeSet<Key>,
     proven: bool,
 }
 
 impl<G: Goal> Run<'_, G> {
-    async fn until_nothing_is_left(&mut self) -> Result<Plan> {
+    async fn until_nothing_is_left(&mut self) -> Result<(Plan, Option<Snapshot>)> {
         let mut round = 0_u32;
         // Rounds since the last wait that wrote all they had planned.
         let mut clean = 0_u32;
         // Rounds in a row in which something was missing.
         let mut missing = 0_u32;
+        // The objects of the plan of which all was just written.
+        let mut written: Option<Vec<Key>> = None;
         loop {
-            let plan = match observe_once(self.store, self.goal, &mut self.memory, self.reads).await? {
-                Observed::Plan(plan) => plan,
-                Observed::Missing(refusal) => {
+            let observed = observe_once(self.store, self.goal, &mut self.memory, self.options);
+            let (observed, snapshot) =
+                futures::join!(observed, snapshot(self.store, written.take(), self.options));
+            let plan = match observed? {
+                RoundResult::Plan(plan) => plan,
+                RoundResult::Missing(refusal) => {
                     missing += 1;
                     let reason = Interruption::Conflict(format!("{}: {}", refusal.subject, refusal.problem));
                     if missing > ROUNDS_FOR_OTHERS || self.wait(reason).await.is_err() {
@@ -338,7 +326,12 @@ impl<G: Goal> Run<'_, G> {
                 self.observer.planned(&plan);
             }
             if plan.is_empty() {
-                return Ok(*plan);
+                let snapshot = match snapshot {
+                    // Nothing was left to write.
+                    None => self::snapshot(self.store, Some(objects(&plan)), self.options).await,
+                    beside => beside,
+                };
+                return Ok((*plan, snapshot));
             }
             if clean >= 2 {
                 // All was written, twice, and again it is not as wanted: somebody else is writing too.
@@ -347,7 +340,10 @@ impl<G: Goal> Run<'_, G> {
                 continue;
             }
             match self.apply(&plan).await? {
-                None => clean += 1,
+                None => {
+                    clean += 1;
+                    written = Some(objects(&plan));
+                }
                 Some(interruption) => {
                     self.wait(interruption).await?;
                     clean = 0;
@@ -357,69 +353,94 @@ impl<G: Goal> Run<'_, G> {
         }
     }
 
-    /// Writes stage by stage; stops after a stage that did not end as planned.
+    /// Writes stage by stage; stops after a stage that did not end as planned. The proof that the store honours conditions
+    /// runs beside the first stage, whose objects are named by their contents.
     async fn apply(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
-        if !self.proven
-            && let Some(interruption) = self.prove(plan).await?
-        {
-            return Ok(Some(interruption));
-        }
         for stage in Stage::ALL {
             let writes: Vec<&Write> =
                 plan.pending(stage).filter(|write| self.pending.contains(&write.key)).collect();
-            if let Some(interruption) = self.write_all(&writes).await? {
-                return Ok(Some(interruption));
+            let condition_check = plan.condition_check().filter(|_| !self.proven);
+            let interruption = if let Some(check) = condition_check {
+                self.write_and_prove(&writes, check).await?
+            } else {
+                let sent = self.send(&writes).await;
+                self.account(sent)?
+            };
+            if interruption.is_some() {
+                return Ok(interruption);
             }
         }
         Ok(None)
     }
 
-    /// Makes the store prove that it honours conditions, with an object that is there; where there is none yet, with one of
-    /// this run that nothing points to.
-    async fn prove(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
-        let Some(probe) = plan.probe() else { return Ok(None) };
-        let Probe { key, body, is_there } = probe;
-        if let Some(write) = plan.writes().iter().find(|write| !is_there && write.key == *key) {
-            let created = self.write_all(&[write]).await.map_err(|error| match error {
-                // Where the answer names something else that is not implemented, that is the remedy.
-                Error::Store(error) if error.status == Some(501) && error.remedy.is_none() => {
-                    let answer = format!("was answered {}", error.answer);
-                    capability::refuse(self.store, capability::FIRST_CREATE, key, &answer).into()
-                }
-                error => error,
-            })?;
-            if let Some(interruption) = created {
-                return Ok(Some(interruption));
+    /// Writes the objects of the first stage, while the store proves that it honours conditions.
+    async fn write_and_prove(
+        &mut self,
+        writes: &[&Write],
+        check: &ConditionCheck,
+    ) -> Result<Option<Interruption>> {
+        let (first, others): (Vec<&Write>, Vec<&Write>) =
+            writes.iter().copied().partition(|write| !check.is_there && write.key == check.key);
+        let proving = async {
+            let first = self.send(&first).await;
+            let is_there = check.is_there || first.iter().all(|(_, result)| matches!(result, Written::Done));
+            (
+                first,
+                if is_there {
+                    Some(conditional_writes::prove(self.store, &check.key, &check.body).await)
+                } else {
+                    None
+                },
+            )
+        };
+        let ((first, proof), others) = futures::join!(proving, self.send(&others));
+        // What was written is remembered, whatever came of the proof.
+        let (created, written) = (self.account(first), self.account(others));
+        let created = created.map_err(|error| match error {
+            // Where the answer names something else that is not implemented, that is the remedy.
+            Error::Store(error) if error.status == Some(501) && error.remedy.is_none() => {
+                let answer = format!("was answered {}", error.answer);
+                conditional_writes::refuse(self.store, conditional_writes::FIRST_CREATE, &check.key, &answer)
+                    .into()
             }
-        }
-        match capability::prove(self.store, key, body).await? {
-            Proof::Honoured => {
-                self.proven = true;
-                Ok(None)
-            }
-            Proof::Unclear(answer) => Ok(Some(Interruption::Unclear(StoreError {
+            error => error,
+        })?;
+        let proof = match proof.transpose()? {
+            Some(Proof::Unclear(answer)) => Some(Interruption::Unclear(StoreError {
                 doing: format!("cannot prove conditional writes on {}", self.store.describe()),
                 answer,
                 status: None,
                 remedy: None,
-            }))),
-        }
+            })),
+            Some(Proof::Honoured) => {
+                self.proven = true;
+                None
+            }
+            None => None,
+        };
+        Ok(created.or(proof).or(written?))
     }
 
     /// Writes objects at the same time. All are brought to an end, so that what was written is known.
-    async fn write_all(&mut self, writes: &[&Write]) -> Result<Option<Interruption>> {
+    async fn send<'w>(&self, writes: &[&'w Write]) -> Vec<(&'w Write, Written)> {
         let (store, observer) = (self.store, self.observer);
-        let mut results =
-            stream::iter(writes.iter().map(|write| async move {
-                (*write, write_one(store, write, observer.sending(write)).await)
-            }))
-            .buffer_unordered(self.jobs);
+        let sending = stream::iter(writes.iter().map(|write| async move {
+            let result = write_one(store, write, observer.sending(write)).await;
+            if matches!(result, Written::Done) {
+                observer.written(&write.key);
+            }
+            (*write, result)
+        }));
+        sending.buffer_unordered(self.options.jobs).collect().await
+    }
+
+    /// Remembers what was written, and says what the round has come to.
+    fn account(&mut self, sent: Vec<(&Write, Written)>) -> Result<Option<Interruption>> {
         let mut outcome = Ok(None);
-        while let Some((write, result)) = results.next().await {
+        for (write, result) in sent {
             match result {
                 Written::Done => {
                     tracing::debug!(key = %write.key, "written");
-                    observer.written(&write.key);
                     let effect =
                         if write.action == Action::Create { Effect::Created } else { Effect::Changed };
                     self.written.entry(write.key.clone()).or_insert(effect);
@@ -464,7 +485,7 @@ async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written
         Action::Replace { revision, .. } => Condition::Unchanged(revision.clone()),
         Action::Create | Action::Keep => Condition::Absent,
     };
-    let meant = Meant::by(&write.key, write.body.digest());
+    let meant = Intent::by(&write.key, write.body.digest());
     let answer = store.put(&write.key, &write.body, &condition, on_sent).await;
     let now = if readback::needs_reading(meant, &answer) {
         match store.summary(&write.key).await {
@@ -475,16 +496,16 @@ async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written
         None
     };
     match readback::judge(meant, answer, now) {
-        Verdict::Done => Written::Done,
-        Verdict::Overtaken(answer) => Written::Again(Interruption::Conflict(format!(
+        WriteOutcome::Done => Written::Done,
+        WriteOutcome::Overtaken(answer) => Written::Again(Interruption::Conflict(format!(
             "{} was written by another publish ({answer})",
             write.key
         ))),
-        Verdict::Busy(who) => Written::Again(Interruption::Conflict(who)),
-        Verdict::Unclear(error) => Written::Again(Interruption::Unclear(error)),
-        Verdict::Different(found) => {
-            Written::Failed(plan::foreign(&write.key, found, write.body.digest()).into())
+        WriteOutcome::Busy(who) => Written::Again(Interruption::Conflict(who)),
+        WriteOutcome::Unclear(error) => Written::Again(Interruption::Unclear(error)),
+        WriteOutcome::Different(found) => {
+            Written::Failed(plan::object_conflict(&write.key, found, write.body.digest()).into())
         }
-        Verdict::Failed(error) => Written::Failed(error.into()),
+        WriteOutcome::Failed(error) => Written::Failed(error.into()),
     }
 }

@@ -215,7 +215,7 @@ pub fn providers(root: &Path) -> Result<Vec<(Provider, Option<String>)>> {
                 continue;
             };
             let provider = Provider { namespace, provider_type };
-            let key = Key::Versions(provider.clone());
+            let key = Key::Versions { provider: provider.clone() };
             let path = root.join(key.to_string());
             // A pipe would be waited for.
             if !path.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_DOCUMENT) {

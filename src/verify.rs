@@ -34,13 +34,14 @@ use serde::Serialize;
 pub use finding::{Finding, Group, Rule, Severity};
 
 use crate::error::{Error, Refusal, Result};
-use crate::package::acceptance::Judgement;
+use crate::openpgp::client_support::Judgement;
+use crate::openpgp::{Fingerprint, KeyId};
 use crate::provider::{Namespace, Provider, ProviderType, Version};
 use crate::reader::Reader;
 use crate::registry::Key;
 use crate::words;
 use objects::Inventory;
-use site::Site;
+use site::RegistryView;
 use tally::Sum;
 
 /// What is verified.
@@ -166,9 +167,9 @@ pub struct Package {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeyUse {
     /// As clients name it.
-    pub key_id: String,
+    pub key_id: KeyId,
     /// The primary key's.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     /// How many versions it has signed.
     pub versions: u64,
     /// What each family of clients does.
@@ -265,7 +266,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
 /// # Errors
 /// It cannot be read, or the scope leaves open what to read.
 pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Watch) -> Result<Verification> {
-    let mut site = Site::new(reader, reads, watch)?;
+    let mut site = RegistryView::new(reader, reads, watch)?;
     let mut sum = Sum::default();
     let url =
         site.host().join(&Key::Discovery.to_string()).map_err(|error| Error::Usage(error.to_string()))?;
@@ -302,7 +303,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         sum.findings.extend(root);
         if let Some(wanted) = scope.version.as_ref().filter(|_| asked > 0 && sum.lacking.len() == asked) {
             let subject = match sum.lacking.first().filter(|_| asked == 1) {
-                Some(provider) => site.name(&site.url(&Key::Versions(provider.clone()))),
+                Some(provider) => site.name(&site.url(&Key::Versions { provider: provider.clone() })),
                 None => reader.describe(),
             };
             sum.findings.push(index::NOT_LISTED.at(subject).found(format!("no {wanted}")).expected(wanted));

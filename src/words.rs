@@ -8,6 +8,11 @@ pub(crate) fn count<N: fmt::Display + PartialEq + From<bool> + Copy>(number: N, 
     format!("{number} {noun}{plural}")
 }
 
+/// A number of bytes, such as "1.09 KiB".
+pub(crate) fn size(bytes: u64) -> impl fmt::Display {
+    indicatif::HumanBytes(bytes)
+}
+
 /// A word of a command that a message tells, as a shell takes it (POSIX.1-2017, "Quoting"): quoted where it has to be.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=%,".contains(&byte);

@@ -3,7 +3,7 @@
 //! The first ten bytes say how often the stream is repeated, as a member of its own each time; where a file is in what is
 //! unpacked, and in what pieces it is read; which bit of what is recorded is damaged then. The rest is the stream.
 //!
-//! What zlib takes must be taken with the same bytes. What is recorded must be one stream of just the file's bytes; its witness,
+//! What zlib takes must be taken with the same bytes. What is recorded must be one stream of just the file's bytes; its fingerprint,
 //! if there is one, must find it right, and pass nothing that zlib does not find right. What zlib refuses must be refused.
 
 #![no_main]
@@ -18,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 #[allow(dead_code, unused_imports, reason = "the rest of tfreg uses all of it")]
 mod splice;
 
-use splice::{Tape, Unpacker, Witness};
+use splice::{DeflateRecorder, Unpacker, StreamFingerprint};
 
 /// More than this is not unpacked.
 const MOST: usize = 1 << 20;
@@ -43,7 +43,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(unpacked.is_err(), "zlib refuses it");
         return;
     }
-    let (found, recorded, witness) = unpacked.expect("zlib takes it");
+    let (found, recorded, fingerprint) = unpacked.expect("zlib takes it");
     assert!(found == bytes);
     let Some(mut recorded) = recorded else {
         assert!(size <= 258);
@@ -55,22 +55,22 @@ fuzz_target!(|input: &[u8]| {
         })
     };
     assert!(is_right(&recorded));
-    if let Some(witness) = witness {
-        witness.check(&mut recorded.as_slice()).expect("it is right");
+    if let Some(fingerprint) = fingerprint {
+        fingerprint.check(&mut recorded.as_slice()).expect("it is right");
         let bit = u32::from_le_bytes([d0, d1, d2, 0]) as usize % (recorded.len() * 8);
         recorded[bit / 8] ^= 1 << (bit % 8);
-        assert!(witness.check(&mut recorded.as_slice()).is_err() || is_right(&recorded));
+        assert!(fingerprint.check(&mut recorded.as_slice()).is_err() || is_right(&recorded));
     }
 });
 
-type Unpacked = (Vec<u8>, Option<Vec<u8>>, Option<Witness>);
+type Unpacked = (Vec<u8>, Option<Vec<u8>>, Option<StreamFingerprint>);
 
 fn unpack(gz: &[u8], start: usize, size: usize, piece: usize) -> std::io::Result<Unpacked> {
-    let tape = Tape::default();
-    let mut unpacker = Unpacker::new(gz, tape.clone());
+    let recorder = DeflateRecorder::default();
+    let mut unpacker = Unpacker::new(gz, recorder.clone());
     let (mut all, mut recorded) = (Vec::new(), Vec::new());
     unpacker.by_ref().take(start as u64).read_to_end(&mut all)?;
-    tape.record(size as u64);
+    recorder.record(size as u64);
     let mut buffer = vec![0; piece];
     while all.len() < start + size {
         let most = piece.min(start + size - all.len());
@@ -79,12 +79,12 @@ fn unpack(gz: &[u8], start: usize, size: usize, piece: usize) -> std::io::Result
             break;
         }
         all.extend_from_slice(&buffer[..count]);
-        tape.take(&mut recorded)?;
+        recorder.take(&mut recorded)?;
     }
-    let recorded = tape.is_complete().then_some(recorded);
-    let witness = tape.take_witness();
+    let recorded = recorder.is_complete().then_some(recorded);
+    let fingerprint = recorder.take_fingerprint();
     unpacker.read_to_end(&mut all)?;
-    Ok((all, recorded, witness))
+    Ok((all, recorded, fingerprint))
 }
 
 /// What zlib unpacks, and how many bytes the stream has, if zlib takes it; `None` where it is too much.

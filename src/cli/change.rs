@@ -2,21 +2,25 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::subject::Subject;
-use super::target::{EncryptionArgs, access, check_dry_run, leave_tree, open_store, patience};
-use super::values::{self, Target};
+use super::target::{EncryptionArgs, access, patience};
+use super::values;
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
+use crate::openpgp::Signer;
 use crate::plan::{Goal, Plan, Write};
-use crate::publish::budget::{Budget, RealPace};
-use crate::publish::{self, Observer, Options};
+use crate::publish::{Observer, Options};
 use crate::registry::{DocumentMaxAge, Key};
 use crate::report::{ChangeReport, Reporter};
 use crate::store::OnSent;
+use crate::workflow::change::{Confirm, End, Request, change};
+use crate::workflow::target::{Target, check_dry_run};
 
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
@@ -63,55 +67,63 @@ pub(super) fn run<G: Goal>(
     command: &'static str,
     (subject, args): (&Subject<Target>, &ChangeArgs),
     goal: &G,
+    signer: Option<Arc<dyn Signer>>,
     consent: Consent,
     (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
 ) -> Result<()> {
     let started = Instant::now();
     check_dry_run(&subject.target, args.dry_run.as_deref())?;
     let jobs = global.jobs();
-    let options =
-        Options { jobs: jobs.writes, reads: jobs.reads, contention_timeout: args.contention_timeout };
-    runtime()?.block_on(async {
-        let max_age = DocumentMaxAge(args.document_max_age);
-        let mut access = access(&subject.target, args.role_arn.clone(), environment)?;
-        access.encryption = args.encryption.encryption()?;
-        access.patience = patience(args.contention_timeout, reporter);
-        let store = open_store(&subject.target, args.dry_run.as_deref(), max_age, &access).await?;
-        let about = || (store.describe(), subject.provider());
-        let observe =
-            async || publish::observe(&*store, goal, &mut G::Memory::default(), options.reads).await;
-        if let Some(folder) = &args.dry_run {
-            let plan = observe().await?;
-            leave_tree(&plan, folder).await?;
-            let report = ChangeReport::planned(command, about(), &plan, folder, started.elapsed());
-            reporter.changed(&report, &plan);
-            return Ok(());
+    let contention_timeout = args.contention_timeout;
+    let mut access = access(&subject.target, args.role_arn.clone(), environment)?;
+    access.encryption = args.encryption.encryption()?;
+    access.patience = patience(contention_timeout, reporter);
+    let request = Request {
+        target: subject.target.clone(),
+        access,
+        dry_run: args.dry_run.clone(),
+        max_age: DocumentMaxAge(args.document_max_age),
+        options: Options {
+            jobs: jobs.writes,
+            reads: jobs.reads,
+            contention_timeout,
+            signer,
+            read_back: false,
+        },
+    };
+    let (told, asked) = match consent {
+        Consent::Given => (None, None),
+        Consent::Told(words) => (Some(words), None),
+        Consent::Asked(words) => (None, Some(words)),
+    };
+    // A plan that is confirmed was shown.
+    let shown = AtomicBool::new(false);
+    let confirm = |plan: &Plan| {
+        reporter.proposed(plan);
+        shown.store(true, Ordering::Relaxed);
+        asked.as_ref().map_or(Ok(()), |words| ask(words, reporter))
+    };
+    let confirm: Option<Confirm<'_>> = if asked.is_some() { Some(&confirm) } else { None };
+    let observer = ChangeObserver { reporter, shown: &shown, told, changes: Mutex::default() };
+    let outcome = runtime()?.block_on(async {
+        tokio::select! {
+            outcome = change(request, goal, confirm, &observer) => outcome,
+            () = stop_signal()? => Err(Error::Interrupted),
         }
-        let mut heard = Heard { reporter, shown: false, words: None, changes: std::sync::Mutex::default() };
-        match consent {
-            Consent::Given => {}
-            // Once it is known that there is something to do.
-            Consent::Told(words) => heard.words = Some(words),
-            Consent::Asked(words) => {
-                let plan = observe().await?;
-                if !plan.is_empty() {
-                    reporter.proposed(&plan);
-                    heard.shown = true;
-                    ask(&words, reporter)?;
-                }
-            }
+    })?;
+    let about = (outcome.target, subject.provider());
+    match &outcome.end {
+        End::DryRun { plan, folder } => {
+            let report = ChangeReport::planned(command, about, plan, folder, started.elapsed());
+            reporter.changed(&report, plan);
         }
-        let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
-        let running = publish::publish(&*store, goal, &options, budget, &heard);
-        let outcome = tokio::select! {
-            outcome = running => outcome?,
-            () = stop_signal()? => return Err(Error::Interrupted),
-        };
-        let changes = heard.changes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let report = ChangeReport::done(command, about(), &outcome, changes, started.elapsed());
-        reporter.changed(&report, &outcome.plan);
-        Ok(())
-    })
+        End::Changed(run) => {
+            let changes = observer.changes.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let report = ChangeReport::done(command, about, run, changes, started.elapsed());
+            reporter.changed(&report, &run.plan);
+        }
+    }
+    Ok(())
 }
 
 /// Asks where there is somebody to answer.
@@ -136,21 +148,21 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
 }
 
 /// Passes on what a run does, but for a plan that was shown already; keeps what it changes.
-struct Heard<'a> {
+struct ChangeObserver<'a> {
     reporter: &'a Reporter,
-    shown: bool,
+    shown: &'a AtomicBool,
     /// What is told before something is written.
-    words: Option<String>,
-    changes: std::sync::Mutex<Vec<String>>,
+    told: Option<String>,
+    changes: Mutex<Vec<String>>,
 }
 
-impl Observer for Heard<'_> {
+impl Observer for ChangeObserver<'_> {
     fn planned(&self, plan: &Plan) {
-        *self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = plan.changes().to_vec();
-        if let Some(words) = self.words.as_ref().filter(|_| !plan.is_empty()) {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = plan.changes().to_vec();
+        if let Some(words) = self.told.as_ref().filter(|_| !plan.is_empty()) {
             self.reporter.note(words);
         }
-        if !self.shown {
+        if !self.shown.load(Ordering::Relaxed) {
             self.reporter.planned(plan);
         }
     }

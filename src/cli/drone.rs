@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{Cli, misplaced};
 use crate::error::{Error, Refusal, Result};
-use crate::package::key_text::holds_secret_key;
-use crate::package::signing_key::Secret;
+use crate::openpgp::key_text::holds_secret_key;
+use crate::openpgp::signing_key::Secret;
 use crate::provider::{ProviderType, Version};
 
 /// Publish in a Drone pipeline, as its plugin: options come from the step's settings

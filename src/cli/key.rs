@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::publish::{MAX_SECRET, READ_AHEAD, read_secret};
 use super::{Environment, misplaced};
 use crate::error::{Error, Result};
-use crate::package::inspection::{self, Inspection};
-use crate::package::signing_key::Secret;
+use crate::openpgp::inspection::{self, Inspection};
+use crate::openpgp::signing_key::Secret;
 use crate::report::Reporter;
 
 /// Look at a signing key: what it is, and which clients take signatures by it

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::package::key_text::holds_secret_key;
+use crate::openpgp::key_text::holds_secret_key;
 
 /// The variables, and the settings of `tfreg drone`, that hold secrets as they should.
 const HOLDERS: [&str; 2] = ["SIGNING_KEY", "SIGNING_PASSPHRASE"];

@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Refusal, Result};
-use crate::package::signing_key::Secret;
+use crate::openpgp::signing_key::Secret;
 use crate::probe::launcher;
 use crate::registry::provenance::Build;
 use crate::regular;
@@ -196,7 +196,7 @@ struct Jobs {
 }
 
 impl GlobalArgs {
-    /// These, and where they say nothing, those.
+    /// Falls back to `defaults` for what is not set.
     fn or(self, those: &Self) -> Self {
         Self {
             format: if self.format == Format::Human { those.format } else { self.format },

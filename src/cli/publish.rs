@@ -3,34 +3,34 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::source::{SourceArgs, Sources};
+use super::source::SourceArgs;
 use super::target::{self, EncryptionArgs};
-use super::values::{self, Place, Tarballs, Target};
+use super::values;
 use super::{Environment, GlobalArgs, Jobs, misplaced, runtime, stop_signal};
 use crate::error::{Error, Result};
-use crate::package::signing_key::{Secret, SigningKey};
-use crate::package::{BuildOptions, PackageSet};
-use crate::plan::{Memory, Published, VersionKey, Wanted};
+use crate::openpgp::Signer;
+use crate::openpgp::signing_key::{Secret, SigningKey};
+use crate::package::BuildOptions;
+use crate::plan::{Published, VersionKey};
 use crate::probe;
-use crate::promotion;
-use crate::provider::{Namespace, Platform, Protocol, Protocols, Provider, ProviderType, Version};
-use crate::publish::budget::{Budget, RealPace};
-use crate::publish::{self, Options};
-use crate::reader::Reader;
+use crate::provider::{Namespace, Platform, Protocol, Protocols, ProviderType, Version};
+use crate::publish::Options;
 use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
 use crate::regular;
-use crate::release::tarball::Limits;
-use crate::release::{Expected, Release};
-use crate::report::{PublishReport, Reporter};
-use crate::store::Store;
+use crate::release::Expected;
+use crate::release::archive::Limits;
+use crate::report::Reporter;
 use crate::store::access::Access;
-use crate::verify::{self, Scope, Unwatched, Verification};
+use crate::workflow::publish::Request;
+use crate::workflow::source::Source;
+use crate::workflow::target::{Place, Target, check_dry_run, scratch};
 
 /// Publish a release: tarballs in, a registry that `terraform init` installs from out
 ///
@@ -68,7 +68,7 @@ pub(super) struct PublishArgs {
     /// release's SHA256SUMS beside it.
     /// s3://BUCKET/PREFIX/ stands for all tarballs below the prefix
     #[arg(value_name = "TARBALL", value_parser = values::tarballs)]
-    tarballs: Vec<Tarballs>,
+    tarballs: Vec<Source>,
 
     /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
     #[arg(long, value_name = "TARGET", env = "TFREG_TO", hide_env_values = true, value_parser = values::target)]
@@ -190,35 +190,6 @@ pub(super) struct PublishArgs {
     max_unpacked_bytes: u64,
 }
 
-/// What is done when all is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readback {
-    Verified,
-    Skipped,
-}
-
-/// What the arguments mean.
-struct Request {
-    readback: Readback,
-    tarballs: Vec<Tarballs>,
-    source: Access,
-    target: Target,
-    access: Access,
-    namespace: Namespace,
-    signing: Signing,
-    expected: Expected,
-    expected_in: Option<Place>,
-    private_links: bool,
-    build: BuildOptions,
-    probe: Option<probe::Options>,
-    links: Links,
-    published: Published,
-    version_key: VersionKey,
-    dry_run: Option<PathBuf>,
-    max_age: DocumentMaxAge,
-    options: Options,
-}
-
 /// Where the signing key and its passphrase are, as far as the command line says.
 pub(super) struct Signing {
     pub(super) key_file: Option<PathBuf>,
@@ -236,7 +207,8 @@ fn this_program() -> Result<PathBuf> {
 }
 
 impl PublishArgs {
-    fn into_request(self, jobs: Jobs) -> Result<Request> {
+    /// What the arguments mean, and where the key is.
+    fn into_request(self, jobs: Jobs) -> Result<(Request, Signing)> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
         let protocols: Vec<Protocol> = self
             .protocols
@@ -252,8 +224,10 @@ impl PublishArgs {
             Some(text) => Links::Absolute(text.parse().map_err(|error| usage("--base-url", &error))?),
             None => Links::RootRelative,
         };
-        Ok(Request {
-            readback: if self.no_verify { Readback::Skipped } else { Readback::Verified },
+        let scratch = scratch(&self.to, self.dry_run.as_deref());
+        let signing =
+            Signing { key_file: self.signing_key_file, passphrase_file: self.signing_passphrase_file };
+        let request = Request {
             tarballs: self.tarballs,
             source: self.source.access(),
             target: self.to,
@@ -263,10 +237,6 @@ impl PublishArgs {
                 ..Access::default()
             },
             namespace: self.namespace,
-            signing: Signing {
-                key_file: self.signing_key_file,
-                passphrase_file: self.signing_passphrase_file,
-            },
             expected: Expected {
                 provider_type: self.expect_type,
                 stable: self.stable_only,
@@ -280,6 +250,7 @@ impl PublishArgs {
                 limits: Limits { entries: self.max_entries, unpacked_bytes: self.max_unpacked_bytes },
                 jobs: jobs.repack,
                 protocols: Protocols::new(protocols),
+                scratch,
             },
             probe: self.probe_protocol.then(this_program).transpose()?.map(probe::Options::new),
             links,
@@ -287,36 +258,39 @@ impl PublishArgs {
             version_key: if self.replace_key { VersionKey::Replaceable } else { VersionKey::Kept },
             dry_run: self.dry_run,
             max_age: DocumentMaxAge(self.document_max_age),
+            record: Record::default(),
             options: Options {
                 jobs: jobs.writes,
                 reads: jobs.reads,
                 contention_timeout: self.contention_timeout,
+                signer: None,
+                read_back: !self.no_verify,
             },
-        })
+        };
+        Ok((request, signing))
     }
 }
 
-impl Request {
-    /// Adds what the environment says of the network, where a network is used.
-    fn with_environment(mut self, environment: &Environment) -> Result<Self> {
-        let in_s3 = |target: &Target| matches!(target, Target::S3(_));
-        let s3 = in_s3(&self.target)
-            || self.tarballs.iter().any(|tarball| matches!(tarball, Tarballs::Prefix(_)))
-            || matches!(&self.expected_in, Some(Place::Target(target)) if in_s3(target));
-        if s3 {
-            environment.check_endpoints()?;
-        }
-        if s3 || matches!(self.expected_in, Some(Place::Web(_))) {
-            self.access.ca_bundle = environment.ca_bundle()?;
-            self.source.ca_bundle.clone_from(&self.access.ca_bundle);
-        }
-        Ok(self)
+/// Adds what the environment says of the build, and of the network where one is used.
+fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
+    let in_s3 = |target: &Target| matches!(target, Target::S3(_));
+    let s3 = in_s3(&request.target)
+        || request.tarballs.iter().any(|tarball| matches!(tarball, Source::Prefix(_)))
+        || matches!(&request.expected_in, Some(Place::Target(target)) if in_s3(target));
+    if s3 {
+        environment.check_endpoints()?;
     }
+    if s3 || matches!(request.expected_in, Some(Place::Web(_))) {
+        request.access.ca_bundle = environment.ca_bundle()?;
+        request.source.ca_bundle.clone_from(&request.access.ca_bundle);
+    }
+    request.record.build = environment.build.clone();
+    Ok(())
 }
 
 impl Signing {
     /// The signing key, from its file or the environment; unlocked here, once a run.
-    pub(super) fn read(&self, environment: &mut Environment) -> Result<SigningKey> {
+    pub(super) fn read(&self, environment: &mut Environment) -> Result<Arc<dyn Signer>> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
             (Some(file), _) => {
                 let name = misplaced::name_of(file, "the file that --signing-key-file names");
@@ -337,7 +311,7 @@ impl Signing {
             None => environment.signing_passphrase.take(),
         };
         let passphrase = passphrase.map(Secret::without_line_end);
-        Ok(SigningKey::read(&source, &key, passphrase.as_ref())?)
+        Ok(Arc::new(SigningKey::read(&source, &key, passphrase.as_ref())?))
     }
 }
 
@@ -365,84 +339,21 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let mut request = args.into_request(global.jobs())?.with_environment(&environment)?;
+    let (mut request, signing) = args.into_request(global.jobs())?;
+    complete(&mut request, &environment)?;
     request.access.patience = target::patience(request.options.contention_timeout, reporter);
     request.source.patience = request.access.patience.clone();
-    target::check_dry_run(&request.target, request.dry_run.as_deref())?;
+    check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
-    let (tarballs, key) = runtime.block_on(async {
-        let sources = Sources::open(&request.tarballs, &request.source).await?;
-        let found = sources.find(&request.expected).await?;
-        // Before anything large is fetched.
-        let key = request.signing.read(&mut environment)?;
-        Ok::<_, Error>((sources.fetch(found, request.options.jobs, reporter).await?, key))
-    })?;
-    let expiry_warning = key.expiry_warning();
-    if let Some(warning) = &expiry_warning {
-        reporter.warn(warning);
-    }
-    let release = Release::open(tarballs, &request.expected)?;
-
-    let bars = reporter.repacking(&release);
-    let packages = PackageSet::build(release, &request.build, &|index, bytes| bars.advance(index, bytes))?;
-    bars.finish(&packages);
-
-    let provider =
-        Provider { namespace: request.namespace.clone(), provider_type: packages.provider_type().clone() };
-    let wanted = Wanted {
-        provider,
-        packages,
-        key,
-        links: request.links.clone(),
-        published: request.published,
-        version_key: request.version_key,
-        record: Record { build: environment.build.clone() },
-    };
-    let publishing = async {
-        let probe = match &request.probe {
-            Some(options) => Some(probe::probe(&wanted.packages, options).await?),
-            None => None,
-        };
-        if let Some(probe) = &probe {
-            reporter.probed(probe);
-        }
-        if let Some(place) = &request.expected_in {
-            let reader = target::open_reader(place, &request.access, request.private_links).await?;
-            let reads = request.options.reads;
-            promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
-            reporter.note(&format!("Every zip is the one that {} lists", reader.describe()));
-        }
-        let dry_run = request.dry_run.as_deref();
-        let store = target::open_store(&request.target, dry_run, request.max_age, &request.access).await?;
-        let report = PublishReport::new(&wanted, store.describe(), expiry_warning).with_probe(probe.as_ref());
-        if let Some(folder) = &request.dry_run {
-            let plan =
-                publish::observe(&*store, &wanted, &mut Memory::default(), request.options.reads).await?;
-            target::leave_tree(&plan, folder).await?;
-            reporter.dry_run(&report.planned(&plan, folder, started.elapsed()), &plan);
-            return Ok(());
-        }
-        let budget = Budget::new(request.options.contention_timeout, Box::new(RealPace::default()));
-        let outcome = publish::publish(&*store, &wanted, &request.options, budget, reporter).await?;
-        let verified = match request.readback {
-            Readback::Verified => Some(read_back(store, &wanted, request.options.reads).await),
-            Readback::Skipped => None,
-        };
-        let report = report.done(&outcome, started.elapsed()).with_verification(verified.as_ref());
-        reporter.published(&report, &outcome.plan);
-        verified.map_or(Ok(()), |verified| reporter.judge_published(verified))
-    };
-    runtime.block_on(async {
+    let (tarballs, signer) = runtime.block_on(request.fetch(|| signing.read(&mut environment), reporter))?;
+    let prepared = request.prepare(tarballs, signer, reporter)?;
+    let outcome = runtime.block_on(async {
         // From here on a signal is only heard by who listens for it. What is dropped stops what it has started.
         tokio::select! {
-            outcome = publishing => outcome,
+            outcome = prepared.publish(reporter) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
         }
-    })
-}
-
-/// Verifies what was published, as it is now in the store.
-async fn read_back(store: Box<dyn Store>, wanted: &Wanted, reads: usize) -> Result<Verification> {
-    let scope = Scope::published(&wanted.provider, wanted.packages.version());
-    verify::verify(&Reader::Store(store), &scope, reads, &Unwatched).await
+    })?;
+    reporter.published(&outcome, started.elapsed());
+    outcome.verdict()
 }

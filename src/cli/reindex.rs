@@ -10,15 +10,15 @@ use super::subject::SubjectArgs;
 use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::Result;
+use crate::plan::completeness::Trust;
 use crate::plan::reindex::Reindex;
-use crate::plan::whole::Trust;
 use crate::report::Reporter;
 
 /// Compute the index of a provider again from its download documents
 ///
 /// For an index that was deleted or damaged by hand. Listed is every version whose download documents can be read and point
-/// to a zip, a SHA256SUMS of this version and its signature, which verifies; what is not whole stays out, and so does what is yanked. Warnings
-/// and other members of the old index are kept, if it can be read.
+/// to a zip, a SHA256SUMS of this version and its signature, which verifies; incomplete and yanked versions are skipped and
+/// reported. Warnings and other members of the old index are kept, if it can be read.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -57,5 +57,5 @@ pub(super) fn run(
     let words =
         format!("The index of {} will list what the plan says, and nothing else.", subject.provider());
     let consent = Consent::new(args.yes, words);
-    change::run("reindex", (&subject, &args.change), &goal, consent, (global, environment, reporter))
+    change::run("reindex", (&subject, &args.change), &goal, None, consent, (global, environment, reporter))
 }

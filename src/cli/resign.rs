@@ -10,9 +10,9 @@ use super::subject::SubjectArgs;
 use super::values;
 use super::{Environment, GlobalArgs, misplaced};
 use crate::error::{Error, Result};
-use crate::package::certificate::{Certificate, Embeddable};
-use crate::package::signing_key::Secret;
-use crate::plan::resign::{Resign, Signer};
+use crate::openpgp::certificate::{Certificate, PublishableKey};
+use crate::openpgp::signing_key::Secret;
+use crate::plan::resign::{Renewal, Resign};
 use crate::report::Reporter;
 
 /// Sign published versions again, with another key or one that was extended
@@ -111,21 +111,20 @@ pub(super) fn run(
 ) -> Result<()> {
     let subject = args.subject.read(args.versions, environment.to.as_deref(), values::target)?;
     let versions = subject.versions()?;
-    let (signer, own) = if let Some(path) = &args.key {
+    let (key, renewal, signer) = if let Some(path) = &args.key {
         let (name, key) = read(path)?;
-        let key = Embeddable::read(&name, &key)?;
-        let own = key.certificate().clone();
-        (Signer::Refreshed(Box::new(key)), own)
+        (PublishableKey::read(&name, &key)?, Renewal::KeyCopy, None)
     } else {
         let signing =
             Signing { key_file: args.signing_key_file, passphrase_file: args.signing_passphrase_file };
-        let key = signing.read(&mut environment)?;
+        let signer = signing.read(&mut environment)?;
+        let key = signer.public_key().clone();
         if let Some(warning) = key.expiry_warning() {
             reporter.warn(&warning);
         }
-        let own = Certificate::of(&key);
-        (Signer::Anew(Box::new(key)), own)
+        (key, Renewal::Signatures, Some(signer))
     };
+    let own = key.certificate().clone();
     let mut trusted = read_trusted(&args.trusted, reporter)?;
     match trusted.iter_mut().find(|other| other.fingerprint() == own.fingerprint()) {
         Some(other) => *other = other.with(&own).map_err(Error::Usage)?,
@@ -134,9 +133,10 @@ pub(super) fn run(
     let goal = Resign {
         provider: subject.provider().clone(),
         versions: versions.into_iter().collect(),
-        signer,
+        key,
+        renewal,
         trusted,
     };
     let common = (global, &environment, reporter);
-    change::run("resign", (&subject, &args.change), &goal, Consent::Given, common)
+    change::run("resign", (&subject, &args.change), &goal, signer, Consent::Given, common)
 }

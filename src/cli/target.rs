@@ -1,26 +1,17 @@
-//! Opening the registry that a command changes, and the folder of its dry run.
+//! Access to the registry that a command names.
 
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::Environment;
-use super::values::{Place, Target};
-use crate::error::{Error, Refusal, Result};
-use crate::plan::{Action, Plan};
+use crate::error::{Error, Result};
 use crate::publish::Observer as _;
-use crate::publish::budget::Patience;
-use crate::reader::Reader;
-use crate::reader::web::Web;
-use crate::registry::DocumentMaxAge;
 use crate::report::Reporter;
 use crate::store::access::Access;
-use crate::store::directory::Directory;
-use crate::store::s3::S3;
+use crate::store::budget::Patience;
 use crate::store::s3::encryption::{Algorithm, Encryption};
-use crate::store::{Answer, Condition, Store};
+use crate::workflow::target::{Place, Target};
 
 /// How the server encrypts what is written.
 #[derive(Debug, Args)]
@@ -70,91 +61,4 @@ pub(super) fn access_to(place: &Place, environment: &Environment) -> Result<Acce
         Place::Target(target) => access(target, None, environment),
         Place::Web(_) => Ok(Access { ca_bundle: environment.ca_bundle()?, ..Access::default() }),
     }
-}
-
-/// Opens the target of a command that writes. A dry run leaves even what a killed run left there.
-pub(super) async fn open_store(
-    target: &Target,
-    dry_run: Option<&Path>,
-    max_age: DocumentMaxAge,
-    access: &Access,
-) -> Result<Box<dyn Store>> {
-    if let (Target::Directory(root), None) = (target, dry_run) {
-        Directory::open(root)?.clean_up()?;
-    }
-    open(target, max_age, access).await
-}
-
-/// Opens a target, which is left as it is.
-pub(super) async fn open(
-    target: &Target,
-    max_age: DocumentMaxAge,
-    access: &Access,
-) -> Result<Box<dyn Store>> {
-    match target {
-        Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
-        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await?)),
-    }
-}
-
-/// Opens a registry to be read. `private_links` lets a host lead to others at private addresses.
-pub(super) async fn open_reader(place: &Place, access: &Access, private_links: bool) -> Result<Reader> {
-    Ok(match place {
-        Place::Web(host) => {
-            Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref(), private_links)?))
-        }
-        Place::Target(target) => Reader::Store(open(target, DocumentMaxAge::default(), access).await?),
-    })
-}
-
-/// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.
-pub(super) fn check_dry_run(target: &Target, folder: Option<&Path>) -> Result<()> {
-    let Some(folder) = folder else { return Ok(()) };
-    let refuse = |found: &str| -> Error {
-        Refusal::new(folder.display(), "not a place for a dry run's objects")
-            .found(found)
-            .expected("a directory that is empty or does not exist, outside of the target")
-            .remedy("name another directory, or remove this one first")
-            .into()
-    };
-    if let Target::Directory(root) = target
-        && resolve(folder)?.starts_with(resolve(root)?)
-    {
-        return Err(refuse("a directory of the target itself"));
-    }
-    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => Err(refuse("a directory with files in it")),
-        Ok(false) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("cannot use", folder, error)),
-    }
-}
-
-/// Where `path` leads through links and `..`, also where its last parts do not exist yet.
-fn resolve(path: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error))?;
-    let mut resolved = PathBuf::new();
-    for part in absolute.components() {
-        match part {
-            Component::ParentDir => drop(resolved.pop()),
-            part => resolved.push(part),
-        }
-        resolved = std::fs::canonicalize(&resolved).unwrap_or(resolved);
-    }
-    Ok(resolved)
-}
-
-/// Leaves every object that the plan would write, as it would be written.
-pub(super) async fn leave_tree(plan: &Plan, folder: &Path) -> Result<()> {
-    let tree = Directory::open(folder)?;
-    for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
-        match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
-            Answer::Written => {}
-            Answer::ConditionFailed(found) | Answer::Busy(found) => {
-                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
-            }
-            Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

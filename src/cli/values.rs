@@ -3,18 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
 use crate::store::s3::Location;
-
-/// Where a registry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
-    Directory(PathBuf),
-    S3(Location),
-}
+use crate::workflow::source::Source;
+use crate::workflow::target::{Place, Target};
 
 /// Reads a directory, or `s3://BUCKET[/PREFIX]`.
 pub(super) fn target(text: &str) -> Result<Target, String> {
@@ -32,17 +25,10 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// Where release tarballs are: a file, or all below a prefix of a bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tarballs {
-    File(PathBuf),
-    Prefix(Location),
-}
-
 /// Reads a file's path, or `s3://BUCKET/PREFIX/`.
-pub(super) fn tarballs(text: &str) -> Result<Tarballs, String> {
+pub(super) fn tarballs(text: &str) -> Result<Source, String> {
     if !text.starts_with("s3:") {
-        return Ok(Tarballs::File(PathBuf::from(text)));
+        return Ok(Source::File(PathBuf::from(text)));
     }
     let location = Location::parse(text)?;
     if !text.ends_with('/') {
@@ -50,14 +36,7 @@ pub(super) fn tarballs(text: &str) -> Result<Tarballs, String> {
                     v9.1.2-dev.1/ too"
             .to_owned());
     }
-    Ok(Tarballs::Prefix(location))
-}
-
-/// Where a registry is read: where it is kept, or at its public address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    Target(Target),
-    Web(Url),
+    Ok(Source::Prefix(location))
 }
 
 /// Reads a directory, `s3://BUCKET[/PREFIX]` or `https://HOST/`.
@@ -133,9 +112,9 @@ mod tests {
 
     #[test]
     fn tarballs_are_files_or_prefixes() {
-        assert_eq!(tarballs("build/x.tar.gz"), Ok(Tarballs::File("build/x.tar.gz".into())));
-        assert!(matches!(tarballs("s3://bucket/v1.0.0/"), Ok(Tarballs::Prefix(_))));
-        assert!(matches!(tarballs("s3://bucket/"), Ok(Tarballs::Prefix(_))));
+        assert_eq!(tarballs("build/x.tar.gz"), Ok(Source::File("build/x.tar.gz".into())));
+        assert!(matches!(tarballs("s3://bucket/v1.0.0/"), Ok(Source::Prefix(_))));
+        assert!(matches!(tarballs("s3://bucket/"), Ok(Source::Prefix(_))));
         for bad in ["s3://bucket/v1.0.0", "s3://bucket", "s3:/bucket/", "s3:///x/", "s3://bucket/a//"] {
             assert!(tarballs(bad).is_err(), "{bad}");
         }

@@ -6,14 +6,15 @@ use std::time::Instant;
 use clap::Args;
 
 use super::subject::{self, Words};
-use super::target::{access_to, open_reader, patience};
-use super::values::{self, Place, Target};
+use super::target::{access_to, patience};
+use super::values;
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Namespace, ProviderType, Version};
-use crate::publish::budget::DEFAULT_PATIENCE;
 use crate::report::Reporter;
+use crate::store::budget::DEFAULT_PATIENCE;
 use crate::verify::{self, Depth, Extent, Scope};
+use crate::workflow::target::{Place, Target, open_reader};
 
 /// Verify a registry: read it back as clients do, and check every claim that they rely on
 ///

@@ -71,5 +71,5 @@ pub(super) fn run(
     }
     let goal = Warn { provider: subject.provider().clone(), warnings: messages.clone() };
     let common = (global, environment, reporter);
-    change::run("warn", (&subject, &args.change), &goal, Consent::Given, common)
+    change::run("warn", (&subject, &args.change), &goal, None, Consent::Given, common)
 }

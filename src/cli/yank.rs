@@ -10,8 +10,8 @@ use super::subject::SubjectArgs;
 use super::values;
 use super::{Environment, GlobalArgs};
 use crate::error::{Error, Result};
+use crate::plan::completeness::Trust;
 use crate::plan::unyank::Unyank;
-use crate::plan::whole::Trust;
 use crate::plan::yank::Yank;
 use crate::report::Reporter;
 
@@ -104,7 +104,7 @@ pub(super) fn yank(
         now: jiff::Timestamp::now(),
     };
     let consent = Consent::new(args.yes, words);
-    change::run("yank", (&subject, &args.change), &goal, consent, (global, environment, reporter))
+    change::run("yank", (&subject, &args.change), &goal, None, consent, (global, environment, reporter))
 }
 
 pub(super) fn unyank(
@@ -122,5 +122,5 @@ pub(super) fn unyank(
         now: jiff::Timestamp::now(),
     };
     let common = (global, environment, reporter);
-    change::run("unyank", (&subject, &args.change), &goal, Consent::Given, common)
+    change::run("unyank", (&subject, &args.change), &goal, None, Consent::Given, common)
 }

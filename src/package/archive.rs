@@ -1,7 +1,7 @@
 //! The zip of one platform: written deterministically, then read again and compared with what went in.
 //!
 //! This is the seam behind which the way of compressing can change: [`ZipWriter::add`] takes a file's bytes, and the
-//! compressed stream too where a [`Tape`] has it; [`ZipWriter::finish`] gives a [`Sealed`] zip whose self-check has passed.
+//! compressed stream too where a [`DeflateRecorder`] has it; [`ZipWriter::finish`] gives a [`Sealed`] zip whose self-check has passed.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -11,8 +11,8 @@ use zip::ZipArchive;
 
 use super::check::{self, Entry};
 use super::container::Container;
-use super::sealed::{CHUNK, Sealed};
-use crate::splice::{Contents, ContentsHasher, Tape, Witness};
+use crate::content::{CHUNK, Scratch, Sealed};
+use crate::splice::{Contents, ContentsHasher, DeflateRecorder, StreamFingerprint};
 
 /// What kind of file an entry is; decides its fixed mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Kind {
 
 /// The compression level: 9 costs more than twice the time of 6 for 2 % of the size.
 const LEVEL: Compression = Compression::new(6);
-/// The memory that all witnesses of a zip may take, in bytes.
-const WITNESSES: usize = 4 << 20;
+/// The memory that all fingerprints of a zip may take, in bytes.
+const FINGERPRINTS: usize = 4 << 20;
 /// The type of a regular file in a unix mode.
 const S_IFREG: u32 = 0o100_000;
 
@@ -43,7 +43,7 @@ const S_IFREG: u32 = 0o100_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ZipError {
     /// The temporary file could not be written or read.
-    #[error("cannot write the zip to a temporary file (TMPDIR names its folder)")]
+    #[error("cannot write the zip to a temporary file")]
     Io(#[from] io::Error),
     /// The zip library failed.
     #[error("cannot make the zip")]
@@ -61,21 +61,21 @@ pub enum ZipError {
 pub struct ZipWriter {
     zip: Container,
     written: Vec<Entry>,
-    /// The memory that the entries' witnesses take.
-    of_witnesses: usize,
+    /// The memory that the entries' fingerprints take.
+    of_fingerprints: usize,
     buffer: Vec<u8>,
 }
 
 impl ZipWriter {
-    /// Starts a zip.
+    /// Starts a zip in a temporary file of `scratch`.
     ///
     /// # Errors
     /// No temporary file can be made.
-    pub fn new() -> Result<Self, ZipError> {
+    pub fn new(scratch: &Scratch) -> Result<Self, ZipError> {
         Ok(Self {
-            zip: Container::new(tempfile::tempfile()?),
+            zip: Container::new(scratch.file()?),
             written: Vec::new(),
-            of_witnesses: 0,
+            of_fingerprints: 0,
             buffer: vec![0; CHUNK],
         })
     }
@@ -100,7 +100,7 @@ impl ZipWriter {
         self.end(name, kind, hash.finish(), None)
     }
 
-    /// Adds a file of `size` bytes whose compressed stream `tape` records while `content` is read. Recording must have
+    /// Adds a file of `size` bytes whose compressed stream `recorder` records while `content` is read. Recording must have
     /// begun with the first byte of `content`.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl ZipWriter {
         kind: Kind,
         size: u64,
         content: &mut dyn Read,
-        tape: &Tape,
+        recorder: &DeflateRecorder,
     ) -> Result<(), ZipError> {
         self.zip.begin(name, S_IFREG | kind.mode(), size)?;
         let mut hash = ContentsHasher::new();
@@ -122,12 +122,12 @@ impl ZipWriter {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
-            tape.take(&mut self.zip)?;
+            recorder.take(&mut self.zip)?;
         }
-        if !tape.is_complete() {
+        if !recorder.is_complete() {
             return Err(ZipError::SelfCheck(format!("{name} was not recorded to its end")));
         }
-        self.end(name, kind, hash.finish(), tape.take_witness())
+        self.end(name, kind, hash.finish(), recorder.take_fingerprint())
     }
 
     fn end(
@@ -135,13 +135,19 @@ impl ZipWriter {
         name: &str,
         kind: Kind,
         contents: Contents,
-        witness: Option<Witness>,
+        fingerprint: Option<StreamFingerprint>,
     ) -> Result<(), ZipError> {
         self.zip.end(contents.size, contents.crc)?;
-        // Without its witness an entry is decompressed to check it.
-        let witness = witness.filter(|witness| self.of_witnesses + witness.memory() <= WITNESSES);
-        self.of_witnesses += witness.as_ref().map_or(0, Witness::memory);
-        self.written.push(Entry { name: name.to_owned(), mode: S_IFREG | kind.mode(), contents, witness });
+        // Without its fingerprint an entry is decompressed to check it.
+        let fingerprint =
+            fingerprint.filter(|fingerprint| self.of_fingerprints + fingerprint.memory() <= FINGERPRINTS);
+        self.of_fingerprints += fingerprint.as_ref().map_or(0, StreamFingerprint::memory);
+        self.written.push(Entry {
+            name: name.to_owned(),
+            mode: S_IFREG | kind.mode(),
+            contents,
+            fingerprint,
+        });
         Ok(())
     }
 
@@ -215,7 +221,7 @@ mod tests {
     }
 
     fn zip_of(content: &[u8], dribble: bool) -> Sealed {
-        let mut zip = ZipWriter::new().unwrap();
+        let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
         let mut whole = content;
         let mut pieces = Dribble(content, 3);
         let reader: &mut dyn Read = if dribble { &mut pieces } else { &mut whole };
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_may_be_large_has_zip64_fields() {
-        let mut zip = ZipWriter::new().unwrap();
+        let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
         let content = sample(100_000);
         zip.add("large", Kind::Executable, 5 << 30, &mut content.as_slice()).unwrap();
         zip.add("small", Kind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
@@ -280,25 +286,25 @@ mod tests {
     }
 
     #[test]
-    fn the_witnesses_of_a_zip_take_no_more_than_their_share() {
+    fn the_fingerprints_of_a_zip_take_no_more_than_their_share() {
         let mut random = fastrand::Rng::with_seed(5);
         let content = encoder::text(300_000, &mut random);
         let mut compressor = DeflateEncoder::new(Vec::new(), LEVEL);
         compressor.write_all(&content).unwrap();
         let gz = encoder::gzip(&compressor.finish().unwrap(), &content, &mut random);
-        let mut zip = ZipWriter::new().unwrap();
-        zip.of_witnesses = WITNESSES - 40_000;
+        let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
+        zip.of_fingerprints = FINGERPRINTS - 40_000;
         for name in ["a", "b"] {
-            let tape = Tape::default();
-            let mut unpacker = Unpacker::new(gz.as_slice(), tape.clone());
-            tape.record(content.len() as u64);
-            zip.add_recorded(name, Kind::Plain, content.len() as u64, &mut unpacker, &tape).unwrap();
+            let recorder = DeflateRecorder::default();
+            let mut unpacker = Unpacker::new(gz.as_slice(), recorder.clone());
+            recorder.record(content.len() as u64);
+            zip.add_recorded(name, Kind::Plain, content.len() as u64, &mut unpacker, &recorder).unwrap();
         }
         assert_eq!(
-            zip.written.iter().map(|entry| entry.witness.is_some()).collect::<Vec<_>>(),
+            zip.written.iter().map(|entry| entry.fingerprint.is_some()).collect::<Vec<_>>(),
             [true, false]
         );
-        assert!(zip.of_witnesses <= WITNESSES);
+        assert!(zip.of_fingerprints <= FINGERPRINTS);
         let zip = zip.finish().unwrap();
         for name in ["a", "b"] {
             let mut found = Vec::new();

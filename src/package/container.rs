@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt as _;
 
-use super::sealed::CHUNK;
+use crate::content::CHUNK;
 
 /// APPNOTE 4.3.7, 4.3.12, 4.3.14, 4.3.15 and 4.3.16
 const LOCAL_HEADER: u32 = 0x0403_4b50;

@@ -1,35 +1,21 @@
 //! The package set: a self-checked zip for every tarball of a release, and the release's protocols.
 
-pub mod acceptance;
 pub mod archive;
-pub mod certificate;
 mod check;
-pub mod checksums;
 mod container;
-pub mod inspection;
-mod key_check;
-pub mod key_packets;
-pub mod key_text;
-pub mod sealed;
-pub mod signature;
-pub mod signing_key;
-
-pub use checksums::Checksums;
-
-pub use sealed::Sealed;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::digest::Digest;
+use crate::content::{Digest, Scratch, Sealed};
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
+use crate::release::archive::{ArchiveReader as _, CompressedForm, Limits};
 use crate::release::contents::{self, Contents, Place};
 use crate::release::executable::{Examiner, HEADER_BYTES};
 use crate::release::file::TarballFile;
-use crate::release::tarball::{self, Limits};
 use crate::release::{Release, Tarball, manifest};
 use archive::{Kind, ZipError, ZipWriter};
 
@@ -69,6 +55,8 @@ pub struct BuildOptions {
     pub jobs: usize,
     /// The protocols that the command line declares.
     pub protocols: Option<Protocols>,
+    /// Where zips lie until they are written.
+    pub scratch: Scratch,
 }
 
 /// Is told of progress: the tarball's index in the release, and compressed bytes read since the last call.
@@ -157,7 +145,7 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
             let index = next.fetch_add(1, Ordering::Relaxed);
             tarballs.get(index).map(|tarball| (index, tarball))
         } {
-            let repacked = repack(tarball, options.limits, &|bytes| progress(index, bytes));
+            let repacked = repack(tarball, options, &|bytes| progress(index, bytes));
             if repacked.is_err() {
                 next.store(tarballs.len(), Ordering::Relaxed);
             }
@@ -178,11 +166,12 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
 }
 
 /// Turns one tarball into its zip; also gives the protocols that manifests inside declare.
-fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked {
+fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Repacked {
+    let zip_error = |error| zip_error(tarball, &options.scratch, error);
     let mut contents = Contents::new(&tarball.file, &tarball.name);
-    let mut zip = ZipWriter::new().map_err(|error| zip_error(tarball, error))?;
+    let mut zip = ZipWriter::new(&options.scratch).map_err(zip_error)?;
     let mut manifests = BTreeMap::new();
-    let digest = tarball::read(&tarball.file, limits, progress, &mut |entry| {
+    let digest = tarball.file.read(options.limits, progress, &mut |entry| {
         let place = contents.place(entry.path)?;
         let (name, kind) = match &place {
             Place::Executable(name) => (Some(name), Kind::Executable),
@@ -190,10 +179,13 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
             Place::LeftOut => (None, Kind::Plain),
         };
         // Decided by the size alone, before the first byte is read.
-        let is_recorded = name.is_some() && entry.size >= RECORDED_FROM;
-        if is_recorded {
-            entry.tape.record(entry.size);
-        }
+        let recorder = match entry.compressed {
+            CompressedForm::Recordable(recorder) if name.is_some() && entry.size >= RECORDED_FROM => {
+                recorder.record(entry.size);
+                Some(recorder)
+            }
+            CompressedForm::Recordable(_) | CompressedForm::None => None,
+        };
         let base = entry.path.rsplit('/').next().unwrap_or_default();
         let is_manifest = base == manifest::PLAIN_NAME || place == Place::LeftOut;
         // What is looked at is read first, and then packed from the same bytes.
@@ -220,12 +212,11 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
         let Some(name) = name else { return Ok(()) };
         let mut rest = Examined { content: entry.content, examiner: examiner.as_mut() };
         let content = &mut head.as_slice().chain(&mut rest);
-        let added = if is_recorded {
-            zip.add_recorded(name, kind, entry.size, content, entry.tape)
-        } else {
-            zip.add(name, kind, entry.size, content)
+        let added = match recorder {
+            Some(recorder) => zip.add_recorded(name, kind, entry.size, content, recorder),
+            None => zip.add(name, kind, entry.size, content),
         };
-        added.map_err(|error| zip_error(tarball, error))?;
+        added.map_err(zip_error)?;
         match &examiner {
             Some(examiner) => Ok(check_executable(tarball, entry.path, examiner)?),
             None => Ok(()),
@@ -235,7 +226,7 @@ fn repack(tarball: &Tarball, limits: Limits, progress: &dyn Fn(u64)) -> Repacked
         sidecar.check(&tarball.file, &digest)?;
     }
     contents.finish()?;
-    let zip = zip.finish().map_err(|error| zip_error(tarball, error))?;
+    let zip = zip.finish().map_err(zip_error)?;
     let package = Package {
         platform: tarball.name.platform.clone(),
         zip,
@@ -273,7 +264,7 @@ fn check_executable(tarball: &Tarball, path: &str, examiner: &Examiner<'_>) -> R
     })
 }
 
-fn zip_error(tarball: &Tarball, error: ZipError) -> Error {
+fn zip_error(tarball: &Tarball, scratch: &Scratch, error: ZipError) -> Error {
     let subject = tarball.file.display();
     match error {
         ZipError::SelfCheck(found) => Refusal::new(subject, "the zip made from it fails its self-check")
@@ -282,10 +273,7 @@ fn zip_error(tarball: &Tarball, error: ZipError) -> Error {
             .remedy("try again on another machine; if it happens again, report it as a bug of tfreg")
             .into(),
         ZipError::Io(source) | ZipError::Zip(zip::result::ZipError::Io(source)) => Error::Io {
-            context: format!(
-                "cannot repack {subject}: the temporary folder {} cannot be used (another one: TMPDIR)",
-                std::env::temp_dir().display()
-            ),
+            context: format!("cannot repack {subject}: {} cannot be used", scratch.describe()),
             source,
         },
         ZipError::Zip(error) => {

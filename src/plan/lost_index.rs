@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observation, Step, names, not_published};
 use crate::error::Refusal;
-use crate::provider::{Platform, Provider, Version};
+use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Folder, Key};
 use crate::store::Listed;
 
@@ -17,10 +17,12 @@ pub(super) fn published(provider: &Provider, listed: &[Listed]) -> BTreeMap<Vers
     let mut found: BTreeMap<Version, BTreeSet<Platform>> = BTreeMap::new();
     for Listed { key, .. } in listed {
         match key.parse() {
-            Ok(Key::Download(of, version, platform)) if of == *provider => {
+            Ok(Key::Download { release: ReleaseId { provider: of, version }, platform })
+                if of == *provider =>
+            {
                 found.entry(version).or_default().insert(platform);
             }
-            Ok(Key::Yanked(of, version)) if of == *provider => {
+            Ok(Key::Yanked { release: ReleaseId { provider: of, version } }) if of == *provider => {
                 found.entry(version).or_default();
             }
             _ => {}
@@ -39,7 +41,7 @@ pub(super) fn refusal(provider: &Provider, published: &BTreeMap<Version, BTreeSe
         }
     };
     Refusal::new(
-        Key::Versions(provider.clone()),
+        Key::Versions { provider: provider.clone() },
         format!("the index of {provider} is missing, and versions were published"),
     )
     .found(published.iter().map(version).collect::<Vec<_>>().join("\n"))

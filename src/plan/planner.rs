@@ -1,29 +1,32 @@
 //! How a plan is computed from what was seen: a pure function, run again in every round.
 
-mod carried;
 mod key_change;
+mod next_checksums;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Look, Memory, Observation, Plan, Probe, Published, Seen, SignedObjects, Step, Wanted, Write,
-    foreign, keep, lost_index, yanked_record,
+    Action, ConditionCheck, Observation, Observed, Plan, PublishGoal, Published, ReadKind, RunState,
+    SignedObjects, Step, ToSign, Write, keep, lost_index, object_conflict, yanked_record,
 };
-use crate::digest::{Digest, ShortDigest};
+use crate::content::Sealed;
+use crate::content::{Digest, ShortDigest};
 use crate::error::Refusal;
-use crate::package::{Checksums, Package, Sealed};
-use crate::provider::{Platform, Version};
+use crate::package::Package;
+use crate::provider::{Platform, ReleaseId, Version};
+use crate::registry::Checksums;
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
 use crate::registry::{DownloadDocument, Folder, Key, VersionsDocument, YankedRecord, discovery};
 use crate::store::{Document, Revision};
-use carried::NextSums;
+use next_checksums::NextSums;
 
 /// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
-pub(super) fn next(wanted: &Wanted, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
+pub(super) fn next(wanted: &PublishGoal, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
     let version = wanted.packages.version();
-    Planner { wanted, version, seen, missing: Vec::new(), left_out: BTreeSet::new() }.run(memory)
+    Planner { wanted, version, seen, missing: Vec::new(), left_out: BTreeSet::new(), unsigned: Vec::new() }
+        .run(memory)
 }
 
 /// A platform's document as it was read.
@@ -34,28 +37,32 @@ struct PublishedDocument {
 }
 
 struct Planner<'a> {
-    wanted: &'a Wanted,
+    wanted: &'a PublishGoal,
     version: &'a Version,
     seen: &'a Observation,
-    missing: Vec<(Key, Look)>,
+    missing: Vec<(Key, ReadKind)>,
     left_out: BTreeSet<String>,
+    unsigned: Vec<ToSign>,
 }
 
 impl Planner<'_> {
-    fn run(mut self, memory: &mut Memory) -> Result<Step, Refusal> {
+    fn run(mut self, memory: &mut RunState) -> Result<Step, Refusal> {
         // Round one asks at once for all that can be named before anything was read: for a first publish, and for one that
         // was done already, that is all.
         let provider = &self.wanted.provider;
-        let versions_key = Key::Versions(provider.clone());
-        self.need(&Key::Discovery, Look::Read);
-        self.need(&Key::Yanked(provider.clone(), self.version.clone()), Look::Read);
-        self.need(&versions_key, Look::Read);
+        let versions_key = Key::Versions { provider: provider.clone() };
+        self.need(&Key::Discovery, ReadKind::Read);
+        self.need(
+            &Key::Yanked { release: ReleaseId { provider: provider.clone(), version: self.version.clone() } },
+            ReadKind::Read,
+        );
+        self.need(&versions_key, ReadKind::Read);
         for package in self.wanted.packages.packages() {
-            self.need(&self.download_key(&package.platform), Look::Read);
-            self.need_stored(memory, &self.zip_key(package), Look::Summary);
+            self.need(&self.download_key(&package.platform), ReadKind::Read);
+            self.need_stored(memory, &self.zip_key(package), ReadKind::Summary);
         }
         for platform in &memory.listed {
-            self.need(&self.download_key(platform), Look::Read);
+            self.need(&self.download_key(platform), ReadKind::Read);
         }
         let mut own = Checksums::default();
         self.add_packages(&mut own);
@@ -65,17 +72,17 @@ impl Planner<'_> {
         }
 
         let index = self.index(&versions_key)?;
-        self.check_yanked(&versions_key, index.as_ref().map(|(document, _)| document))?;
+        self.check_yanked(index.as_ref().map(|(document, _)| document))?;
         let listed = if let Some((document, _)) = &index {
             memory.is_first = false;
-            document.listed(&versions_key, self.version)?
+            document.listed(self.version)?
         } else if let Some(step) = self.without_index(memory) {
             return Ok(step);
         } else {
             None
         };
         for platform in listed.iter().flat_map(|listed| &listed.platforms) {
-            self.need(&self.download_key(platform), Look::Read);
+            self.need(&self.download_key(platform), ReadKind::Read);
             memory.listed.insert(platform.clone());
         }
         if let Some(look) = self.look() {
@@ -85,7 +92,7 @@ impl Planner<'_> {
         self.check_immutable(&documents, listed.as_ref(), memory)?;
 
         let sums = match self.sums(&documents, memory)? {
-            NextSums::Look => return Ok(Step::Look(self.missing)),
+            NextSums::Read => return Ok(Step::Read(self.missing)),
             NextSums::Wait(refusal) => return Ok(Step::Wait(refusal)),
             NextSums::Known(sums) => sums,
         };
@@ -104,7 +111,7 @@ impl Planner<'_> {
         }
         let mut writes = self.zips(memory)?;
         writes.extend(self.signed_writes(&sealed_sums, &signed, memory)?);
-        let record = self.record(sealed_sums.digest().short(), memory)?;
+        let record = self.record(sealed_sums.digest().short(), memory);
         writes.push(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
@@ -126,18 +133,22 @@ impl Planner<'_> {
         }
         for package in self.wanted.packages.packages() {
             if documents.get(&package.platform).is_some_and(|d| d.document.shasum() == package.zip.digest()) {
-                memory.held.insert(package.platform.clone());
+                memory.own_platforms.insert(package.platform.clone());
             }
         }
-        let probe = self.probe(&signed, &sealed_sums, memory);
+        // When all that could be refused was checked.
+        if !self.unsigned.is_empty() {
+            return Ok(Step::Sign(self.unsigned));
+        }
+        let condition_check = self.condition_check(&signed, &sealed_sums, memory);
         let signed = Some(signed);
-        Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, probe })))
+        Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, condition_check })))
     }
 
     /// An index that is not there is the first one only if nothing else of the provider is published. The first publishes of
     /// several versions or platforms may be under way at once, though: what this run once saw that is not there, was
     /// published since, by others who write the index too.
-    fn without_index(&self, memory: &mut Memory) -> Option<Step> {
+    fn without_index(&self, memory: &mut RunState) -> Option<Step> {
         if memory.is_first {
             return None;
         }
@@ -158,33 +169,38 @@ impl Planner<'_> {
     }
 
     /// The SHA256SUMS, or discovery, if they are there; else the SHA256SUMS, which nothing points to yet.
-    fn probe(&self, signed: &SignedObjects, sums: &Sealed, memory: &Memory) -> Option<Probe> {
-        let is_there = memory.stored.contains(&signed.sums);
-        let sums = Probe { key: signed.sums.clone(), body: sums.clone(), is_there };
-        let discovery = || Some(Probe::there(&Key::Discovery, self.document(&Key::Discovery)?));
+    fn condition_check(
+        &self,
+        signed: &SignedObjects,
+        sums: &Sealed,
+        memory: &RunState,
+    ) -> Option<ConditionCheck> {
+        let is_there = memory.known_objects.contains(&signed.sums);
+        let sums = ConditionCheck { key: signed.sums.clone(), body: sums.clone(), is_there };
+        let discovery = || Some(ConditionCheck::there(&Key::Discovery, self.document(&Key::Discovery)?));
         if is_there { Some(sums) } else { discovery().or(Some(sums)) }
     }
 
-    fn need(&mut self, key: &Key, look: Look) {
+    fn need(&mut self, key: &Key, look: ReadKind) {
         if !self.seen.objects.contains_key(key) && !self.missing.iter().any(|(missing, _)| missing == key) {
             self.missing.push((key.clone(), look));
         }
     }
 
-    fn need_stored(&mut self, memory: &Memory, key: &Key, look: Look) {
-        if !memory.stored.contains(key) {
+    fn need_stored(&mut self, memory: &RunState, key: &Key, look: ReadKind) {
+        if !memory.known_objects.contains(key) {
             self.need(key, look);
         }
     }
 
-    fn need_signed(&mut self, memory: &Memory, digest: ShortDigest) {
-        self.need_stored(memory, &self.sums_key(digest), Look::Read);
-        self.need_stored(memory, &self.signature_key(digest), Look::Read);
+    fn need_signed(&mut self, memory: &RunState, digest: ShortDigest) {
+        self.need_stored(memory, &self.sums_key(digest), ReadKind::Read);
+        self.need_stored(memory, &self.signature_key(digest), ReadKind::Read);
         self.need_record(memory, digest);
     }
 
     fn look(&mut self) -> Option<Step> {
-        if self.missing.is_empty() { None } else { Some(Step::Look(std::mem::take(&mut self.missing))) }
+        if self.missing.is_empty() { None } else { Some(Step::Read(std::mem::take(&mut self.missing))) }
     }
 
     fn document(&self, key: &Key) -> Option<&Document> {
@@ -192,21 +208,35 @@ impl Planner<'_> {
     }
 
     fn download_key(&self, platform: &Platform) -> Key {
-        Key::Download(self.wanted.provider.clone(), self.version.clone(), platform.clone())
+        Key::Download {
+            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
+            platform: platform.clone(),
+        }
     }
 
     fn zip_key(&self, package: &Package) -> Key {
         let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
-        Key::Zip(provider, version, package.platform.clone(), package.zip.digest().short())
+        Key::Zip {
+            release: ReleaseId { provider, version },
+            platform: package.platform.clone(),
+            digest: package.zip.digest().short(),
+        }
     }
 
     fn sums_key(&self, digest: ShortDigest) -> Key {
-        Key::Sums(self.wanted.provider.clone(), self.version.clone(), digest)
+        Key::Sums {
+            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
+            digest,
+        }
     }
 
     fn signature_key(&self, digest: ShortDigest) -> Key {
         let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
-        Key::Signature(provider, version, digest, self.wanted.key.key_id().to_owned())
+        Key::Signature {
+            release: ReleaseId { provider, version },
+            digest,
+            key_id: self.wanted.key.key_id().clone(),
+        }
     }
 
     fn zip_file_name(&self, platform: &Platform) -> String {
@@ -259,18 +289,21 @@ impl Planner<'_> {
         Ok(documents)
     }
 
-    /// A yanked version stays out of the index. The record may have been written after it was looked for; then the index says
+    /// A yanked version is not listed in the index. The record may have been written after it was looked for; then the index says
     /// it, which is the one thing that a publish replaces.
-    fn check_yanked(&self, index_key: &Key, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
-        let key = Key::Yanked(self.wanted.provider.clone(), self.version.clone());
+    fn check_yanked(&self, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
+        let key = Key::Yanked {
+            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
+        };
         let record = yanked_record(self.seen, &key)?;
-        let mark =
-            index.map(|index| index.marks(index_key)).transpose()?.unwrap_or_default().remove(self.version);
+        let mark = index.map(VersionsDocument::marks).transpose()?.unwrap_or_default().remove(self.version);
         let mark = mark.filter(|mark| mark.is_yanked);
-        let (subject, found) = match (record.filter(YankedRecord::is_yanked), mark) {
-            (Some(record), _) => (&key, record.words()),
-            (None, Some(mark)) => (index_key, format!("yanked at {}, and not put back whole", mark.when)),
-            (None, None) => return Ok(()),
+        let (subject, found) = match (record.filter(YankedRecord::is_yanked), index, mark) {
+            (Some(record), ..) => (&key, record.words()),
+            (None, Some(index), Some(mark)) => {
+                (index.key(), format!("yanked at {}, and not put back whole", mark.when))
+            }
+            (None, ..) => return Ok(()),
         };
         Err(Refusal::new(subject, format!("version {} is yanked, and is not published again", self.version))
             .found(found)
@@ -287,7 +320,7 @@ impl Planner<'_> {
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
         listed: Option<&ListedVersion>,
-        memory: &Memory,
+        memory: &RunState,
     ) -> Result<(), Refusal> {
         let mut theirs = Vec::new();
         let mut ours = Vec::new();
@@ -296,7 +329,7 @@ impl Planner<'_> {
         for package in self.wanted.packages.packages() {
             let Some(published) = documents.get(&package.platform) else { continue };
             let (found, meant) = (published.document.shasum(), package.zip.digest());
-            let was_ours = memory.held.contains(&package.platform);
+            let was_ours = memory.own_platforms.contains(&package.platform);
             if found != meant && (was_ours || self.wanted.published == Published::Immutable) {
                 overtaken |= was_ours;
                 keys.push(self.download_key(&package.platform).to_string());
@@ -339,11 +372,12 @@ impl Planner<'_> {
         let ours: BTreeSet<String> = self.wanted.packages.protocols().to_strings().into_iter().collect();
         let mut declared = Vec::new();
         if let Some(listed) = listed {
-            declared.push((Key::Versions(self.wanted.provider.clone()), listed.protocols.clone()));
+            declared
+                .push((Key::Versions { provider: self.wanted.provider.clone() }, listed.protocols.clone()));
         }
         for (platform, published) in documents {
             let key = self.download_key(platform);
-            let protocols = published.document.protocols(&key)?;
+            let protocols = published.document.protocols()?;
             declared.push((key, protocols));
         }
         for (key, protocols) in declared {
@@ -376,8 +410,8 @@ impl Planner<'_> {
         let sums = SignedSums {
             sums_link: links.to(&signed.sums),
             signature_link: links.to(&signed.signature),
-            key_id: self.wanted.key.key_id().to_owned(),
-            public_key: self.wanted.key.armored_certificate().to_owned(),
+            key_id: self.wanted.key.key_id().clone(),
+            public_key: self.wanted.key.armored().to_owned(),
         };
         let own = self.wanted.packages.packages().iter().map(|package| &package.platform);
         let protocols = self.wanted.packages.protocols();
@@ -392,7 +426,15 @@ impl Planner<'_> {
                         shasum: package.zip.digest(),
                     };
                     let earlier = earlier.map(|published| &published.document);
-                    DownloadDocument::offering(earlier, platform, protocols, &zip, &sums, links)
+                    DownloadDocument::offering(
+                        &self.download_key(platform),
+                        earlier,
+                        platform,
+                        protocols,
+                        &zip,
+                        &sums,
+                        links,
+                    )
                 }
                 (None, Some(published)) => published.document.on(protocols, &sums, links),
                 (None, None) => return None,
@@ -413,17 +455,19 @@ impl Planner<'_> {
         platforms.into_iter().filter_map(write).collect()
     }
 
-    fn zips(&self, memory: &mut Memory) -> Result<Vec<Write>, Refusal> {
+    fn zips(&self, memory: &mut RunState) -> Result<Vec<Write>, Refusal> {
         let mut writes = Vec::new();
         for package in self.wanted.packages.packages() {
             let key = self.zip_key(package);
             let action = match self.seen.objects.get(&key) {
-                _ if memory.stored.contains(&key) => Action::Keep,
-                Some(Seen::Summary(found)) if found.digest == package.zip.digest() => {
-                    memory.stored.insert(key.clone());
+                _ if memory.known_objects.contains(&key) => Action::Keep,
+                Some(Observed::Summary(found)) if found.digest == package.zip.digest() => {
+                    memory.known_objects.insert(key.clone());
                     Action::Keep
                 }
-                Some(Seen::Summary(found)) => return Err(foreign(&key, found.digest, package.zip.digest())),
+                Some(Observed::Summary(found)) => {
+                    return Err(object_conflict(&key, found.digest, package.zip.digest()));
+                }
                 _ => Action::Create,
             };
             writes.push(Write { key, body: package.zip.clone(), action });
@@ -433,19 +477,19 @@ impl Planner<'_> {
 
     /// SHA256SUMS and its signature: those that are there, or new ones.
     fn signed_writes(
-        &self,
+        &mut self,
         sums: &Sealed,
         signed: &SignedObjects,
-        memory: &mut Memory,
+        memory: &mut RunState,
     ) -> Result<Vec<Write>, Refusal> {
-        let text = sums.bytes().map(AsRef::as_ref).unwrap_or_default();
+        let text = sums.bytes().cloned().unwrap_or_default();
         let sums_action = match self.seen.objects.get(&signed.sums) {
-            Some(Seen::Absent) => Action::Create,
-            Some(Seen::Document(found)) if Digest::of(&found.bytes) != sums.digest() => {
-                return Err(foreign(&signed.sums, Digest::of(&found.bytes), sums.digest()));
+            Some(Observed::Absent) => Action::Create,
+            Some(Observed::Document(found)) if Digest::of(&found.bytes) != sums.digest() => {
+                return Err(object_conflict(&signed.sums, Digest::of(&found.bytes), sums.digest()));
             }
-            Some(Seen::Document(_)) => {
-                memory.stored.insert(signed.sums.clone());
+            Some(Observed::Document(_)) => {
+                memory.known_objects.insert(signed.sums.clone());
                 Action::Keep
             }
             // Remembered, or known to be there because the documents point to it.
@@ -453,8 +497,8 @@ impl Planner<'_> {
         };
         let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];
         match self.seen.objects.get(&signed.signature) {
-            Some(Seen::Document(found)) => {
-                self.wanted.key.verify(text, &found.bytes).map_err(|error| {
+            Some(Observed::Document(found)) => {
+                self.wanted.key.verify(&text, &found.bytes).map_err(|error| {
                     Refusal::new(&signed.signature, "the signature that is there does not verify")
                         .found(error)
                         .expected(format!(
@@ -466,16 +510,15 @@ impl Planner<'_> {
                         )
                 })?;
                 memory.signatures.insert(sums.digest(), Sealed::from_bytes(found.bytes.clone()));
-                memory.stored.insert(signed.signature.clone());
+                memory.known_objects.insert(signed.signature.clone());
                 writes.push(keep(signed.signature.clone(), &found.bytes));
             }
-            Some(Seen::Absent) => {
-                let body = match memory.signatures.get(&sums.digest()) {
-                    Some(signature) => signature.clone(),
-                    None => self.wanted.key.sign(text)?,
-                };
-                memory.signatures.insert(sums.digest(), body.clone());
-                writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
+            Some(Observed::Absent) => {
+                if let Some(body) = memory.signatures.get(&sums.digest()).cloned() {
+                    writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
+                } else {
+                    self.unsigned.push(ToSign::new(&signed.sums, text));
+                }
             }
             _ => {
                 let known = memory.signatures.get(&sums.digest());
@@ -512,10 +555,10 @@ impl Planner<'_> {
             Some((document, read)) => {
                 (document, Action::Replace { revision: read.revision, old_len: read.bytes.len() as u64 })
             }
-            None => (VersionsDocument::default(), Action::Create),
+            None => (VersionsDocument::empty(key), Action::Create),
         };
         let protocols = listed.filter(same_protocols).map_or(protocols.clone(), |listed| listed.protocols);
-        let merged = document.merged(key, self.version, &protocols, &platforms)?;
+        let merged = document.merged(self.version, &protocols, &platforms)?;
         Ok(Write { key: key.clone(), body: Sealed::from_bytes(merged.to_bytes()), action })
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! The index is read before the folder is listed, so that every version that it lists has its documents in the listing; and it
 //! is replaced only if it is still what was read. So whatever a publish has put into it meanwhile is seen, or makes the
-//! replacement fail. What was yanked stays out, by its record, or by the mark in the index where that is lost. What is listed
-//! anew is proven: see [`super::whole`].
+//! replacement fail. Yanked versions are skipped, by their records, or by the mark in the index where that is lost. What is listed
+//! anew is proven: see [`super::completeness`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::whole::{self, Trust, Verdict};
-use super::{Action, Goal, Look, Observation, Plan, Probe, Step, Write, keep, names, probe, replace};
+use super::completeness::{self, Trust, Verdict};
+use super::{
+    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, names,
+    replace,
+};
+use crate::content::Sealed;
 use crate::error::Refusal;
-use crate::package::Sealed;
-use crate::provider::{Platform, Provider, Version};
+use crate::openpgp::Fingerprint;
+use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
@@ -37,11 +41,11 @@ struct Found {
 }
 
 impl Goal for Reindex {
-    type Memory = ();
+    type RunState = ();
 
     fn next(&self, seen: &Observation, (): &mut ()) -> Result<Step, Refusal> {
-        let key = Key::Versions(self.provider.clone());
-        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (key.clone(), Look::Read)]) {
+        let key = Key::Versions { provider: self.provider.clone() };
+        if let Some(look) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
             return Ok(look);
         }
         let folder = Folder::provider(&self.provider);
@@ -49,9 +53,9 @@ impl Goal for Reindex {
         let record_keys: Vec<Key> = listing
             .iter()
             .filter_map(|listed| listed.key.parse().ok())
-            .filter(|key| matches!(key, Key::Yanked(..)))
+            .filter(|key| matches!(key, Key::Yanked { .. }))
             .collect();
-        if let Some(look) = seen.lacks(record_keys.iter().map(|key| (key.clone(), Look::Read))) {
+        if let Some(look) = seen.missing(record_keys.iter().map(|key| (key.clone(), ReadKind::Read))) {
             return Ok(look);
         }
 
@@ -64,14 +68,14 @@ impl Goal for Reindex {
             Some(Ok(index)) => index,
             Some(Err(refusal)) => {
                 plan.changes.push(format!("~ the index, made anew: {}", refusal.found));
-                VersionsDocument::default()
+                VersionsDocument::empty(&key)
             }
             None => {
                 plan.changes.push("+ the index".to_owned());
-                VersionsDocument::default()
+                VersionsDocument::empty(&key)
             }
         };
-        let marks = index.marks(&key);
+        let marks = index.marks();
         let mut wanted = match &marks {
             Ok(_) => index.clone(),
             Err(refusal) => {
@@ -79,13 +83,13 @@ impl Goal for Reindex {
                 index.without_marks()
             }
         };
-        let versions = self.found(&key, &index, marks.unwrap_or_default(), seen, &record_keys)?;
+        let versions = self.found(&index, marks.unwrap_or_default(), seen, &record_keys)?;
         let (mut looks, mut signers) = (Vec::new(), BTreeSet::new());
         for (version, found) in &versions {
             wanted = self.judge(wanted, version, found, seen, &mut plan, (&mut looks, &mut signers));
         }
         if !looks.is_empty() {
-            return Ok(Step::Look(looks));
+            return Ok(Step::Read(looks));
         }
         self.trust.together(&key, &signers)?;
         if wanted.versions().next().is_none() && index.versions().next().is_none() {
@@ -94,9 +98,9 @@ impl Goal for Reindex {
                 .expected("download documents, and all that they point to")
                 .remedy("check the target and the provider's name, or publish a version"));
         }
-        plan.probe = probe(seen, &key).or_else(|| {
-            let documents = seen.objects.keys().filter(|key| matches!(key, Key::Sums(..)));
-            documents.into_iter().find_map(|key| Some(Probe::there(key, seen.document(key)?)))
+        plan.condition_check = condition_check(seen, &key).or_else(|| {
+            let documents = seen.objects.keys().filter(|key| matches!(key, Key::Sums { .. }));
+            documents.into_iter().find_map(|key| Some(ConditionCheck::there(key, seen.document(key)?)))
         });
         plan.writes.push(match read {
             None => Write { key, body: Sealed::from_bytes(wanted.to_bytes()), action: Action::Create },
@@ -117,7 +121,6 @@ impl Reindex {
     /// All that is known of each version.
     fn found(
         &self,
-        key: &Key,
         index: &VersionsDocument,
         marks: BTreeMap<Version, Mark>,
         seen: &Observation,
@@ -125,20 +128,22 @@ impl Reindex {
     ) -> Result<BTreeMap<Version, Found>, Refusal> {
         let listing = seen.folders.get(&Folder::provider(&self.provider)).map_or(&[][..], Vec::as_slice);
         let mut versions: BTreeMap<Version, Found> = BTreeMap::new();
-        for (version, platforms) in whole::documents(&self.provider, listing) {
+        for (version, platforms) in completeness::documents(&self.provider, listing) {
             versions.entry(version).or_default().platforms = platforms;
         }
         for version in index.versions() {
             let found = versions.entry(version.clone()).or_default();
             found.is_listed = true;
-            found.listed = index.listed(key, version).ok().flatten().map(|listed| listed.platforms);
+            found.listed = index.listed(version).ok().flatten().map(|listed| listed.platforms);
         }
         for (version, mark) in marks {
             versions.entry(version).or_default().mark = Some(mark);
         }
         for key in records {
             // One that is not understood might say that the version is yanked.
-            if let (Key::Yanked(_, version), Some(read)) = (key, seen.document(key)) {
+            if let (Key::Yanked { release: ReleaseId { version, .. } }, Some(read)) =
+                (key, seen.document(key))
+            {
                 versions.entry(version.clone()).or_default().record =
                     Some(YankedRecord::parse(key, &read.bytes)?);
             }
@@ -154,7 +159,7 @@ impl Reindex {
         found: &Found,
         seen: &Observation,
         plan: &mut Plan,
-        (looks, signers): (&mut Vec<(Key, Look)>, &mut BTreeSet<String>),
+        (looks, signers): (&mut Vec<(Key, ReadKind)>, &mut BTreeSet<Fingerprint>),
     ) -> VersionsDocument {
         // The record says what is meant; where it is lost, the index does.
         let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
@@ -174,8 +179,8 @@ impl Reindex {
         let entry = found.record.as_ref().and_then(YankedRecord::entry);
         let once = || entry.as_ref().map(platforms_of).unwrap_or_default();
         let prior = found.listed.clone().unwrap_or_else(once);
-        match whole::judge((&self.provider, version), &found.platforms, &prior, seen) {
-            Verdict::Look(missing) => {
+        match completeness::judge((&self.provider, version), &found.platforms, &prior, seen) {
+            Verdict::Read(missing) => {
                 looks.extend(missing);
                 wanted
             }
@@ -192,7 +197,7 @@ impl Reindex {
                 let unknown = self.trust.unknown(&whole.signers);
                 let adds = found.listed.as_ref().is_none_or(|listed| !whole.platforms.is_subset(listed));
                 if adds && !unknown.is_empty() {
-                    let unknown = unknown.into_iter().collect::<Vec<_>>().join(", ");
+                    let unknown = names(unknown);
                     plan.warnings.push(format!(
                         "{version} is left as it is: it is signed by key {unknown}, which --trust-key does not name"
                     ));
@@ -201,7 +206,7 @@ impl Reindex {
                 if adds {
                     signers.extend(whole.signers.iter().cloned());
                 }
-                let by = whole.signers.iter().cloned().collect::<Vec<_>>().join(", ");
+                let by = names(&whole.signers);
                 if !whole.left_out.is_empty() {
                     let names = names(&whole.left_out);
                     plan.warnings

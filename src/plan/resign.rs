@@ -1,34 +1,38 @@
 //! New signatures over the SHA256SUMS and records that are there, and documents that embed another public key.
 //!
-//! A signature is the users' one defence against whoever can write the registry. So nothing is signed that is not proven: a
-//! SHA256SUMS is signed anew only if its digest is the one in its key, all of its lines are zips of this version (a signature
-//! proves bytes, not their place), and it is signed now by the key that its document embeds, and that key is one that the
-//! user has named. Of a document its line in SHA256SUMS must say what it says. All that is asked for is proven before anything
-//! is written. Records: see `resign::record`. Zips and SHA256SUMS stay, and so lock files stay valid.
+//! A signature is the users' one defence against whoever can write the registry. So a SHA256SUMS is signed again only if
+//!
+//! - its digest is the one in its key,
+//! - all of its lines are zips of this version (a signature proves bytes, not their place),
+//! - each document matches its line, and
+//! - the key that its documents embed is one that the user has named, and has signed it.
+//!
+//! All of this is checked before anything is written. Records: see `resign::record`. Zips and SHA256SUMS do not change, so
+//! lock files stay valid.
 
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Goal, Look, Observation, Plan, Probe, Step, Write, foreign, keep, lost_index, probe, replace,
-    whole,
+    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, ToSign, Write, completeness,
+    condition_check, keep, lost_index, object_conflict, replace,
 };
-use crate::digest::Digest;
+use crate::content::Digest;
+use crate::content::Sealed;
 use crate::error::Refusal;
-use crate::package::certificate::{Certificate, Embeddable};
-use crate::package::signing_key::SigningKey;
-use crate::package::{Checksums, Sealed};
-use crate::provider::{Platform, Provider, Version};
+use crate::openpgp::certificate::{Certificate, PublishableKey};
+use crate::provider::{Platform, Provider, ReleaseId, Version};
+use crate::registry::Checksums;
 use crate::registry::{Area, DownloadDocument, Folder, Key, Links, VersionsDocument};
 
-/// By which key the documents shall be.
-#[derive(Debug)]
-pub enum Signer {
-    /// Signed anew by this one.
-    Anew(Box<SigningKey>),
-    /// Signed as they are, by the key of which this is a newer copy.
-    Refreshed(Box<Embeddable>),
+/// What documents get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// New signatures, by the key.
+    Signatures,
+    /// A newer copy of the key that has signed them; the signatures stay.
+    KeyCopy,
 }
 
 /// Versions to be signed anew, or to get a newer copy of their key.
@@ -38,19 +42,21 @@ pub struct Resign {
     pub provider: Provider,
     /// The versions; all that the index lists or that are yanked where none is named.
     pub versions: BTreeSet<Version>,
-    /// The key.
-    pub signer: Signer,
+    /// The key that documents shall embed.
+    pub key: PublishableKey,
+    /// What they get of it.
+    pub renewal: Renewal,
     /// Keys whose signatures prove what is there; the signer's own is one of them.
     pub trusted: Vec<Certificate>,
 }
 
 /// What a run remembers.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct RunState {
     /// Signatures that it has made, by the digest of what is signed.
     made: BTreeMap<Digest, Sealed>,
     /// Signatures that it has written.
-    stored: BTreeSet<Key>,
+    known_objects: BTreeSet<Key>,
     /// What was proven: a SHA256SUMS, a signature and a public key.
     proven: BTreeSet<(Digest, Digest, Digest)>,
 }
@@ -68,11 +74,13 @@ struct Signed {
 }
 
 impl Goal for Resign {
-    type Memory = Memory;
+    type RunState = RunState;
 
-    fn next(&self, seen: &Observation, memory: &mut Memory) -> Result<Step, Refusal> {
-        let index_key = Key::Versions(self.provider.clone());
-        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (index_key.clone(), Look::Read)]) {
+    fn next(&self, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
+        let index_key = Key::Versions { provider: self.provider.clone() };
+        if let Some(look) =
+            seen.missing([(Key::Discovery, ReadKind::Read), (index_key.clone(), ReadKind::Read)])
+        {
             return Ok(look);
         }
         let Some(read) = seen.document(&index_key) else {
@@ -82,12 +90,11 @@ impl Goal for Resign {
         let folder = Folder::provider(&self.provider);
         let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
         let mut plan = Plan::default();
-        let platforms =
-            self.chosen(&index_key, &index, whole::documents(&self.provider, listing), &mut plan)?;
+        let platforms = self.chosen(&index, completeness::documents(&self.provider, listing), &mut plan)?;
         let keys = platforms.iter().flat_map(|(version, platforms)| {
-            platforms.iter().map(|platform| (self.download(version, platform), Look::Read))
+            platforms.iter().map(|platform| (self.download(version, platform), ReadKind::Read))
         });
-        if let Some(look) = seen.lacks(keys) {
+        if let Some(look) = seen.missing(keys) {
             return Ok(look);
         }
         let mut all = Vec::new();
@@ -99,27 +106,27 @@ impl Goal for Resign {
         let looks = all.iter().flat_map(|signed| {
             let mut looks = self.record_keys(signed);
             looks.push(signed.wanted.clone());
-            looks.retain(|key| !memory.stored.contains(key));
+            looks.retain(|key| !memory.known_objects.contains(key));
             looks.extend([signed.sums.clone(), signed.signature.clone()]);
-            looks.into_iter().map(|key| (key, Look::Read))
+            looks.into_iter().map(|key| (key, ReadKind::Read))
         });
-        if let Some(look) = seen.lacks(looks) {
+        if let Some(look) = seen.missing(looks) {
             return Ok(look);
         }
         self.prove(&mut all, seen, memory, &mut plan)?;
 
         let (mut signatures, mut records, mut documents) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut unsigned = Vec::new();
+        let key_id = self.key.key_id();
         let mut changed: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
         for signed in &all {
-            if let Signer::Anew(key) = &self.signer
-                && !signatures.contains_key(&signed.wanted)
-            {
-                signatures.insert(signed.wanted.clone(), signature(key, signed, seen, memory)?);
-                records.extend(self.record(key, signed, seen, memory, &mut plan)?);
+            if self.renewal == Renewal::Signatures && !signatures.contains_key(&signed.wanted) {
+                let signature = self.signature(signed, seen, memory, &mut unsigned)?;
+                signatures.insert(signed.wanted.clone(), signature);
+                records.extend(self.record(signed, seen, memory, &mut plan, &mut unsigned));
             }
-            let (key_id, armored) = self.embedded();
             let link = Links::beside(&signed.signature_link, &signed.wanted).unwrap_or_default();
-            let document = signed.document.signed_by(&link, &key_id, &armored);
+            let document = signed.document.signed_by(&link, key_id, self.key.armored());
             let Some(read) = seen.document(&signed.key) else { continue };
             if document == signed.document {
                 documents.push(keep(signed.key.clone(), &read.bytes));
@@ -128,26 +135,33 @@ impl Goal for Resign {
             changed.entry(&signed.version).or_default().extend(ids(&signed.document));
             documents.push(replace(signed.key.clone(), read, document.to_bytes()));
         }
-        let (key_id, _) = self.embedded();
+        if !unsigned.is_empty() {
+            return Ok(Step::Sign(unsigned));
+        }
         let moved = changed.into_iter().map(|(version, earlier)| {
             let earlier = earlier.into_iter().collect::<Vec<_>>().join(", ");
-            if earlier == key_id {
+            if earlier == key_id.as_str() {
                 format!("~ {version}: a newer copy of key {key_id}")
             } else {
                 format!("~ {version}: signed by key {earlier} -> {key_id}")
             }
         });
         plan.changes = moved.chain(std::mem::take(&mut plan.changes)).collect();
-        let sums =
-            all.first().and_then(|signed| Some(Probe::there(&signed.sums, seen.document(&signed.sums)?)));
-        plan.probe = sums.or_else(|| probe(seen, &index_key));
-        plan.writes = signatures.into_values().chain(documents).chain(records).collect();
+        let sums = all
+            .first()
+            .and_then(|signed| Some(ConditionCheck::there(&signed.sums, seen.document(&signed.sums)?)));
+        plan.condition_check = sums.or_else(|| condition_check(seen, &index_key));
+        plan.writes = signatures.into_values().flatten().chain(documents).chain(records).collect();
         Ok(Step::Ready(Box::new(plan)))
     }
 
-    fn written(&self, key: &Key, memory: &mut Memory) {
+    fn signed(&self, document: &ToSign, signature: Sealed, memory: &mut RunState) {
+        memory.made.insert(Digest::of(&document.document), signature);
+    }
+
+    fn written(&self, key: &Key, memory: &mut RunState) {
         if key.area() == Area::Store {
-            memory.stored.insert(key.clone());
+            memory.known_objects.insert(key.clone());
         }
     }
 
@@ -158,19 +172,21 @@ impl Goal for Resign {
 
 impl Resign {
     fn download(&self, version: &Version, platform: &Platform) -> Key {
-        Key::Download(self.provider.clone(), version.clone(), platform.clone())
+        Key::Download {
+            release: ReleaseId { provider: self.provider.clone(), version: version.clone() },
+            platform: platform.clone(),
+        }
     }
 
     /// The versions that are looked after, with their platforms.
     fn chosen(
         &self,
-        index_key: &Key,
         index: &VersionsDocument,
         mut found: BTreeMap<Version, BTreeSet<Platform>>,
         plan: &mut Plan,
     ) -> Result<BTreeMap<Version, BTreeSet<Platform>>, Refusal> {
         if self.versions.is_empty() {
-            let marks = index.marks(index_key)?;
+            let marks = index.marks()?;
             let known: BTreeSet<&Version> = index.versions().chain(marks.keys()).collect();
             found.retain(|version, _| {
                 let is_known = known.contains(version);
@@ -208,26 +224,35 @@ impl Resign {
         let key = self.download(version, platform);
         let Some(read) = seen.document(&key) else { return Ok(None) };
         let document = DownloadDocument::parse(&key, platform, &read.bytes)?;
-        let (sums_link, signature_link) =
-            (document.sums_link(&key)?, document.signature_link(&key)?.to_owned());
+        let (sums_link, signature_link) = (document.sums_link()?, document.signature_link()?.to_owned());
         let elsewhere = || {
             let found = format!("its SHA256SUMS is {sums_link}, its signature {signature_link}");
             unproven(&key, &found, "objects of this registry and this version")
         };
         let (sums, signature) =
             Links::target(sums_link).zip(Links::target(&signature_link)).ok_or_else(elsewhere)?;
-        let (Key::Sums(provider, of, digest), Key::Signature(_, _, _, key_id)) = (&sums, &signature) else {
+        let (
+            Key::Sums { release: ReleaseId { provider, version: of }, digest },
+            Key::Signature { key_id, .. },
+        ) = (&sums, &signature)
+        else {
             return Err(elsewhere());
         };
-        let expected = Key::Signature(provider.clone(), of.clone(), *digest, key_id.clone());
+        let expected = Key::Signature {
+            release: ReleaseId { provider: provider.clone(), version: of.clone() },
+            digest: *digest,
+            key_id: key_id.clone(),
+        };
         if *provider != self.provider || of != version || signature != expected {
             return Err(elsewhere());
         }
-        let wanted = match &self.signer {
-            Signer::Anew(key) => {
-                Key::Signature(provider.clone(), of.clone(), *digest, key.key_id().to_owned())
-            }
-            Signer::Refreshed(_) => signature.clone(),
+        let wanted = match self.renewal {
+            Renewal::Signatures => Key::Signature {
+                release: ReleaseId { provider: provider.clone(), version: of.clone() },
+                digest: *digest,
+                key_id: self.key.key_id().clone(),
+            },
+            Renewal::KeyCopy => signature.clone(),
         };
         let version = version.clone();
         Ok(Some(Signed { key, version, document, sums, signature, signature_link, wanted }))
@@ -238,7 +263,7 @@ impl Resign {
         &self,
         all: &mut Vec<Signed>,
         seen: &Observation,
-        memory: &mut Memory,
+        memory: &mut RunState,
         plan: &mut Plan,
     ) -> Result<(), Refusal> {
         let mut problems: Vec<String> = Vec::new();
@@ -246,9 +271,7 @@ impl Resign {
         let mut others: BTreeMap<Version, BTreeSet<String>> = BTreeMap::new();
         all.retain(|signed| match self.prove_one(signed, seen, memory) {
             Ok(()) => true,
-            Err(Unproven::Other(key))
-                if matches!(self.signer, Signer::Refreshed(_)) && self.versions.is_empty() =>
-            {
+            Err(Unproven::Other(key)) if self.renewal == Renewal::KeyCopy && self.versions.is_empty() => {
                 others.entry(signed.version.clone()).or_default().insert(key);
                 false
             }
@@ -273,9 +296,8 @@ impl Resign {
         });
         let others: Vec<String> = others.collect();
         if problems.is_empty() && all.is_empty() && !others.is_empty() {
-            let (key_id, _) = self.embedded();
-            let problem = format!("no version of {} is signed by key {key_id}", self.provider);
-            return Err(Refusal::new(Key::Versions(self.provider.clone()), problem)
+            let problem = format!("no version of {} is signed by key {}", self.provider, self.key.key_id());
+            return Err(Refusal::new(Key::Versions { provider: self.provider.clone() }, problem)
                 .found(others.join("\n"))
                 .expected(format!("a newer copy of a key that signs versions of {}", self.provider))
                 .remedy(
@@ -288,7 +310,7 @@ impl Resign {
             return Ok(());
         }
         let subject = subjects.into_iter().next().unwrap_or_default();
-        let trusted: Vec<String> = self.trusted.iter().map(Certificate::fingerprint).collect();
+        let trusted: Vec<String> = self.trusted.iter().map(|key| key.fingerprint().to_string()).collect();
         Err(unproven(
             &subject,
             &problems.join("\n"),
@@ -296,13 +318,13 @@ impl Resign {
         ))
     }
 
-    fn prove_one(&self, signed: &Signed, seen: &Observation, memory: &mut Memory) -> Result<(), Unproven> {
+    fn prove_one(&self, signed: &Signed, seen: &Observation, memory: &mut RunState) -> Result<(), Unproven> {
         let because = |text: String| Unproven::Because(text);
         let gone = |key: &Key| because(format!("{key} is not there"));
         let sums = seen.document(&signed.sums).ok_or_else(|| gone(&signed.sums))?;
         let signature = seen.document(&signed.signature).ok_or_else(|| gone(&signed.signature))?;
         let digest = Digest::of(&sums.bytes);
-        if !matches!(&signed.sums, Key::Sums(_, _, short) if *short == digest.short()) {
+        if !matches!(&signed.sums, Key::Sums { digest: short, .. } if *short == digest.short()) {
             return Err(because(format!("the SHA-256 of {} is {digest}", signed.sums)));
         }
         let checksums =
@@ -313,7 +335,9 @@ impl Resign {
             return Err(because(format!("{} lists {names}, which this version does not have", signed.sums)));
         }
         let name = match &signed.key {
-            Key::Download(provider, version, platform) => Key::zip_file_name(provider, version, platform),
+            Key::Download { release: ReleaseId { provider, version }, platform } => {
+                Key::zip_file_name(provider, version, platform)
+            }
             _ => String::new(),
         };
         let (filename, shasum) = (signed.document.filename(), signed.document.shasum());
@@ -333,9 +357,7 @@ impl Resign {
                 why = Unproven::Other(format!("key {fingerprint}"));
                 continue;
             };
-            if let Signer::Refreshed(newer) = &self.signer
-                && newer.certificate().is_older_than(&embedded)
-            {
+            if self.renewal == Renewal::KeyCopy && self.key.certificate().is_older_than(&embedded) {
                 return Err(because(format!(
                     "it embeds a newer copy of key {fingerprint} than the one given"
                 )));
@@ -347,9 +369,9 @@ impl Resign {
             let verified = embedded
                 .with(trusted)
                 .and_then(|key| key.verify_as_of_then(&sums.bytes, &signature.bytes))
-                .and_then(|()| match &self.signer {
-                    Signer::Refreshed(newer) => newer.verify(&sums.bytes, &signature.bytes),
-                    Signer::Anew(_) => Ok(()),
+                .and_then(|()| match self.renewal {
+                    Renewal::KeyCopy => self.key.verify(&sums.bytes, &signature.bytes),
+                    Renewal::Signatures => Ok(()),
                 });
             match verified {
                 Ok(()) => {
@@ -362,45 +384,38 @@ impl Resign {
         Err(why)
     }
 
-    /// Id and armored text of the key that documents shall embed.
-    fn embedded(&self) -> (String, String) {
-        match &self.signer {
-            Signer::Anew(key) => (key.key_id().to_owned(), key.armored_certificate().to_owned()),
-            Signer::Refreshed(key) => (key.certificate().key_id(), key.armored().to_owned()),
+    /// The signature that documents shall point to: what is there, if it verifies, or one that this run has made; `None`
+    /// where it is still to be made.
+    fn signature(
+        &self,
+        signed: &Signed,
+        seen: &Observation,
+        memory: &RunState,
+        unsigned: &mut Vec<ToSign>,
+    ) -> Result<Option<Write>, Refusal> {
+        let sums =
+            seen.document(&signed.sums).ok_or_else(|| unproven(&signed.sums, "nothing", "SHA256SUMS"))?;
+        if let Some(found) = seen.document(&signed.wanted) {
+            self.key.verify(&sums.bytes, &found.bytes).map_err(|error| {
+                object_conflict(&signed.wanted, Digest::of(&found.bytes), Digest::of(&sums.bytes))
+                    .found(error)
+                    .expected(format!(
+                        "a signature of {} by key {}, which has this name",
+                        signed.sums,
+                        self.key.key_id()
+                    ))
+                    .remedy("objects in store/ never change; sign with another key")
+            })?;
+            return Ok(Some(keep(signed.wanted.clone(), &found.bytes)));
         }
+        let Some(body) = memory.made.get(&Digest::of(&sums.bytes)).cloned() else {
+            unsigned.push(ToSign::new(&signed.sums, sums.bytes.clone()));
+            return Ok(None);
+        };
+        let is_there = memory.known_objects.contains(&signed.wanted);
+        let action = if is_there { Action::Keep } else { Action::Create };
+        Ok(Some(Write { key: signed.wanted.clone(), body, action }))
     }
-}
-
-/// The signature that documents shall point to: what is there, if it verifies, or a new one.
-fn signature(
-    key: &SigningKey,
-    signed: &Signed,
-    seen: &Observation,
-    memory: &mut Memory,
-) -> Result<Write, Refusal> {
-    let sums = seen.document(&signed.sums).ok_or_else(|| unproven(&signed.sums, "nothing", "SHA256SUMS"))?;
-    if let Some(found) = seen.document(&signed.wanted) {
-        key.verify(&sums.bytes, &found.bytes).map_err(|error| {
-            foreign(&signed.wanted, Digest::of(&found.bytes), Digest::of(&sums.bytes))
-                .found(error)
-                .expected(format!(
-                    "a signature of {} by key {}, which has this name",
-                    signed.sums,
-                    key.key_id()
-                ))
-                .remedy("objects in store/ never change; sign with another key")
-        })?;
-        return Ok(keep(signed.wanted.clone(), &found.bytes));
-    }
-    let digest = Digest::of(&sums.bytes);
-    let body = match memory.made.get(&digest) {
-        Some(signature) => signature.clone(),
-        None => key.sign(&sums.bytes)?,
-    };
-    memory.made.insert(digest, body.clone());
-    let is_there = memory.stored.contains(&signed.wanted);
-    let action = if is_there { Action::Keep } else { Action::Create };
-    Ok(Write { key: signed.wanted.clone(), body, action })
 }
 
 /// Why something is not proven.
@@ -423,5 +438,5 @@ fn unproven(subject: impl std::fmt::Display, found: &str, expected: &str) -> Ref
 /// The ids of the keys that a document embeds.
 fn ids(document: &DownloadDocument) -> Vec<String> {
     let keys = document.public_keys().into_iter();
-    keys.filter_map(|armor| Certificate::embedded(armor).ok()).map(|key| key.key_id()).collect()
+    keys.filter_map(|armor| Certificate::embedded(armor).ok()).map(|key| key.key_id().to_string()).collect()
 }

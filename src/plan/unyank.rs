@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::whole::{self, Trust, Verdict};
-use super::{Goal, Look, Observation, Plan, Step, keep, lost_index, names, probe, replace, yanked_record};
+use super::completeness::{self, Trust, Verdict};
+use super::{
+    Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, names, replace, yanked_record,
+};
 use crate::error::Refusal;
-use crate::provider::{Provider, Version};
+use crate::openpgp::Fingerprint;
+use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
@@ -31,24 +34,26 @@ pub struct Unyank {
 
 impl Goal for Unyank {
     /// Whether this run has written the record.
-    type Memory = bool;
+    type RunState = bool;
 
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
-        let index_key = Key::Versions(self.provider.clone());
-        let record_key = Key::Yanked(self.provider.clone(), self.version.clone());
-        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), Look::Read));
-        if let Some(look) = seen.lacks(looks) {
+        let index_key = Key::Versions { provider: self.provider.clone() };
+        let record_key = Key::Yanked {
+            release: ReleaseId { provider: self.provider.clone(), version: self.version.clone() },
+        };
+        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
+        if let Some(look) = seen.missing(looks) {
             return Ok(look);
         }
         let Some(read) = seen.document(&index_key) else {
             return lost_index::without_index(seen, &self.provider);
         };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
-        let is_listed = index.listed(&index_key, &self.version)?.is_some();
-        let mark = index.marks(&index_key)?.remove(&self.version);
+        let is_listed = index.listed(&self.version)?.is_some();
+        let mark = index.marks()?.remove(&self.version);
         let record = yanked_record(seen, &record_key)?;
         let is_yanked = record.as_ref().is_some_and(YankedRecord::is_yanked);
-        let mut plan = Plan { probe: probe(seen, &index_key), ..Plan::default() };
+        let mut plan = Plan { condition_check: condition_check(seen, &index_key), ..Plan::default() };
         if is_yanked && *written {
             return Err(Refusal::new(
                 record_key,
@@ -79,11 +84,11 @@ impl Goal for Unyank {
             let entry = record.as_ref().and_then(YankedRecord::entry);
             let prior = entry.as_ref().map(platforms_of).unwrap_or_default();
             let mut platforms =
-                whole::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
+                completeness::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
             // What was listed once must be there again.
             platforms.extend(prior.iter().cloned());
-            match whole::judge((&self.provider, &self.version), &platforms, &prior, seen) {
-                Verdict::Look(looks) => return Ok(Step::Look(looks)),
+            match completeness::judge((&self.provider, &self.version), &platforms, &prior, seen) {
+                Verdict::Read(looks) => return Ok(Step::Read(looks)),
                 Verdict::Not(problems) => {
                     return Err(Refusal::new(
                         record_key,
@@ -106,7 +111,7 @@ impl Goal for Unyank {
                         "+ {} ({}), signed by key {}",
                         self.version,
                         names(&whole.platforms),
-                        whole.signers.iter().cloned().collect::<Vec<_>>().join(", ")
+                        names(&whole.signers)
                     ));
                     wanted = wanted.with(&self.version, entry.as_ref(), &whole.protocols, &whole.platforms);
                 }
@@ -128,7 +133,7 @@ impl Goal for Unyank {
     }
 
     fn written(&self, key: &Key, written: &mut bool) {
-        *written |= matches!(key, Key::Yanked(..));
+        *written |= matches!(key, Key::Yanked { .. });
     }
 
     fn indexed(&self) -> &'static str {
@@ -138,14 +143,14 @@ impl Goal for Unyank {
 
 impl Unyank {
     /// What is listed again is signed by one key, or by keys that the user has named.
-    fn check_signers(&self, record: &Key, signers: &BTreeSet<String>) -> Result<(), Refusal> {
+    fn check_signers(&self, record: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
         self.trust.together(record, signers)?;
         let unknown = self.trust.unknown(signers);
         if unknown.is_empty() {
             return Ok(());
         }
         Err(Refusal::new(record, format!("version {} is signed by a key that is not trusted", self.version))
-            .found(unknown.into_iter().collect::<Vec<_>>().join(", "))
+            .found(names(unknown))
             .expected("a signature by a key that --trust-key names")
             .remedy("if you know the key, name its public half by --trust-key FILE too; else release a new version"))
     }

@@ -1,6 +1,6 @@
 //! The warnings that clients show at init: the top-level `warnings` of the index.
 
-use super::{Goal, Look, Observation, Plan, Step, lost_index, probe, replace};
+use super::{Goal, Observation, Plan, ReadKind, Step, condition_check, lost_index, replace};
 use crate::error::Refusal;
 use crate::provider::Provider;
 use crate::registry::{Key, VersionsDocument};
@@ -16,19 +16,19 @@ pub struct Warn {
 
 impl Goal for Warn {
     /// Whether this run has written the index.
-    type Memory = bool;
+    type RunState = bool;
 
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
-        let key = Key::Versions(self.provider.clone());
-        if let Some(look) = seen.lacks([(Key::Discovery, Look::Read), (key.clone(), Look::Read)]) {
+        let key = Key::Versions { provider: self.provider.clone() };
+        if let Some(look) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
             return Ok(look);
         }
         let Some(read) = seen.document(&key) else {
             return lost_index::without_index(seen, &self.provider);
         };
         let index = VersionsDocument::parse(&key, &read.bytes)?;
-        let now = index.warnings(&key)?;
-        let mut plan = Plan { probe: probe(seen, &key), ..Plan::default() };
+        let now = index.warnings()?;
+        let mut plan = Plan { condition_check: condition_check(seen, &key), ..Plan::default() };
         if now == self.warnings {
             plan.writes.push(super::keep(key, &read.bytes));
             return Ok(Step::Ready(Box::new(plan)));

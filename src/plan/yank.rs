@@ -15,12 +15,12 @@
 use jiff::Timestamp;
 
 use super::{
-    Action, Goal, Look, Observation, Plan, Step, Write, keep, lost_index, names, probe, replace,
-    yanked_record,
+    Action, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, lost_index, names,
+    replace, yanked_record,
 };
+use crate::content::Sealed;
 use crate::error::Refusal;
-use crate::package::Sealed;
-use crate::provider::{Provider, Version};
+use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::{Key, VersionsDocument, YankedRecord};
 
 /// A version to be yanked.
@@ -38,25 +38,27 @@ pub struct Yank {
 
 impl Goal for Yank {
     /// Whether this run has written the record.
-    type Memory = bool;
+    type RunState = bool;
 
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
-        let index_key = Key::Versions(self.provider.clone());
-        let record_key = Key::Yanked(self.provider.clone(), self.version.clone());
-        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), Look::Read));
-        if let Some(look) = seen.lacks(looks) {
+        let index_key = Key::Versions { provider: self.provider.clone() };
+        let record_key = Key::Yanked {
+            release: ReleaseId { provider: self.provider.clone(), version: self.version.clone() },
+        };
+        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
+        if let Some(look) = seen.missing(looks) {
             return Ok(look);
         }
         let Some(read) = seen.document(&index_key) else {
             return lost_index::without_index(seen, &self.provider);
         };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
-        let listed = index.listed(&index_key, &self.version)?;
-        let mark = index.marks(&index_key)?.remove(&self.version);
+        let listed = index.listed(&self.version)?;
+        let mark = index.marks()?.remove(&self.version);
         let entry = index.entry(&self.version);
         let entry = entry.as_ref();
 
-        let mut plan = Plan { probe: probe(seen, &index_key), ..Plan::default() };
+        let mut plan = Plan { condition_check: condition_check(seen, &index_key), ..Plan::default() };
         let record = match yanked_record(seen, &record_key)? {
             // Already, or half: an earlier run was stopped before it wrote the index.
             Some(record) if record.is_yanked() => {
@@ -96,7 +98,7 @@ impl Goal for Yank {
     }
 
     fn written(&self, key: &Key, written: &mut bool) {
-        *written |= matches!(key, Key::Yanked(..));
+        *written |= matches!(key, Key::Yanked { .. });
     }
 
     fn indexed(&self) -> &'static str {

@@ -32,7 +32,7 @@ const MAX_SOCKET_FOLDER: usize = 103 - 17;
 
 /// What a process has said, and how that ended.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct FirstLine {
     pub(super) end: End,
     /// The last of what it wrote to standard error.
     pub(super) stderr: Vec<u8>,
@@ -71,7 +71,7 @@ pub(super) enum End {
 ///
 /// # Errors
 /// It cannot be started.
-pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) -> io::Result<Heard> {
+pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) -> io::Result<FirstLine> {
     let deadline = Instant::now() + patience;
     let (word, writer) = io::pipe()?;
     let mut running = {
@@ -108,7 +108,7 @@ pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) ->
                 Some(status) if ended => End::Ended(status, line),
                 _ => End::Silent,
             };
-            return Ok(Heard { end, stderr: tail.0.into(), word });
+            return Ok(FirstLine { end, stderr: tail.0.into(), word });
         }
         tokio::time::sleep(TICK).await;
     }

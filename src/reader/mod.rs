@@ -1,7 +1,5 @@
 //! A registry as its readers see it: through its public address, or in the directory or bucket itself.
 
-pub mod body;
-pub(crate) mod encoding;
 mod network;
 mod tls;
 pub mod web;
@@ -11,12 +9,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::{Error, Refusal, Result};
-use crate::provider::{Platform, Provider, Version};
+use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{DownloadDocument, Key, VersionsDocument};
+use crate::store::body::BodyError;
 use crate::store::{Headers, Store, StoreError};
-use body::BodyError;
 use futures::stream::BoxStream;
 pub use network::Forbidden;
 use url::Url;
@@ -180,13 +178,16 @@ impl Reader {
         version: &Version,
         reads: usize,
     ) -> Result<Option<ListedZips>> {
-        let index = Key::Versions(provider.clone());
+        let index = Key::Versions { provider: provider.clone() };
         let Some(bytes) = self.document(&index).await? else { return Ok(None) };
-        let Some(listed) = VersionsDocument::parse(&index, &bytes)?.listed(&index, version)? else {
+        let Some(listed) = VersionsDocument::parse(&index, &bytes)?.listed(version)? else {
             return Ok(None);
         };
         let zips = stream::iter(listed.platforms.into_iter().map(|platform| async move {
-            let key = Key::Download(provider.clone(), version.clone(), platform.clone());
+            let key = Key::Download {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                platform: platform.clone(),
+            };
             let Some(bytes) = self.document(&key).await? else {
                 return Err(Refusal::new(
                     &key,

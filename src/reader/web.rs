@@ -16,14 +16,14 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::body::{self, BodyError, Limits, MachineClock};
-use super::encoding::{self, gunzip};
 use super::network::{Forbidden, Guard, GuardedResolver, Lookup, SystemLookup, is_local};
 use super::tls;
 use super::{Fetched, Missing, NotFollowed, Opened, Pieces, Reply};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Refusal, Result, chain};
 use crate::registry::{Key, json};
+use crate::store::body::{self, BodyError, Limits, MachineClock};
 use crate::store::ca_bundle::CaBundle;
+use crate::store::encoding::{self, gunzip};
 use crate::store::{Headers, HttpHeaders, MAX_DOCUMENT, StoreError};
 
 /// A registry behind a web server or a CDN.
@@ -156,8 +156,8 @@ impl Web {
         let direct = client().no_proxy().dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))));
         let direct = direct.build().map_err(failed)?;
         let proxied = client().build().map_err(failed)?;
-        let (proxies, service) = (Matcher::from_system(), OnceCell::new());
-        Ok(Self { direct, proxied, proxies, guard, host, service, times: Times::default() })
+        let (service, times) = (OnceCell::new(), Times::default());
+        Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service, times })
     }
 
     /// The same, with other times.
@@ -242,7 +242,7 @@ impl Web {
     /// # Errors
     /// The server or the network goes on failing, or is too slow.
     pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>, StoreError> {
-        self.patiently(url, async || {
+        self.with_retries(url, async || {
             let (response, redirects) = match self.send(Method::GET, url).await? {
                 Reply::Found(found) => found,
                 other => return Ok(other.without()),
@@ -267,7 +267,7 @@ impl Web {
     /// # Errors
     /// The server or the network goes on failing.
     pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
-        self.patiently(url, async || {
+        self.with_retries(url, async || {
             let found = self.send(Method::GET, url).await?;
             Ok(found
                 .map(|(response, _)| (headers(&response), self.pieces(response, limit, self.times.object))))
@@ -281,7 +281,7 @@ impl Web {
     /// The server or the network goes on failing.
     pub async fn head(&self, url: &Url) -> Result<Reply<Headers>, StoreError> {
         let reply = self
-            .patiently(url, async || {
+            .with_retries(url, async || {
                 Ok(self.send(Method::HEAD, url).await?.map(|(response, _)| headers(&response)))
             })
             .await?;
@@ -293,7 +293,7 @@ impl Web {
     }
 
     /// Asks a few times, if the server or the network fails in a way that may pass.
-    async fn patiently<T>(
+    async fn with_retries<T>(
         &self,
         url: &Url,
         ask: impl AsyncFn() -> Result<T, Failure>,
@@ -515,17 +515,6 @@ fn headers(response: &Response) -> Headers {
     let len = response.headers().get(CONTENT_LENGTH).filter(|_| !is_gzip(response));
     let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
     Headers { len, digest: None, http: Some(HttpHeaders { content_type, cache_control }) }
-}
-
-/// An error with its causes; reqwest's own words name only the outermost one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 
 use serde_json::Value;
 
+use super::Checksums;
 use super::json::{self, Object};
 use super::layout::{Key, Links};
 use super::raw::RawObject;
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::Refusal;
-use crate::package::Checksums;
+use crate::openpgp::KeyId;
 use crate::provider::{Platform, Protocols};
 
 /// A platform's download document; members that are not understood are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadDocument {
+    key: Key,
     object: RawObject,
     /// Those of its members that are understood.
     values: Object,
@@ -29,7 +31,7 @@ pub struct SignedSums {
     /// The link to its signature.
     pub signature_link: String,
     /// The id of the key that made it, as clients name it.
-    pub key_id: String,
+    pub key_id: KeyId,
     /// The armored public key.
     pub public_key: String,
 }
@@ -87,12 +89,13 @@ impl DownloadDocument {
         }
         let shasum = json::string(key, &values, "shasum")?;
         let shasum = shasum.parse().map_err(|error| json::refuse(key, format!("\"shasum\" is {error}")))?;
-        Ok(Self { object, values, filename, shasum })
+        Ok(Self { key: key.clone(), object, values, filename, shasum })
     }
 
-    /// The document that offers `zip` for `platform`, on `sums`. What an earlier document holds beyond that is kept.
+    /// The document at `key` that offers `zip` for `platform`, on `sums`. What an earlier document holds beyond that is kept.
     #[must_use]
     pub fn offering(
+        key: &Key,
         earlier: Option<&Self>,
         platform: &Platform,
         protocols: &Protocols,
@@ -101,6 +104,7 @@ impl DownloadDocument {
         links: &Links,
     ) -> Self {
         let mut document = earlier.cloned().unwrap_or_else(|| Self {
+            key: key.clone(),
             object: RawObject::new(0),
             values: Object::new(),
             filename: String::new(),
@@ -132,15 +136,15 @@ impl DownloadDocument {
 
     /// The same document with another signature of its SHA256SUMS, and the public key that it is by.
     #[must_use]
-    pub fn signed_by(&self, signature_link: &str, key_id: &str, public_key: &str) -> Self {
+    pub fn signed_by(&self, signature_link: &str, key_id: &KeyId, public_key: &str) -> Self {
         let mut document = self.clone();
         document.set("shasums_signature_url", signature_link.into());
         let mut keys = self.object.object(SIGNING_KEYS);
-        let same_key = |entry: &RawObject| entry.value("key_id").is_some_and(|id| id == key_id);
+        let same_key = |entry: &RawObject| entry.value("key_id").is_some_and(|id| id == key_id.as_str());
         let earlier = keys.objects(PUBLIC_KEYS).into_iter().find(same_key);
         // The document, its keys, their list, the key.
         let mut entry = earlier.unwrap_or_else(|| RawObject::new(3));
-        entry.set("key_id", &key_id.into());
+        entry.set("key_id", &key_id.as_str().into());
         entry.set("ascii_armor", &public_key.into());
         keys.set_objects(PUBLIC_KEYS, &[entry]);
         document.object.set_object(SIGNING_KEYS, &keys);
@@ -153,6 +157,12 @@ impl DownloadDocument {
     fn set(&mut self, name: &str, value: Value) {
         self.object.set(name, &value);
         self.values.insert(name.to_owned(), value);
+    }
+
+    /// The key that it is read from and written to.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
     /// The armored public keys, as written, in their order.
@@ -179,32 +189,32 @@ impl DownloadDocument {
     ///
     /// # Errors
     /// They are not a list of strings.
-    pub fn protocols(&self, key: &Key) -> Result<Vec<String>, Refusal> {
-        json::strings(key, &self.values, "protocols")
+    pub fn protocols(&self) -> Result<Vec<String>, Refusal> {
+        json::strings(&self.key, &self.values, "protocols")
     }
 
     /// The link to the zip, as written.
     ///
     /// # Errors
     /// There is none.
-    pub fn zip_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.values, "download_url")
+    pub fn zip_link(&self) -> Result<&str, Refusal> {
+        json::string(&self.key, &self.values, "download_url")
     }
 
     /// The link to the signature of SHA256SUMS, as written.
     ///
     /// # Errors
     /// There is none.
-    pub fn signature_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.values, "shasums_signature_url")
+    pub fn signature_link(&self) -> Result<&str, Refusal> {
+        json::string(&self.key, &self.values, "shasums_signature_url")
     }
 
     /// The link to SHA256SUMS, as written.
     ///
     /// # Errors
     /// There is none.
-    pub fn sums_link(&self, key: &Key) -> Result<&str, Refusal> {
-        json::string(key, &self.values, "shasums_url")
+    pub fn sums_link(&self) -> Result<&str, Refusal> {
+        json::string(&self.key, &self.values, "shasums_url")
     }
 
     /// The document's bytes.
@@ -217,7 +227,7 @@ impl DownloadDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Provider;
+    use crate::provider::{Provider, ReleaseId};
 
     fn platform() -> Platform {
         "linux_amd64".parse().unwrap()
@@ -225,7 +235,10 @@ mod tests {
 
     fn key() -> Key {
         let provider = Provider { namespace: "acme".parse().unwrap(), provider_type: "x".parse().unwrap() };
-        Key::Download(provider, "1.0.0".parse().unwrap(), platform())
+        Key::Download {
+            release: ReleaseId { provider, version: "1.0.0".parse().unwrap() },
+            platform: platform(),
+        }
     }
 
     fn document(earlier: Option<&DownloadDocument>) -> DownloadDocument {
@@ -233,11 +246,19 @@ mod tests {
         let sums = SignedSums {
             sums_link: "/s".into(),
             signature_link: "/g".into(),
-            key_id: "0123456789ABCDEF".into(),
+            key_id: "0123456789ABCDEF".parse().unwrap(),
             public_key: "armor".into(),
         };
         let protocols = Protocols::new(["6.0".parse().unwrap()]).unwrap();
-        DownloadDocument::offering(earlier, &platform(), &protocols, &zip, &sums, &Links::RootRelative)
+        DownloadDocument::offering(
+            &key(),
+            earlier,
+            &platform(),
+            &protocols,
+            &zip,
+            &sums,
+            &Links::RootRelative,
+        )
     }
 
     #[test]

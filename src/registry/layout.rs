@@ -19,8 +19,9 @@ use std::str::FromStr;
 
 use url::Url;
 
-use crate::digest::ShortDigest;
-use crate::provider::{InvalidName, Platform, Provider, Version};
+use crate::content::ShortDigest;
+use crate::openpgp::KeyId;
+use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
 
 /// An object of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,21 +29,63 @@ pub enum Key {
     /// Where the host's registry is (remote service discovery).
     Discovery,
     /// The index of a provider's versions.
-    Versions(Provider),
+    Versions {
+        /// The provider.
+        provider: Provider,
+    },
     /// The download document of a platform.
-    Download(Provider, Version, Platform),
+    Download {
+        /// Its release.
+        release: ReleaseId,
+        /// The platform.
+        platform: Platform,
+    },
     /// The record that a version is, or was, yanked.
-    Yanked(Provider, Version),
-    /// A platform's zip; the digest is its own.
-    Zip(Provider, Version, Platform, ShortDigest),
-    /// A version's SHA256SUMS; the digest is its own.
-    Sums(Provider, Version, ShortDigest),
-    /// A signature of a SHA256SUMS; the digest is that of the SHA256SUMS, the text the signing key's id.
-    Signature(Provider, Version, ShortDigest, String),
-    /// The record of the publish that made a SHA256SUMS; the digest is that of the SHA256SUMS.
-    Provenance(Provider, Version, ShortDigest),
-    /// A signature of that record; the text is the signing key's id.
-    ProvenanceSignature(Provider, Version, ShortDigest, String),
+    Yanked {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// A platform's zip.
+    Zip {
+        /// Its release.
+        release: ReleaseId,
+        /// The platform.
+        platform: Platform,
+        /// The zip's own digest.
+        digest: ShortDigest,
+    },
+    /// A version's SHA256SUMS.
+    Sums {
+        /// Its release.
+        release: ReleaseId,
+        /// The file's own digest.
+        digest: ShortDigest,
+    },
+    /// A signature of a SHA256SUMS.
+    Signature {
+        /// Its release.
+        release: ReleaseId,
+        /// The digest of the SHA256SUMS.
+        digest: ShortDigest,
+        /// The key that signed it.
+        key_id: KeyId,
+    },
+    /// The record of the publish that made a SHA256SUMS.
+    Provenance {
+        /// Its release.
+        release: ReleaseId,
+        /// The digest of the SHA256SUMS.
+        digest: ShortDigest,
+    },
+    /// A signature of that record.
+    ProvenanceSignature {
+        /// Its release.
+        release: ReleaseId,
+        /// The digest of the SHA256SUMS.
+        digest: ShortDigest,
+        /// The key that signed it.
+        key_id: KeyId,
+    },
 }
 
 /// How an object may be written.
@@ -123,13 +166,13 @@ impl Key {
     pub fn content_type(&self) -> &'static str {
         match self {
             Self::Discovery
-            | Self::Versions(_)
-            | Self::Download(..)
-            | Self::Yanked(..)
-            | Self::Provenance(..) => JSON,
-            Self::Zip(..) => "application/zip",
-            Self::Sums(..) => "text/plain; charset=utf-8",
-            Self::Signature(..) | Self::ProvenanceSignature(..) => "application/pgp-signature",
+            | Self::Versions { .. }
+            | Self::Download { .. }
+            | Self::Yanked { .. }
+            | Self::Provenance { .. } => JSON,
+            Self::Zip { .. } => "application/zip",
+            Self::Sums { .. } => "text/plain; charset=utf-8",
+            Self::Signature { .. } | Self::ProvenanceSignature { .. } => "application/pgp-signature",
         }
     }
 
@@ -156,12 +199,12 @@ impl Key {
     pub fn area(&self) -> Area {
         match self {
             Self::Discovery => Area::Discovery,
-            Self::Versions(_) | Self::Download(..) | Self::Yanked(..) => Area::Registry,
-            Self::Zip(..)
-            | Self::Sums(..)
-            | Self::Signature(..)
-            | Self::Provenance(..)
-            | Self::ProvenanceSignature(..) => Area::Store,
+            Self::Versions { .. } | Self::Download { .. } | Self::Yanked { .. } => Area::Registry,
+            Self::Zip { .. }
+            | Self::Sums { .. }
+            | Self::Signature { .. }
+            | Self::Provenance { .. }
+            | Self::ProvenanceSignature { .. } => Area::Store,
         }
     }
 }
@@ -176,26 +219,28 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Discovery => f.write_str(DISCOVERY),
-            Self::Versions(provider) => write!(f, "registry/{provider}/versions"),
-            Self::Download(provider, version, platform) => {
+            Self::Versions { provider } => write!(f, "registry/{provider}/versions"),
+            Self::Download { release: ReleaseId { provider, version }, platform } => {
                 write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
             }
-            Self::Yanked(provider, version) => write!(f, "registry/{provider}/{version}/yanked"),
-            Self::Zip(provider, version, platform, digest) => {
+            Self::Yanked { release: ReleaseId { provider, version } } => {
+                write!(f, "registry/{provider}/{version}/yanked")
+            }
+            Self::Zip { release: ReleaseId { provider, version }, platform, digest } => {
                 let name = Self::zip_file_name(provider, version, platform);
                 write!(f, "store/{provider}/{version}/{digest}/{name}")
             }
-            Self::Sums(provider, version, digest) => {
+            Self::Sums { release: ReleaseId { provider, version }, digest } => {
                 write!(f, "store/{provider}/{version}/{digest}/{}_SHA256SUMS", stem(provider, version))
             }
-            Self::Signature(provider, version, digest, key_id) => {
+            Self::Signature { release: ReleaseId { provider, version }, digest, key_id } => {
                 let stem = stem(provider, version);
                 write!(f, "store/{provider}/{version}/{digest}/{stem}_SHA256SUMS.{key_id}.sig")
             }
-            Self::Provenance(provider, version, digest) => {
+            Self::Provenance { release: ReleaseId { provider, version }, digest } => {
                 write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}")
             }
-            Self::ProvenanceSignature(provider, version, digest, key_id) => {
+            Self::ProvenanceSignature { release: ReleaseId { provider, version }, digest, key_id } => {
                 write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}.{key_id}.sig")
             }
         }
@@ -253,24 +298,32 @@ impl FromStr for Key {
         };
         let key = match parts.as_slice() {
             [".well-known", "terraform.json"] => Self::Discovery,
-            ["registry", ns, ty, "versions"] => Self::Versions(provider(ns, ty)?),
-            ["registry", ns, ty, version, "download", os, arch] => {
-                Self::Download(provider(ns, ty)?, version.parse()?, Platform::new(os, arch)?)
+            ["registry", ns, ty, "versions"] => Self::Versions { provider: provider(ns, ty)? },
+            ["registry", ns, ty, version, "download", os, arch] => Self::Download {
+                release: ReleaseId { provider: provider(ns, ty)?, version: version.parse()? },
+                platform: Platform::new(os, arch)?,
+            },
+            ["registry", ns, ty, version, "yanked"] => {
+                Self::Yanked { release: ReleaseId { provider: provider(ns, ty)?, version: version.parse()? } }
             }
-            ["registry", ns, ty, version, "yanked"] => Self::Yanked(provider(ns, ty)?, version.parse()?),
             ["store", ns, ty, version, digest, name] => {
                 let (provider, version): (_, Version) = (provider(ns, ty)?, version.parse()?);
                 let digest = digest.parse().map_err(|_| NotAKey)?;
                 // Whose signature a file name ends in, behind the name of what is signed.
                 let key_id = |rest: &str| {
                     let id = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
-                    let id = id.filter(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()));
-                    id.map(str::to_owned).ok_or(NotAKey)
+                    id.and_then(|id| id.parse::<KeyId>().ok()).ok_or(NotAKey)
                 };
                 match name.strip_prefix(PROVENANCE) {
-                    Some("") => return Ok(Self::Provenance(provider, version, digest)),
+                    Some("") => {
+                        return Ok(Self::Provenance { release: ReleaseId { provider, version }, digest });
+                    }
                     Some(rest) => {
-                        return Ok(Self::ProvenanceSignature(provider, version, digest, key_id(rest)?));
+                        return Ok(Self::ProvenanceSignature {
+                            release: ReleaseId { provider, version },
+                            digest,
+                            key_id: key_id(rest)?,
+                        });
                     }
                     None => {}
                 }
@@ -278,11 +331,19 @@ impl FromStr for Key {
                     name.strip_prefix(&stem(&provider, &version)).and_then(|rest| rest.strip_prefix('_'));
                 let rest = rest.ok_or(NotAKey)?;
                 match rest.strip_prefix("SHA256SUMS") {
-                    Some("") => Self::Sums(provider, version, digest),
-                    Some(rest) => Self::Signature(provider, version, digest, key_id(rest)?),
+                    Some("") => Self::Sums { release: ReleaseId { provider, version }, digest },
+                    Some(rest) => Self::Signature {
+                        release: ReleaseId { provider, version },
+                        digest,
+                        key_id: key_id(rest)?,
+                    },
                     None => {
                         let platform = rest.strip_suffix(".zip").ok_or(NotAKey)?;
-                        Self::Zip(provider, version, platform.parse()?, digest)
+                        Self::Zip {
+                            release: ReleaseId { provider, version },
+                            platform: platform.parse()?,
+                            digest,
+                        }
                     }
                 }
             }
@@ -375,7 +436,7 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
+    use crate::content::Digest;
     use WriteRule::{CompareAndSwap, CreateOnly};
 
     fn keys() -> Vec<Key> {
@@ -386,14 +447,32 @@ mod tests {
         let digest = Digest::of(b"abc").short();
         vec![
             Key::Discovery,
-            Key::Versions(provider.clone()),
-            Key::Download(provider.clone(), version.clone(), platform.clone()),
-            Key::Yanked(provider.clone(), version.clone()),
-            Key::Zip(provider.clone(), version.clone(), platform, digest),
-            Key::Sums(provider.clone(), version.clone(), digest),
-            Key::Signature(provider.clone(), version.clone(), digest, "0123456789ABCDEF".to_owned()),
-            Key::Provenance(provider.clone(), version.clone(), digest),
-            Key::ProvenanceSignature(provider, version, digest, "0123456789ABCDEF".to_owned()),
+            Key::Versions { provider: provider.clone() },
+            Key::Download {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                platform: platform.clone(),
+            },
+            Key::Yanked { release: ReleaseId { provider: provider.clone(), version: version.clone() } },
+            Key::Zip {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                platform,
+                digest,
+            },
+            Key::Sums { release: ReleaseId { provider: provider.clone(), version: version.clone() }, digest },
+            Key::Signature {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                digest,
+                key_id: "0123456789ABCDEF".parse().unwrap(),
+            },
+            Key::Provenance {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                digest,
+            },
+            Key::ProvenanceSignature {
+                release: ReleaseId { provider, version },
+                digest,
+                key_id: "0123456789ABCDEF".parse().unwrap(),
+            },
         ]
     }
 

@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::Checksums;
 use super::json;
-use crate::digest::Digest;
-use crate::package::Checksums;
+use crate::content::Digest;
 use crate::provider::{Protocols, Provider, Version};
 
 /// What kind of build the predicate describes: it names the meaning of the parameters below.

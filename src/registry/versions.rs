@@ -26,6 +26,7 @@ const ENTRY_DEPTH: usize = 2;
 /// The index, as it was read or merged; what is not understood, and entries that do not change, are kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionsDocument {
+    key: Key,
     /// The whole document; its `versions` are kept apart.
     object: RawObject,
     entries: Vec<Entry>,
@@ -59,17 +60,22 @@ pub struct ListedVersion {
     pub platforms: BTreeSet<Platform>,
 }
 
-impl Default for VersionsDocument {
-    /// An index without versions. They come first, whatever else is put into it.
-    fn default() -> Self {
+impl VersionsDocument {
+    /// An index without versions, to be written at `key`. They come first, whatever else is put into it.
+    #[must_use]
+    pub fn empty(key: &Key) -> Self {
         let mut object = RawObject::new(0);
         object.set_text(VERSIONS, "[]");
-        Self { object, entries: Vec::new(), dense: false }
+        Self { key: key.clone(), object, entries: Vec::new(), dense: false }
     }
-}
 
-impl VersionsDocument {
-    /// Reads an index, strictly; `key` names it in refusals. Takes memory of a few times its length at most.
+    /// The key that it is read from and written to.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Reads the index at `key`, strictly. Takes memory of a few times its length at most.
     ///
     /// # Errors
     /// It is not an index, a version in it is not canonical (which makes older clients refuse the whole provider), or one
@@ -89,17 +95,18 @@ impl VersionsDocument {
         // Written with indent, there are six bytes more between two.
         let between = bytes.len() - entries.iter().map(|entry| entry.text.len()).sum::<usize>();
         let dense = between < 3 * entries.len();
-        Ok(Self { object, entries, dense })
+        Ok(Self { key: key.clone(), object, entries, dense })
     }
 
     /// What the index says of `version`; `None` when it does not list it.
     ///
     /// # Errors
     /// Its entry cannot be understood.
-    pub fn listed(&self, key: &Key, version: &Version) -> Result<Option<ListedVersion>, Refusal> {
+    pub fn listed(&self, version: &Version) -> Result<Option<ListedVersion>, Refusal> {
         let Some(entry) = self.entries.iter().find(|entry| entry.version == *version) else {
             return Ok(None);
         };
+        let key = &self.key;
         let object = entry.read().values(key, &["protocols", "platforms"])?;
         let protocols = json::strings(key, &object, "protocols")?;
         let platforms = json::list(key, &object, "platforms")?.iter();
@@ -114,13 +121,12 @@ impl VersionsDocument {
     /// The version's present entry cannot be understood.
     pub fn merged(
         &self,
-        key: &Key,
         version: &Version,
         protocols: &[String],
         platforms: &BTreeSet<Platform>,
     ) -> Result<Self, Refusal> {
         let mut all = platforms.clone();
-        if let Some(listed) = self.listed(key, version)? {
+        if let Some(listed) = self.listed(version)? {
             all.extend(listed.platforms);
         }
         Ok(self.with(version, None, protocols, &all))
@@ -189,7 +195,8 @@ impl VersionsDocument {
     ///
     /// # Errors
     /// The member is something else than that.
-    pub fn marks(&self, key: &Key) -> Result<BTreeMap<Version, Mark>, Refusal> {
+    pub fn marks(&self) -> Result<BTreeMap<Version, Mark>, Refusal> {
+        let key = &self.key;
         let refuse =
             || json::refuse(key, format!("{YANKED:?} has something else than marks of yanked versions"));
         let mark = |(version, mark): (&String, &Value)| {
@@ -231,7 +238,8 @@ impl VersionsDocument {
     ///
     /// # Errors
     /// It is no list of strings.
-    pub fn warnings(&self, key: &Key) -> Result<Vec<String>, Refusal> {
+    pub fn warnings(&self) -> Result<Vec<String>, Refusal> {
+        let key = &self.key;
         let object = self.object.values(key, &[WARNINGS])?;
         match object.get(WARNINGS) {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -475,7 +483,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn key() -> Key {
-        Key::Versions(Provider { namespace: "acme".parse().unwrap(), provider_type: "x".parse().unwrap() })
+        Key::Versions {
+            provider: Provider { namespace: "acme".parse().unwrap(), provider_type: "x".parse().unwrap() },
+        }
     }
 
     fn platforms(list: &[&str]) -> BTreeSet<Platform> {
@@ -483,12 +493,12 @@ mod tests {
     }
 
     fn add(document: &VersionsDocument, version: &str, list: &[&str]) -> VersionsDocument {
-        document.merged(&key(), &version.parse().unwrap(), &["6.0".to_owned()], &platforms(list)).unwrap()
+        document.merged(&version.parse().unwrap(), &["6.0".to_owned()], &platforms(list)).unwrap()
     }
 
     #[test]
     fn a_first_version_makes_the_protocols_document() {
-        let document = add(&VersionsDocument::default(), "1.0.0", &["linux_amd64"]);
+        let document = add(&VersionsDocument::empty(&key()), "1.0.0", &["linux_amd64"]);
         let expected = r#"{
   "versions": [
     {
@@ -567,7 +577,7 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_as_semver_not_as_text() {
-        let mut document = VersionsDocument::default();
+        let mut document = VersionsDocument::empty(&key());
         for version in ["1.10.0", "1.2.0", "1.10.0-rc.2", "1.10.0-rc.10"] {
             document = add(&document, version, &["linux_amd64"]);
         }
@@ -597,8 +607,8 @@ mod tests {
         }
         // An entry that another tool left incomplete is in nobody's way, until its own version is published.
         let document = VersionsDocument::parse(&key(), br#"{"versions":[{"version":"1.0.0"}]}"#).unwrap();
-        assert_eq!(document.listed(&key(), &"2.0.0".parse().unwrap()), Ok(None));
-        assert!(document.listed(&key(), &"1.0.0".parse().unwrap()).is_err());
+        assert_eq!(document.listed(&"2.0.0".parse().unwrap()), Ok(None));
+        assert!(document.listed(&"1.0.0".parse().unwrap()).is_err());
     }
 
     proptest! {
@@ -608,7 +618,7 @@ mod tests {
             shuffle in any::<prop::sample::Index>(),
         ) {
             let names = ["linux_amd64", "linux_arm64", "darwin_arm64", "windows_amd64"];
-            let apply = |steps: &[(u8, Vec<usize>)]| steps.iter().fold(VersionsDocument::default(), |document, (version, list)| {
+            let apply = |steps: &[(u8, Vec<usize>)]| steps.iter().fold(VersionsDocument::empty(&key()), |document, (version, list)| {
                 let list: Vec<&str> = list.iter().map(|i| names[*i]).collect();
                 add(&document, &format!("1.{version}.0"), &list)
             });

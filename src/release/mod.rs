@@ -1,5 +1,6 @@
 //! The release: tarballs whose names belong together, and the rules for what is in them.
 
+pub mod archive;
 pub mod contents;
 pub mod entry_name;
 pub mod executable;

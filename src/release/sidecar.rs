@@ -3,7 +3,7 @@
 
 use super::file::{Companion, TarballFile};
 use super::name::TarballName;
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::{Refusal, Result};
 
 /// The checksum that a tarball must have.

@@ -12,66 +12,36 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::archive::{ArchiveFile, ArchiveReader, CompressedForm, Limits, OnFile};
 use super::entry_name;
 use super::file::TarballFile;
 use super::magic;
 use super::tar::{EntryType, Fault, ReadError, Reader};
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::{Error, Refusal, Result};
-use crate::splice::{Tape, Unpacker};
+use crate::splice::{DeflateRecorder, Unpacker};
 
-/// How much an archive may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Files and folders.
-    pub entries: u64,
-    /// Bytes of all files together, unpacked.
-    pub unpacked_bytes: u64,
-}
-
-impl Default for Limits {
-    /// 1,000 entries and 4 GiB.
-    fn default() -> Self {
-        Self { entries: 1_000, unpacked_bytes: 4 << 30 }
+impl ArchiveReader for TarballFile {
+    fn read(&self, limits: Limits, progress: &dyn Fn(u64), on_file: OnFile<'_>) -> Result<Digest> {
+        read(self, limits, progress, on_file)
     }
 }
 
-/// A regular file in an archive, handed to the callback of [`read`].
-pub struct Entry<'a> {
-    /// Its path: relative, `/`-separated, without `.` and `..`, and one that [`entry_name::check`] takes.
-    pub path: &'a str,
-    /// Its permission bits, as the archive has them.
-    pub mode: u32,
-    /// Its length in bytes.
-    pub size: u64,
-    /// Its contents; ends after `size` bytes, or with an error.
-    pub content: &'a mut dyn Read,
-    /// Records the contents' compressed stream, if asked to before their first byte is read.
-    pub tape: &'a Tape,
-}
-
-/// Reads the archive in `tarball` from beginning to end, calling `on_file` for each regular file in the archive's order.
-///
-/// `progress` is told of compressed bytes as they are read. Gives the SHA-256 of the tarball itself, taken from the
-/// same single read as the contents, so that what was checked is what was used.
-///
-/// # Errors
-/// The file cannot be read, the archive breaks a rule, or `on_file` fails.
-pub fn read(
+fn read(
     tarball: &TarballFile,
     limits: Limits,
     progress: &dyn Fn(u64),
-    on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
+    on_file: OnFile<'_>,
 ) -> Result<Digest> {
     let file = tarball.open()?;
     let source = Source { state: Rc::new(RefCell::new(SourceState::default())), file, progress };
     let state = Rc::clone(&source.state);
-    let tape = Tape::default();
-    let unpacker = Unpacker::new(source, tape.clone());
+    let recorder = DeflateRecorder::default();
+    let unpacker = Unpacker::new(source, recorder.clone());
     let outcome = Reading {
         tarball,
         limits,
-        tape,
+        recorder,
         entries: 0,
         unpacked: 0,
         kinds: BTreeMap::new(),
@@ -149,7 +119,7 @@ fn outside(tarball: &TarballFile, entry: Option<&str>, fault: Fault) -> Refusal 
 struct Reading<'a> {
     tarball: &'a TarballFile,
     limits: Limits,
-    tape: Tape,
+    recorder: DeflateRecorder,
     entries: u64,
     unpacked: u64,
     /// What each path is.
@@ -159,11 +129,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn run(
-        mut self,
-        archive: &mut Reader<impl Read>,
-        on_file: &mut dyn FnMut(Entry<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn run(mut self, archive: &mut Reader<impl Read>, on_file: OnFile<'_>) -> Result<()> {
         let tarball = self.tarball;
         let unreadable = |error| match error {
             ReadError::Io(error) => damaged(tarball, &error),
@@ -180,12 +146,12 @@ impl Reading<'_> {
             }
             self.count_bytes(&entry_path, member.size)?;
             let mut content = Content { inner: &mut *archive, error: Rc::clone(&self.read_error) };
-            let file = Entry {
+            let file = ArchiveFile {
                 path: &entry_path,
                 mode: member.mode,
                 size: member.size,
                 content: &mut content,
-                tape: &self.tape,
+                compressed: CompressedForm::Recordable(&self.recorder),
             };
             let outcome = on_file(file);
             if let Some(error) = self.read_error.borrow_mut().take() {
@@ -363,7 +329,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let mut files = Vec::new();
-        let digest = read(&TarballFile::at(file.path()), limits, &|_| {}, &mut |entry| {
+        let digest = TarballFile::at(file.path()).read(limits, &|_| {}, &mut |entry| {
             let mut content = Vec::new();
             entry.content.read_to_end(&mut content).map_err(|e| Error::io("x", Path::new("x"), e))?;
             files.push((entry.path.to_owned(), content));

@@ -9,17 +9,18 @@ use serde::Serialize;
 
 use super::masked::masked;
 use crate::error::{Error, Refusal};
-use crate::plan::{Action, Plan, Wanted, Write};
+use crate::plan::{Action, Plan, PublishGoal, Write};
 use crate::probe::{self, Probe};
-use crate::provider::Provider;
+use crate::provider::{Provider, ReleaseId};
 use crate::publish::{Effect, Outcome};
 use crate::registry::Key;
-use crate::verify::{Finding, Severity, Verification};
+use crate::verify::{Finding, Severity};
 use crate::words::count;
+use crate::workflow::publish::Verified;
 
 /// What is known of a publish before it has begun.
-pub struct PublishReport<'a> {
-    wanted: &'a Wanted,
+pub(super) struct PublishReport<'a> {
+    wanted: &'a PublishGoal,
     target: String,
     warning: Option<String>,
     probe: Option<&'a Probe>,
@@ -27,7 +28,7 @@ pub struct PublishReport<'a> {
 
 /// What a publish or a dry run has come to.
 #[derive(Debug, Serialize)]
-pub struct Report<'a> {
+pub(super) struct Report<'a> {
     outcome: &'static str,
     pub(super) target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +44,7 @@ pub struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probe: Option<ProbeReport<'a>>,
     pub(super) key_id: &'a str,
-    key_fingerprint: &'a str,
+    key_fingerprint: String,
     pub(super) platforms: Vec<PlatformReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shasums: Option<ObjectReport>,
@@ -67,9 +68,6 @@ struct VerifiedReport {
     platforms: u64,
     findings: Vec<Finding>,
 }
-
-/// What came of reading a publish back.
-pub type Verified = Result<Verification, Error>;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ProbeReport<'a> {
@@ -225,19 +223,19 @@ fn as_text<S: serde::Serializer>(value: &impl fmt::Display, serializer: S) -> Re
 impl<'a> PublishReport<'a> {
     /// A report of publishing `wanted` to `target`, with what the user was warned of already.
     #[must_use]
-    pub fn new(wanted: &'a Wanted, target: String, warning: Option<String>) -> Self {
+    pub(super) fn new(wanted: &'a PublishGoal, target: String, warning: Option<String>) -> Self {
         Self { wanted, target, warning, probe: None }
     }
 
     /// With what the executable for this machine has answered.
     #[must_use]
-    pub fn with_probe(self, probe: Option<&'a Probe>) -> Self {
+    pub(super) fn with_probe(self, probe: Option<&'a Probe>) -> Self {
         Self { probe, ..self }
     }
 
     /// What a dry run has found.
     #[must_use]
-    pub fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
+    pub(super) fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
         let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
         let action = planned_action(plan);
         let dry_run = Some(folder.display().to_string());
@@ -246,7 +244,7 @@ impl<'a> PublishReport<'a> {
 
     /// What a publish has done.
     #[must_use]
-    pub fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
+    pub(super) fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
         let action = done_action(outcome);
         let word = if outcome.written.is_empty() { "unchanged" } else { "published" };
         self.report(word, &outcome.plan, None, &action, duration)
@@ -271,8 +269,12 @@ impl<'a> PublishReport<'a> {
                 arch: package.platform.arch().to_owned(),
                 tarball: package.tarball.display().to_owned(),
                 tarball_sha256: package.tarball_digest.to_string(),
-                zip: Key::Zip(provider, version, package.platform.clone(), package.zip.digest().short())
-                    .to_string(),
+                zip: Key::Zip {
+                    release: ReleaseId { provider, version },
+                    platform: package.platform.clone(),
+                    digest: package.zip.digest().short(),
+                }
+                .to_string(),
                 zip_sha256: package.zip.digest().to_string(),
                 zip_bytes: package.zip.len(),
             }
@@ -298,8 +300,8 @@ impl<'a> PublishReport<'a> {
             version: packages.version().to_string(),
             protocols: packages.protocols().to_strings(),
             probe: self.probe.map(ProbeReport::new),
-            key_id: wanted.key.key_id(),
-            key_fingerprint: wanted.key.fingerprint(),
+            key_id: wanted.key.key_id().as_str(),
+            key_fingerprint: wanted.key.fingerprint().to_string(),
             platforms: platforms.collect(),
             shasums,
             signature: signed.map(|signed| signed.signature.to_string()),
@@ -319,7 +321,7 @@ impl<'a> PublishReport<'a> {
 impl Report<'_> {
     /// With what was found when it was read back.
     #[must_use]
-    pub fn with_verification(self, verified: Option<&Verified>) -> Self {
+    pub(super) fn with_verification(self, verified: Option<&Verified>) -> Self {
         let verification = verified.map(|verified| match verified {
             Ok(verification) => VerifiedReport {
                 outcome: verification.outcome(),
@@ -474,7 +476,6 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         Error::Refused(refusal) => Some(RefusalReport::new(refusal)),
         _ => None,
     };
-    let keys = |keys: &[Key]| keys.iter().map(ToString::to_string).collect();
     to_json(&Failure {
         outcome: match cause {
             Error::Usage(_) => "usage",
@@ -485,8 +486,8 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         exit_code: error.exit_code(),
         message,
         refusal,
-        written: state.map(|state| keys(state.written())),
-        not_written: state.map(|state| keys(state.pending())),
+        written: state.map(|state| state.written.clone()),
+        not_written: state.map(|state| state.pending.clone()),
     })
 }
 

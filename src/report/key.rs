@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::json::{RefusalReport, to_json};
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, YELLOW, printable, to_stdout};
-use crate::package::acceptance::{Judgement, Verdict};
-use crate::package::inspection::{Inspection, KeyPart};
-use crate::package::signing_key::SecretPart;
+use crate::openpgp::client_support::{Judgement, Verdict};
+use crate::openpgp::inspection::{Inspection, KeyPart};
+use crate::openpgp::signing_key::SecretPart;
 
 impl Reporter {
     /// Prints what there is to know of a key.
@@ -119,8 +119,8 @@ impl<'a> KeyReport<'a> {
 impl<'a> PartReport<'a> {
     fn new(part: &'a KeyPart) -> Self {
         Self {
-            fingerprint: &part.fingerprint,
-            key_id: &part.key_id,
+            fingerprint: part.fingerprint.as_str(),
+            key_id: part.key_id.as_str(),
             algorithm: &part.algorithm,
             created: timestamp(part.created).map(|time| time.to_string()),
             expires: part.expires.and_then(timestamp).map(|time| time.to_string()),
@@ -165,7 +165,7 @@ fn write_human(out: &mut fmt::Formatter<'_>, inspection: &Inspection) -> fmt::Re
     let Inspection { primary, signer, .. } = inspection;
     writeln!(out, "{BOLD}Key {}{BOLD:#}  {}", primary.key_id, printable(&inspection.source))?;
     let mut line = |label: &str, value: &str| writeln!(out, "  {DIM}{label:<12}{DIM:#} {}", printable(value));
-    line("fingerprint", &primary.fingerprint)?;
+    line("fingerprint", primary.fingerprint.as_str())?;
     for user_id in &inspection.user_ids {
         let primary = if user_id.primary && inspection.user_ids.len() > 1 { " (primary)" } else { "" };
         let revoked = if user_id.revoked { " (revoked)" } else { "" };

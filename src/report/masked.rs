@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::package::key_text::looks_random;
+use crate::openpgp::key_text::looks_random;
 
 /// The shortest run of letters that is left out: an AWS secret access key has 40.
 const SHORTEST: usize = 40;

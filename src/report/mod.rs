@@ -1,13 +1,14 @@
 //! The only printer: results on standard output, for people or as JSON; progress, warnings and logs on standard error.
 
-mod bars;
 mod json;
 mod key;
 mod masked;
+mod progress;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
@@ -23,10 +24,12 @@ use crate::release::Release;
 use crate::serve::{Answered, OnAnswered};
 use crate::store::OnSent;
 use crate::words;
-pub use bars::Repacking;
-use bars::{Bars, Sending};
-pub use json::{ChangeReport, PublishReport, Report, ServeReport, Verified};
+use crate::workflow;
+use crate::workflow::publish::End;
+pub use json::{ChangeReport, ServeReport};
+use json::{PublishReport, Report};
 use masked::masked;
+use progress::{Bars, Repacking, Sending};
 pub use verify::Verifying;
 
 /// How results are printed.
@@ -170,35 +173,6 @@ impl Reporter {
         })
     }
 
-    /// Starts the progress of fetching `count` tarballs of `total` bytes; gives what is told of bytes that have come.
-    pub fn fetching(&self, count: usize, total: u64) -> impl Fn(u64) + Sync + use<> {
-        let tarballs = words::count(count, "tarball");
-        self.note_plain(&format!("Fetching {tarballs}, {}", indicatif::HumanBytes(total)));
-        let bar = self.bars.fetching(total);
-        move |bytes| {
-            bar.inc(bytes);
-            if bar.position() >= total {
-                bar.finish_and_clear();
-            }
-        }
-    }
-
-    /// Starts the progress of repacking.
-    #[must_use]
-    pub fn repacking(&self, release: &Release) -> Repacking<'_> {
-        let tarballs = words::count(release.tarballs.len(), "tarball");
-        self.note_plain(&format!("Repacking {tarballs} of {} {}", release.provider_type, release.version));
-        Repacking::new(self, release)
-    }
-
-    /// Warns of a declared protocol that could not be checked, and of an executable that was not confined. What was checked
-    /// is a part of the result.
-    pub fn probed(&self, probe: &Probe) {
-        for warning in probe.warnings() {
-            self.warn(&warning);
-        }
-    }
-
     /// Announces a preview and how to use it.
     pub fn serving(&self, report: &ServeReport) {
         match self.format {
@@ -233,7 +207,7 @@ impl Reporter {
     }
 
     /// Prints what a dry run would do.
-    pub fn dry_run(&self, report: &Report<'_>, plan: &Plan) {
+    fn dry_run(&self, report: &Report<'_>, plan: &Plan) {
         self.warnings(plan);
         if self.format == Format::Json {
             return to_stdout(&report.to_json());
@@ -260,13 +234,30 @@ impl Reporter {
     }
 
     /// Prints what a publish has done.
-    pub fn published(&self, report: &Report<'_>, plan: &Plan) {
+    fn done(&self, report: &Report<'_>, plan: &Plan) {
         self.bars.clear();
         self.warnings(plan);
         match (self.format, self.volume) {
             (Format::Json, _) => to_stdout(&report.to_json()),
             (Format::Human, Volume::Quiet) => {}
             (Format::Human, _) => to_stdout(&format!("{}", HumanResult(report))),
+        }
+    }
+
+    /// Prints what a publish has come to, or would come to.
+    pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
+        let workflow::publish::Outcome { wanted, target, expiry_warning, probe, end } = outcome;
+        let report = PublishReport::new(wanted, target.clone(), expiry_warning.clone());
+        let report = report.with_probe(probe.as_ref());
+        match end {
+            End::DryRun { plan, folder } => self.dry_run(&report.planned(plan, folder, duration), plan),
+            End::Published { run, verified } => {
+                let report = report.done(run, duration).with_verification(verified.as_ref());
+                self.done(&report, &run.plan);
+                if let Some(Ok(verification)) = verified {
+                    self.read_back(verification);
+                }
+            }
         }
     }
 
@@ -382,6 +373,40 @@ impl Observer for Reporter {
 
     fn waiting(&self, reason: &str) {
         self.note(&format!("waiting to try again: {reason}"));
+    }
+}
+
+impl workflow::Observer for Reporter {
+    fn warn(&self, text: &str) {
+        self.warn(text);
+    }
+
+    fn note(&self, text: &str) {
+        self.note(text);
+    }
+
+    fn fetching(&self, count: usize, bytes: u64) -> Box<dyn Fn(u64) + Send + Sync> {
+        let tarballs = words::count(count, "tarball");
+        self.note_plain(&format!("Fetching {tarballs}, {}", indicatif::HumanBytes(bytes)));
+        let bar = self.bars.fetching(bytes);
+        Box::new(move |came| {
+            bar.inc(came);
+            if bar.position() >= bytes {
+                bar.finish_and_clear();
+            }
+        })
+    }
+
+    fn repacking(&self, release: &Release) -> Box<dyn workflow::Repacking + '_> {
+        let tarballs = words::count(release.tarballs.len(), "tarball");
+        self.note_plain(&format!("Repacking {tarballs} of {} {}", release.provider_type, release.version));
+        Box::new(Repacking::new(self, release))
+    }
+
+    fn probed(&self, probe: &Probe) {
+        for warning in probe.warnings() {
+            self.warn(&warning);
+        }
     }
 }
 

@@ -9,10 +9,9 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::json::{Verified, to_json};
+use super::json::to_json;
 use super::key::ClientReport;
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, Volume, YELLOW, printable, to_stderr, to_stdout};
-use crate::error::Error;
 use crate::verify::{
     Checked, Depth, Finding, Group, Package, Rule, Severity, SigningKeyUse, Unreferenced, Verification, Watch,
 };
@@ -82,19 +81,14 @@ impl Reporter {
     }
 
     /// Tells on standard error what was found in what a publish has written.
-    ///
-    /// # Errors
-    /// Clients would trip over it, or it could not be read.
-    pub fn judge_published(&self, verified: Verified) -> Result<(), Error> {
-        let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;
+    pub(super) fn read_back(&self, verification: &Verification) {
         if self.volume != Volume::Quiet || !verification.is_good() {
             self.bars.around(|| {
-                for line in findings(&verification) {
+                for line in findings(verification) {
                     to_stderr(&line);
                 }
             });
         }
-        verification.publish_refusal().map_or(Ok(()), |refusal| Err(Error::Reported(Box::new(refusal))))
     }
 }
 
@@ -305,8 +299,8 @@ struct SignerReport<'a> {
 impl<'a> SignerReport<'a> {
     fn new(signer: &'a SigningKeyUse) -> Self {
         Self {
-            key_id: &signer.key_id,
-            key_fingerprint: &signer.fingerprint,
+            key_id: signer.key_id.as_str(),
+            key_fingerprint: signer.fingerprint.as_str(),
             versions: signer.versions,
             clients: signer.clients.iter().map(ClientReport::new).collect(),
         }

@@ -7,7 +7,7 @@ use super::{CUT_SHORT, Corrupt};
 
 /// Names and comments have no limit of their own; Go's `compress/gzip` reads none that has 512 bytes or more.
 const MAX_TEXT: usize = 511;
-/// Zero bytes behind the last member, as writers to a file in blocks of a tape leave them: bsdtar fills up to 10 KiB.
+/// Zero bytes behind the last member, as writers to a file in blocks of a recorder leave them: bsdtar fills up to 10 KiB.
 const MAX_PADDING: u64 = 1024 * 1024;
 
 const FHCRC: u8 = 1 << 1;

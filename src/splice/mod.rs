@@ -3,7 +3,7 @@
 //! A gzip file is one or more DEFLATE streams (RFC 1952); a zip entry is one DEFLATE stream of just a file's bytes
 //! (APPNOTE 4.4.5). To compress a file again that is compressed already is what repacking costs: many times what it
 //! takes to decompress it. So it is not compressed again. [`Unpacker`] decompresses the gzip file, because its CRC-32 must
-//! be checked and the tar headers read, and while it does, a [`Tape`] records the file's bits:
+//! be checked and the tar headers read, and while it does, a [`DeflateRecorder`] records the file's bits:
 //!
 //! ```text
 //!                        the file's bytes, as the tar file has them
@@ -33,7 +33,7 @@
 //!
 //! Files: `input` bits in, `bits` ranges of them, `output` bits out, `huffman` codes to tables, `block` the headers of blocks,
 //! `inflate` tokens, `window` bytes out, `gzip` headers and trailers, `unpacker` all of these as a reader, `recording` what is
-//! drawn above, `fixed` the fixed codes, `tape` a recording as the reader's user sees it; `witness` what the finished stream
+//! drawn above, `fixed` the fixed codes, `recorder` a recording as the reader's user sees it; `fingerprint` what the finished stream
 //! can be held to, `proof` holding it to that, `contents` what bytes come to, `zlib` the other decoder.
 
 #![expect(
@@ -44,24 +44,24 @@
 mod bits;
 mod block;
 mod contents;
+mod fingerprint;
+mod fingerprint_check;
 mod fixed;
 mod gzip;
 mod huffman;
 mod inflate;
 mod input;
 mod output;
-mod proof;
-mod recording;
-mod tape;
+mod recorder;
+mod spliced_stream;
 mod unpacker;
 mod window;
-mod witness;
 mod zlib;
 
 pub use contents::{Contents, ContentsHasher};
-pub use tape::Tape;
+pub use fingerprint::{Run, StreamFingerprint};
+pub use recorder::DeflateRecorder;
 pub use unpacker::Unpacker;
-pub use witness::{Run, Witness};
 pub use zlib::{Fault, ZlibStream};
 
 use std::io;

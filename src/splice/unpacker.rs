@@ -6,7 +6,7 @@ use super::bits::Kept;
 use super::block::{self, Body, Codes};
 use super::inflate::{self, ROUND, Token};
 use super::input::Input;
-use super::tape::Tape;
+use super::recorder::DeflateRecorder;
 use super::window::Window;
 use super::{CUT_SHORT, Corrupt, gzip};
 
@@ -15,7 +15,7 @@ const READY: usize = 256 * 1024;
 
 /// Decompresses a gzip file of one or more members, whose CRC-32 and lengths are checked.
 ///
-/// It decompresses no further than it was read, but for the rest of a token, so that a [`Tape`] can begin to record at
+/// It decompresses no further than it was read, but for the rest of a token, so that a [`DeflateRecorder`] can begin to record at
 /// any byte. What it refuses, zlib refuses too: a file that it reads is one that everybody can.
 pub struct Unpacker<R> {
     source: R,
@@ -32,7 +32,7 @@ pub struct Unpacker<R> {
     checked: usize,
     /// A member was there: a file without any is no gzip file.
     any: bool,
-    tape: Tape,
+    recorder: DeflateRecorder,
 }
 
 #[derive(Clone, Copy)]
@@ -49,8 +49,8 @@ enum State {
 }
 
 impl<R: Read> Unpacker<R> {
-    /// Decompresses what `source` gives; `tape` can record it.
-    pub fn new(source: R, tape: Tape) -> Self {
+    /// Decompresses what `source` gives; `recorder` can record it.
+    pub fn new(source: R, recorder: DeflateRecorder) -> Self {
         Self {
             source,
             input: Input::new(),
@@ -63,7 +63,7 @@ impl<R: Read> Unpacker<R> {
             length: 0,
             checked: 0,
             any: false,
-            tape,
+            recorder,
         }
     }
 
@@ -85,12 +85,12 @@ impl<R: Read> Unpacker<R> {
                 State::Ended => break,
                 State::Failed(corrupt) => return Err(corrupt.into()),
             }
-            if self.window.out > start && self.tape.with(|recording| recording.ready().len() > READY) {
+            if self.window.out > start && self.recorder.with(|recording| recording.ready().len() > READY) {
                 break;
             }
         }
         self.check_in();
-        self.tape.with(|recording| recording.end_if_complete(&self.codes));
+        self.recorder.with(|recording| recording.end_if_complete(&self.codes));
         Ok(())
     }
 
@@ -116,10 +116,10 @@ impl<R: Read> Unpacker<R> {
         let before = &self.window.bytes[..self.window.out];
         let bits = self.input.since(from);
         let header = matches!(body, Body::Tokens).then_some(&bits);
-        self.tape.with(|recording| recording.block_begins(header, &self.codes, before));
+        self.recorder.with(|recording| recording.block_begins(header, &self.codes, before));
         self.state = match body {
             Body::Stored(length) => {
-                self.tape.with(|recording| recording.stored_begins(length));
+                self.recorder.with(|recording| recording.stored_begins(length));
                 State::Stored(length)
             }
             Body::Tokens => State::Tokens,
@@ -150,7 +150,7 @@ impl<R: Read> Unpacker<R> {
             return Err(CUT_SHORT);
         }
         self.window.bytes[out..out + count].copy_from_slice(&bytes[..count]);
-        self.tape.with(|recording| recording.stored(&bytes[..count]));
+        self.recorder.with(|recording| recording.stored(&bytes[..count]));
         self.input.skip(count);
         self.window.out += count;
         self.state = if left == count { State::Block } else { State::Stored(left - count) };
@@ -160,12 +160,12 @@ impl<R: Read> Unpacker<R> {
     /// Takes tokens until the target, the end of the block, or the end of the input in memory.
     fn tokens(&mut self, target: usize) -> Result<(), Corrupt> {
         let limit = target.saturating_sub(ROUND);
-        let by_token = self.tape.with(|recording| recording.wants_tokens());
+        let by_token = self.recorder.with(|recording| recording.wants_tokens());
         if !by_token && self.window.out < limit && !self.input.is_nearly_out() {
             let (from, start) = (self.input.position(), self.window.out);
             let ended = inflate::fast(&self.codes, &mut self.input, &mut self.window, limit)?;
             let bytes = &self.window.bytes[start..self.window.out];
-            self.tape.with(|recording| {
+            self.recorder.with(|recording| {
                 recording.tokens(&self.input.since(from), &self.header.bits(), bytes, ended);
             });
             if ended {
@@ -177,7 +177,7 @@ impl<R: Read> Unpacker<R> {
             let (from, start) = (self.input.position(), self.window.out);
             let token = Token::read(&self.codes, &mut self.input)?;
             token.apply(&mut self.window)?;
-            let more_tokens = self.tape.with(|recording| {
+            let more_tokens = self.recorder.with(|recording| {
                 let (bits, header) = (self.input.since(from), self.header.bits());
                 recording.token(
                     token,
@@ -209,10 +209,10 @@ impl<R: Read> Read for Unpacker<R> {
             State::Stored(left) => Some(left),
             _ => None,
         };
-        self.tape.begin(self.window.absolute_given(), self.window.pending(), stored, &self.codes);
+        self.recorder.begin(self.window.absolute_given(), self.window.pending(), stored, &self.codes);
         if self.window.pending().is_empty() {
             // A recording must not be read past: it would not know where the file ends.
-            let left = self.tape.with(|recording| recording.left());
+            let left = self.recorder.with(|recording| recording.left());
             let wanted = match usize::try_from(left) {
                 Ok(left) if left > 0 => buffer.len().min(left),
                 _ => buffer.len(),

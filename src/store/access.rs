@@ -24,7 +24,7 @@ use super::StoreError;
 use super::ca_bundle::CaBundle;
 use super::identity::Identity;
 use super::s3::encryption::Encryption;
-use crate::publish::budget::Patience;
+use crate::store::budget::Patience;
 
 /// What goes before the standard AWS configuration, and what the SDK does not take from the environment by itself.
 #[derive(Debug, Clone, Default)]

@@ -25,9 +25,9 @@ use super::{
     Answer, Body, Condition, Conditions, Document, Headers, Listed, OnSent, Revision, Store, StoreError,
     Summary,
 };
-use crate::digest::Digest;
-use crate::package::Sealed;
-use crate::package::sealed::CHUNK;
+use crate::content::CHUNK;
+use crate::content::Digest;
+use crate::content::Sealed;
 use crate::registry::Key;
 use crate::regular;
 use lock::Lock;
@@ -109,17 +109,12 @@ impl Directory {
         }
         fs::create_dir(&locked.staging)?;
         let staged = locked.staging.join("object");
-        let mut file = File::create_new(&staged)?;
-        let mut reader = body.reader();
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let count = reader.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            file.write_all(&buffer[..count])?;
-            on_sent(count as u64);
-        }
+        let file = if let Some(linked) = body.link(&staged) {
+            on_sent(body.len());
+            linked
+        } else {
+            copy(body, &staged, on_sent)?
+        };
         set_mode(&file, fs::metadata(&path).ok().as_ref())?;
         file.sync_all()?;
         let folder = path.parent().unwrap_or(&self.root);
@@ -127,6 +122,20 @@ impl Directory {
         fs::rename(&staged, &path)?;
         File::open(folder)?.sync_all()?;
         Ok(Answer::Written)
+    }
+}
+
+fn copy(body: &Sealed, path: &Path, on_sent: &OnSent) -> io::Result<File> {
+    let mut file = File::create_new(path)?;
+    let mut reader = body.reader();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(file);
+        }
+        file.write_all(&buffer[..count])?;
+        on_sent(count as u64);
     }
 }
 

@@ -12,6 +12,7 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::StoreError;
+use crate::error::chain;
 use crate::words;
 
 /// Whose credentials a client uses.
@@ -58,7 +59,7 @@ impl Identity {
         };
         let selected = named.clone().map(Cow::Owned);
         let profiles = profile::load(&fs, &env, &EnvConfigFiles::default(), selected).await;
-        let profiles = profiles.map_err(|error| unusable(super::chain(&error), "correct that file"))?;
+        let profiles = profiles.map_err(|error| unusable(chain(&error), "correct that file"))?;
         if let Some(name) = &named
             && profiles.get_profile(name).is_none()
         {
@@ -103,7 +104,7 @@ impl Identity {
 
     fn remedy_for(&self, error: &CredentialsError) -> String {
         let profile = self.profile.as_deref().unwrap_or("default");
-        let text = super::chain(error);
+        let text = chain(error);
         if let Some(role) = self.role.as_ref().filter(|_| text.contains("AssumeRole")) {
             return format!(
                 "let these credentials assume the role {role}: its trust policy has to name who they are, and theirs has to \

@@ -3,21 +3,25 @@
 //! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
 
 pub mod access;
+pub mod body;
+pub mod budget;
 pub mod ca_bundle;
 pub mod directory;
+pub(crate) mod encoding;
 pub mod identity;
 pub mod readback;
 pub mod s3;
-
-use std::fmt;
+pub mod snapshot;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::digest::Digest;
-use crate::package::Sealed;
+use crate::content::Digest;
+use crate::content::Sealed;
 use crate::registry::Key;
+
+pub use crate::error::StoreError;
 
 /// An object's state as the store names it: opaque, equal only to itself. On S3 the `ETag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,43 +149,6 @@ pub trait Store: Send + Sync {
 /// A folder as keys below it begin: empty, or ending in a slash.
 fn with_slash(folder: &str) -> String {
     if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") }
-}
-
-/// A store could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub struct StoreError {
-    /// What was being done, with the object: "cannot read s3://bucket/key".
-    pub doing: String,
-    /// What the store answered.
-    pub answer: String,
-    /// The HTTP status, where there was one.
-    pub status: Option<u16>,
-    /// What the user can do, where that is known.
-    pub remedy: Option<String>,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.doing, self.answer)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "\n  remedy:   {remedy}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// An error with its causes, each said once. The AWS SDK's own `Display` says only "service error" or "dispatch failure".
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts: Vec<String> = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        cause = error.source();
-    }
-    parts.join(": ")
 }
 
 /// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).

@@ -6,7 +6,7 @@
 //! observation of the whole version.
 
 use super::{Answer, Condition, StoreError, Summary};
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::registry::Key;
 
 /// What an HTTP answer to a conditional write means. Decided by the status, not by one vendor's code: a conflict is
@@ -30,7 +30,7 @@ pub fn meaning(condition: &Condition, status: Option<u16>, code: &str, error: St
 
 /// What was meant to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meant {
+pub enum Intent {
     /// An object that is only ever created, with this digest.
     Object(Digest),
     /// A signature: another one over the same file is as good, if it verifies.
@@ -39,23 +39,25 @@ pub enum Meant {
     Document,
 }
 
-impl Meant {
+impl Intent {
     /// What a write of `digest` to `key` means.
     #[must_use]
     pub fn by(key: &Key, digest: Digest) -> Self {
         match key {
-            Key::Zip(..) | Key::Sums(..) => Self::Object(digest),
-            Key::Signature(..) | Key::ProvenanceSignature(..) => Self::Signature(digest),
-            Key::Discovery | Key::Versions(_) | Key::Download(..) | Key::Yanked(..) | Key::Provenance(..) => {
-                Self::Document
-            }
+            Key::Zip { .. } | Key::Sums { .. } => Self::Object(digest),
+            Key::Signature { .. } | Key::ProvenanceSignature { .. } => Self::Signature(digest),
+            Key::Discovery
+            | Key::Versions { .. }
+            | Key::Download { .. }
+            | Key::Yanked { .. }
+            | Key::Provenance { .. } => Self::Document,
         }
     }
 }
 
 /// What to do about a write.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum WriteOutcome {
     /// It is written, or the same bytes were there already.
     Done,
     /// Somebody else has written, or is writing: everything is observed and planned again.
@@ -72,27 +74,27 @@ pub enum Verdict {
 
 /// Whether [`judge`] has to know what is in the store now.
 #[must_use]
-pub fn needs_reading(meant: Meant, answer: &Answer) -> bool {
-    meant != Meant::Document && matches!(answer, Answer::ConditionFailed(_) | Answer::Unknown(_))
+pub fn needs_reading(meant: Intent, answer: &Answer) -> bool {
+    meant != Intent::Document && matches!(answer, Answer::ConditionFailed(_) | Answer::Unknown(_))
 }
 
 /// Decides what a write of `meant` has come to, after `answer` and with `now` in the store, where that was read.
 #[must_use]
-pub fn judge(meant: Meant, answer: Answer, now: Option<Summary>) -> Verdict {
+pub fn judge(meant: Intent, answer: Answer, now: Option<Summary>) -> WriteOutcome {
     let again = match answer {
-        Answer::Written => return Verdict::Done,
-        Answer::Failed(error) => return Verdict::Failed(error),
-        Answer::Busy(who) => return Verdict::Busy(who),
-        Answer::ConditionFailed(answer) => Verdict::Overtaken(answer),
-        Answer::Unknown(error) => Verdict::Unclear(error),
+        Answer::Written => return WriteOutcome::Done,
+        Answer::Failed(error) => return WriteOutcome::Failed(error),
+        Answer::Busy(who) => return WriteOutcome::Busy(who),
+        Answer::ConditionFailed(answer) => WriteOutcome::Overtaken(answer),
+        Answer::Unknown(error) => WriteOutcome::Unclear(error),
     };
     match (meant, now) {
-        (Meant::Object(digest) | Meant::Signature(digest), Some(found)) if found.digest == digest => {
-            Verdict::Done
+        (Intent::Object(digest) | Intent::Signature(digest), Some(found)) if found.digest == digest => {
+            WriteOutcome::Done
         }
-        (Meant::Object(_), Some(found)) => Verdict::Different(found.digest),
-        (Meant::Signature(_), Some(_)) => Verdict::Overtaken("another signature is there".to_owned()),
-        (_, None) | (Meant::Document, _) => again,
+        (Intent::Object(_), Some(found)) => WriteOutcome::Different(found.digest),
+        (Intent::Signature(_), Some(_)) => WriteOutcome::Overtaken("another signature is there".to_owned()),
+        (_, None) | (Intent::Document, _) => again,
     }
 }
 
@@ -157,28 +159,31 @@ mod tests {
         let is = |bytes: &[u8]| Some(Summary { len: bytes.len() as u64, digest: Digest::of(bytes) });
         let failed = || Answer::ConditionFailed("412".into());
         let unknown = || Answer::Unknown(error("500"));
-        let (object, signature, document) = (Meant::Object(mine), Meant::Signature(mine), Meant::Document);
+        let (object, signature, document) = (Intent::Object(mine), Intent::Signature(mine), Intent::Document);
 
         for meant in [object, signature, document] {
-            assert!(matches!(judge(meant, Answer::Written, None), Verdict::Done));
+            assert!(matches!(judge(meant, Answer::Written, None), WriteOutcome::Done));
             // Refused access stays refused, whatever is there.
-            assert!(matches!(judge(meant, Answer::Failed(error("403")), is(b"mine")), Verdict::Failed(_)));
-            assert!(matches!(judge(meant, Answer::Busy("1".into()), is(b"theirs")), Verdict::Busy(_)));
+            assert!(matches!(
+                judge(meant, Answer::Failed(error("403")), is(b"mine")),
+                WriteOutcome::Failed(_)
+            ));
+            assert!(matches!(judge(meant, Answer::Busy("1".into()), is(b"theirs")), WriteOutcome::Busy(_)));
             assert!(!needs_reading(meant, &Answer::Busy("1".into())));
             // Nothing is there: the write did not take effect.
-            assert!(matches!(judge(meant, failed(), None), Verdict::Overtaken(_)));
-            assert!(matches!(judge(meant, unknown(), None), Verdict::Unclear(_)));
+            assert!(matches!(judge(meant, failed(), None), WriteOutcome::Overtaken(_)));
+            assert!(matches!(judge(meant, unknown(), None), WriteOutcome::Unclear(_)));
         }
         for answer in [failed, unknown] {
             // It did take effect after all, or somebody wrote the same bytes.
-            assert!(matches!(judge(object, answer(), is(b"mine")), Verdict::Done));
-            assert!(matches!(judge(signature, answer(), is(b"mine")), Verdict::Done));
+            assert!(matches!(judge(object, answer(), is(b"mine")), WriteOutcome::Done));
+            assert!(matches!(judge(signature, answer(), is(b"mine")), WriteOutcome::Done));
             // Other bytes: final for an object, as good for a signature.
-            let Verdict::Different(theirs) = judge(object, answer(), is(b"theirs")) else {
+            let WriteOutcome::Different(theirs) = judge(object, answer(), is(b"theirs")) else {
                 panic!("a conflict")
             };
             assert_eq!(theirs, Digest::of(b"theirs"));
-            assert!(matches!(judge(signature, answer(), is(b"theirs")), Verdict::Overtaken(_)));
+            assert!(matches!(judge(signature, answer(), is(b"theirs")), WriteOutcome::Overtaken(_)));
         }
         assert!(needs_reading(object, &failed()) && needs_reading(signature, &unknown()));
         assert!(!needs_reading(document, &failed()) && !needs_reading(document, &unknown()));

@@ -36,13 +36,13 @@ use super::{
     Answer, Body, Condition, Conditions, Document, Headers, HttpHeaders, Listed, MAX_DOCUMENT, OnSent,
     Revision, Store, StoreError, Summary, readback,
 };
-use crate::digest::Digest;
+use crate::content::Digest;
+use crate::content::Sealed;
 use crate::error::Error;
-use crate::package::Sealed;
-use crate::publish::budget::{Budget, Patience};
-use crate::reader::body::MachineClock;
-use crate::reader::encoding::is_gzip;
 use crate::registry::{DocumentMaxAge, Key};
+use crate::store::body::MachineClock;
+use crate::store::budget::{Budget, Patience};
+use crate::store::encoding::is_gzip;
 use encryption::Encryption;
 use read::Reading;
 use remedy::{Context, Doing, Failure};

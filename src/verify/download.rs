@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use url::Url;
 
-use crate::digest::Digest;
-use crate::provider::{Platform, Provider};
+use crate::content::Digest;
+use crate::provider::{Platform, Provider, ReleaseId};
 use crate::reader::{Fetched, Reply};
 use crate::registry::Key;
 use crate::registry::json::{self, Object};
@@ -282,8 +282,11 @@ pub(super) fn other_version(
     target: &Key,
 ) -> Option<Finding> {
     let (provider, version, platform) = match target {
-        Key::Zip(provider, version, platform, _) => (provider, version, Some(platform)),
-        Key::Sums(provider, version, _) | Key::Signature(provider, version, ..) => (provider, version, None),
+        Key::Zip { release: ReleaseId { provider, version }, platform, .. } => {
+            (provider, version, Some(platform))
+        }
+        Key::Sums { release: ReleaseId { provider, version }, .. }
+        | Key::Signature { release: ReleaseId { provider, version }, .. } => (provider, version, None),
         _ => return None,
     };
     let same = provider == expected.provider

@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 use futures::StreamExt as _;
 
 use crate::error::Result;
-use crate::provider::{Platform, Provider, Version};
+use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Area, Key};
 use crate::store::{Listed, Store};
 
@@ -39,18 +39,18 @@ pub(super) struct Folder {
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) providers: BTreeMap<Provider, Folder>,
-    foreign: Pile,
+    foreign: ObjectTally,
 }
 
 /// Objects that are told of together.
 #[derive(Debug, Default)]
-struct Pile {
+struct ObjectTally {
     count: u64,
     bytes: u64,
     examples: Vec<String>,
 }
 
-impl Pile {
+impl ObjectTally {
     fn add(&mut self, listed: &Listed) {
         self.count += 1;
         self.bytes += listed.len;
@@ -91,14 +91,18 @@ impl Inventory {
         while let Some(listed) = listing.next().await {
             let listed = listed?;
             match listed.key.parse() {
-                Ok(Key::Versions(provider)) if in_scope(scope, &provider) => {
+                Ok(Key::Versions { provider }) if in_scope(scope, &provider) => {
                     inventory.providers.entry(provider).or_default();
                 }
-                Ok(Key::Download(provider, version, platform)) if in_scope(scope, &provider) => {
+                Ok(Key::Download { release: ReleaseId { provider, version }, platform })
+                    if in_scope(scope, &provider) =>
+                {
                     let folder = inventory.providers.entry(provider).or_default();
                     folder.documents.entry(version).or_default().insert(platform);
                 }
-                Ok(Key::Yanked(provider, version)) if in_scope(scope, &provider) => {
+                Ok(Key::Yanked { release: ReleaseId { provider, version } })
+                    if in_scope(scope, &provider) =>
+                {
                     inventory.providers.entry(provider).or_default().yanked.insert(version);
                 }
                 Ok(_) => {}
@@ -147,19 +151,19 @@ pub(super) async fn check(
     inventory: Inventory,
     known: &Known<'_>,
 ) -> Result<(Vec<Finding>, Unreferenced)> {
-    let mut unreferenced: BTreeMap<Provider, Pile> = BTreeMap::new();
+    let mut unreferenced: BTreeMap<Provider, ObjectTally> = BTreeMap::new();
     let mut foreign = inventory.foreign;
     let mut counted = Unreferenced::default();
     let mut listing = store.list(&folder(Area::Store, scope));
     while let Some(object) = listing.next().await {
         let object = object?;
         let (provider, version, history) = match object.key.parse() {
-            Ok(Key::Zip(provider, version, ..)) => (provider, version, false),
+            Ok(Key::Zip { release: ReleaseId { provider, version }, .. }) => (provider, version, false),
             Ok(
-                Key::Sums(provider, version, _)
-                | Key::Signature(provider, version, ..)
-                | Key::Provenance(provider, version, _)
-                | Key::ProvenanceSignature(provider, version, ..),
+                Key::Sums { release: ReleaseId { provider, version }, .. }
+                | Key::Signature { release: ReleaseId { provider, version }, .. }
+                | Key::Provenance { release: ReleaseId { provider, version }, .. }
+                | Key::ProvenanceSignature { release: ReleaseId { provider, version }, .. },
             ) => (provider, version, true),
             Ok(_) | Err(_) => {
                 foreign.add(&object);

@@ -8,9 +8,10 @@ use openpgp::packet::Signature;
 use openpgp::types::{HashAlgorithm, SignatureType};
 use openpgp::{Cert, Fingerprint, Packet};
 
-use crate::package::acceptance::{self, ClientFamily, Judgement, Verdict};
-use crate::package::key_packets;
-use crate::package::signature::packets as packets_of;
+use crate::openpgp::KeyId;
+use crate::openpgp::client_support::{self, ClientFamily, Judgement, Verdict};
+use crate::openpgp::key_packets;
+use crate::openpgp::signature::packets as packets_of;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 
@@ -63,7 +64,7 @@ rules! { Signature:
         "the signature has expired, or is not valid yet",
         "terraform init says: signature expired",
         "`tfreg resign` the version; signatures by tfreg do not expire";
-    /// Source: the rules of `package::acceptance`.
+    /// Source: the rules of `openpgp::client_support`.
     KEY_REFUSED = "key-refused", Error,
         "clients refuse signatures by this key",
         "terraform init or tofu init fails, and says that the signature cannot be checked",
@@ -89,10 +90,10 @@ pub(super) struct EmbeddedKey {
 
 /// Who signed, and what clients make of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Signer {
+pub(super) struct SignedBy {
     /// As clients name the key: the primary key's id.
-    pub(super) key_id: String,
-    pub(super) fingerprint: String,
+    pub(super) key_id: KeyId,
+    pub(super) fingerprint: crate::openpgp::Fingerprint,
     pub(super) clients: Vec<Judgement>,
 }
 
@@ -115,7 +116,7 @@ pub(super) fn check(
     signature: &[u8],
     document: &[u8],
     now: SystemTime,
-) -> (Vec<Finding>, Option<Signer>) {
+) -> (Vec<Finding>, Option<SignedBy>) {
     let mut findings: Vec<Finding> =
         keys.iter().filter_map(|key| secret_key(document_subject, &key.armor)).collect();
     let signatures = match packets(subject, signature) {
@@ -148,14 +149,11 @@ pub(super) fn check(
         findings.extend(key_id(document_subject, key.id.as_deref(), cert));
         findings.extend(hash(subject, signature));
         findings.extend(alive(subject, signature, now));
-        let clients = acceptance::judge(cert, Some(&signer), now);
+        let clients = client_support::judge(cert, Some(&signer), now);
         findings.extend(accepted(document_subject, cert, &clients));
         findings.extend(expires_soon(document_subject, cert, &signer, now));
-        let signer = Signer {
-            key_id: format!("{:X}", cert.keyid()),
-            fingerprint: format!("{:X}", cert.fingerprint()),
-            clients,
-        };
+        let signer =
+            SignedBy { key_id: cert.keyid().into(), fingerprint: cert.fingerprint().into(), clients };
         return (findings, Some(signer));
     }
     let issuers: Vec<String> =
@@ -240,7 +238,7 @@ fn hash(subject: &str, signature: &Signature) -> Option<Finding> {
 }
 
 fn alive(subject: &str, signature: &Signature, now: SystemTime) -> Option<Finding> {
-    let date = crate::package::signing_key::date;
+    let date = crate::openpgp::signing_key::date;
     if let Some(created) = signature.signature_creation_time()
         && created > now
     {
@@ -281,9 +279,9 @@ fn accepted(subject: &str, cert: &Cert, clients: &[Judgement]) -> Option<Finding
 }
 
 fn expires_soon(subject: &str, cert: &Cert, signer: &Fingerprint, now: SystemTime) -> Option<Finding> {
-    let expires = acceptance::expires(cert, signer, now).filter(|time| *time > now)?;
+    let expires = client_support::expires(cert, signer, now).filter(|time| *time > now)?;
     (expires.duration_since(now).unwrap_or_default() < SOON).then(|| {
-        let date = crate::package::signing_key::date(expires);
+        let date = crate::openpgp::signing_key::date(expires);
         let found = format!("key {:X} expires on {date}", cert.keyid());
         KEY_EXPIRES.at(subject).found(found).expected("more than 90 days")
     })

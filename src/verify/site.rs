@@ -13,11 +13,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::{Error, Result};
-use crate::reader::body::{self, BodyError, Limits, MachineClock};
 use crate::reader::{Fetched, Missing, Opened, Pieces, Reader, Reply};
 use crate::registry::{Key, Links};
+use crate::store::body::{self, BodyError, Limits, MachineClock};
 use crate::store::{Headers, MAX_DOCUMENT, Store, StoreError};
 
 use super::Watch;
@@ -35,7 +35,7 @@ pub(super) const SUMS: u64 = 1 << 20;
 pub(super) const SIGNATURE: u64 = 64 << 10;
 
 /// The registry that is verified.
-pub(super) struct Site<'a> {
+pub(super) struct RegistryView<'a> {
     reader: &'a Reader,
     /// The root of the host.
     host: Url,
@@ -64,7 +64,7 @@ enum At<'a> {
     Nowhere,
 }
 
-impl<'a> Site<'a> {
+impl<'a> RegistryView<'a> {
     pub(super) fn new(reader: &'a Reader, reads: usize, watch: &'a dyn Watch) -> Result<Self> {
         let host = match reader {
             Reader::Web(web) => web.host().clone(),

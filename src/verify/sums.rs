@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::reader::Fetched;
 
 use super::download::Download;

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::Digest;
+use crate::content::Digest;
+use crate::openpgp::Fingerprint;
 use crate::provider::{Provider, Version};
 use crate::registry::Key;
 
 use super::download;
 use super::finding::Finding;
 use super::objects::References;
-use super::signature::Signer;
+use super::signature::SignedBy;
 use super::{Checked, Package, SigningKeyUse};
 
 /// What the parts have come to together.
@@ -17,7 +18,7 @@ use super::{Checked, Package, SigningKeyUse};
 pub(super) struct Sum {
     pub(super) findings: Vec<Finding>,
     pub(super) checked: Checked,
-    pub(super) signers: BTreeMap<String, SigningKeyUse>,
+    pub(super) signers: BTreeMap<Fingerprint, SigningKeyUse>,
     pub(super) packages: Vec<Package>,
     pub(super) references: References,
     pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
@@ -29,10 +30,10 @@ pub(super) struct Sum {
 
 /// What a version, or a provider, has come to.
 #[derive(Default)]
-pub(super) struct Part {
+pub(super) struct PartialResult {
     pub(super) findings: Vec<Finding>,
     pub(super) checked: Checked,
-    pub(super) signers: Vec<Signer>,
+    pub(super) signers: Vec<SignedBy>,
     pub(super) packages: Vec<Package>,
     pub(super) references: Vec<Key>,
     pub(super) listed: Option<(Provider, BTreeSet<Version>)>,
@@ -43,7 +44,7 @@ pub(super) struct Part {
     pub(super) zips: Vec<(Digest, String)>,
 }
 
-impl Part {
+impl PartialResult {
     pub(super) fn add(&mut self, other: Self) {
         self.findings.extend(other.findings);
         self.checked.add(&other.checked);
@@ -67,7 +68,7 @@ impl Checked {
 }
 
 impl Sum {
-    pub(super) fn add(&mut self, part: Part) {
+    pub(super) fn add(&mut self, part: PartialResult) {
         self.findings.extend(part.findings);
         self.checked.add(&part.checked);
         self.packages.extend(part.packages);
@@ -75,7 +76,7 @@ impl Sum {
         self.listed.extend(part.listed);
         self.lacking.extend(part.lacking);
         self.unsure.extend(part.unsure);
-        for Signer { key_id, fingerprint, clients } in part.signers {
+        for SignedBy { key_id, fingerprint, clients } in part.signers {
             let used = self.signers.entry(fingerprint.clone()).or_insert(SigningKeyUse {
                 key_id,
                 fingerprint,

@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use futures::future::try_join_all;
 use url::Url;
 
-use crate::digest::Digest;
+use crate::content::Digest;
 use crate::error::{Error, Result};
-use crate::provider::{Platform, Provider};
+use crate::openpgp::KeyId;
+use crate::provider::{Platform, Provider, ReleaseId};
 use crate::reader::Reply;
 use crate::registry::Key;
 
@@ -16,14 +17,14 @@ use super::download::{self, Download};
 use super::finding::{Finding, Severity};
 use super::index::{self, Entry};
 use super::signature::{self, EmbeddedKey};
-use super::site::{self, Site};
+use super::site::{self, RegistryView};
 use super::sums::{self, Sums};
-use super::tally::Part;
+use super::tally::PartialResult;
 use super::{Depth, Extent, Package, Scope, record, served, zip};
 
 /// A version that is being looked at.
 pub(super) struct VersionCheck<'a> {
-    pub(super) site: &'a Site<'a>,
+    pub(super) site: &'a RegistryView<'a>,
     pub(super) scope: &'a Scope,
     pub(super) provider: &'a Provider,
     pub(super) entry: &'a Entry,
@@ -32,8 +33,8 @@ pub(super) struct VersionCheck<'a> {
 }
 
 impl VersionCheck<'_> {
-    pub(super) async fn version(&self) -> Result<Part> {
-        let mut part = Part::default();
+    pub(super) async fn version(&self) -> Result<PartialResult> {
+        let mut part = PartialResult::default();
         part.checked.versions = 1;
         let documents = try_join_all(self.entry.platforms.iter().map(|platform| self.document(platform)));
         let (documents, yanked) = futures::try_join!(documents, self.yanked())?;
@@ -66,7 +67,10 @@ impl VersionCheck<'_> {
     }
 
     async fn document(&self, platform: &Platform) -> Result<(Vec<Finding>, Option<Download>)> {
-        let key = Key::Download(self.provider.clone(), self.entry.version.clone(), platform.clone());
+        let key = Key::Download {
+            release: ReleaseId { provider: self.provider.clone(), version: self.entry.version.clone() },
+            platform: platform.clone(),
+        };
         let url = self.site.url(&key);
         let reply = self.site.document(&url, site::DOCUMENT).await?;
         Ok(download::check(&self.expected(platform), &key, &self.site.name(&url), reply))
@@ -77,7 +81,9 @@ impl VersionCheck<'_> {
         if self.scope.extent == Extent::Versions {
             return Ok(None);
         }
-        let url = self.site.url(&Key::Yanked(self.provider.clone(), self.entry.version.clone()));
+        let url = self.site.url(&Key::Yanked {
+            release: ReleaseId { provider: self.provider.clone(), version: self.entry.version.clone() },
+        });
         let Reply::Found(mark) = self.site.document(&url, site::DOCUMENT).await? else { return Ok(None) };
         let mark: Option<serde_json::Value> = serde_json::from_slice(&mark.bytes).ok();
         let yanked = mark.is_some_and(|mark| mark.get("yanked") == Some(&serde_json::Value::Bool(true)));
@@ -85,7 +91,7 @@ impl VersionCheck<'_> {
     }
 
     /// Where a document leads.
-    fn references(&self, download: &Download, part: &mut Part) {
+    fn references(&self, download: &Download, part: &mut PartialResult) {
         let expected = self.expected(&download.platform);
         let links = [
             ("download_url", &download.zip),
@@ -95,7 +101,7 @@ impl VersionCheck<'_> {
         for (name, link) in links {
             let Some(key) = link.as_ref().and_then(|url| self.site.key(url)) else { continue };
             part.findings.extend(download::other_version(&expected, &download.subject, name, &key));
-            if let (Key::Zip(_, _, _, folder), Some(shasum)) = (&key, download.shasum)
+            if let (Key::Zip { digest: folder, .. }, Some(shasum)) = (&key, download.shasum)
                 && *folder != shasum.short()
             {
                 let found = format!("{key}, and its SHA-256 is {shasum}");
@@ -106,14 +112,14 @@ impl VersionCheck<'_> {
     }
 
     /// All SHA256SUMS that the documents of the version lead to: one, in a good registry.
-    async fn all_sums(&self, downloads: &[Download]) -> Result<Part> {
+    async fn all_sums(&self, downloads: &[Download]) -> Result<PartialResult> {
         let mut by_sums: BTreeMap<&Url, Vec<&Download>> = BTreeMap::new();
         for download in downloads {
             if let Some(url) = &download.sums {
                 by_sums.entry(url).or_default().push(download);
             }
         }
-        let mut part = Part::default();
+        let mut part = PartialResult::default();
         if by_sums.len() > 1 {
             let found: Vec<String> = by_sums.keys().map(|url| self.site.name(url)).collect();
             let subject = format!("{} {}", self.provider, self.entry.version);
@@ -138,8 +144,13 @@ impl VersionCheck<'_> {
         Ok(part)
     }
 
-    async fn sums(&self, url: &Url, downloads: Vec<&Download>, names: &BTreeSet<String>) -> Result<Part> {
-        let mut part = Part::default();
+    async fn sums(
+        &self,
+        url: &Url,
+        downloads: Vec<&Download>,
+        names: &BTreeSet<String>,
+    ) -> Result<PartialResult> {
+        let mut part = PartialResult::default();
         let subject = self.site.name(url);
         let mut signatures: BTreeMap<(&Url, &[EmbeddedKey]), &Download> = BTreeMap::new();
         for &download in &downloads {
@@ -164,7 +175,7 @@ impl VersionCheck<'_> {
         part.findings.extend(findings);
         part.findings.extend(sums::platforms(&subject, &sums, &downloads, names));
         let digest = Digest::of(&document.bytes);
-        if let Some(Key::Sums(_, _, folder)) = self.site.key(url)
+        if let Some(Key::Sums { digest: folder, .. }) = self.site.key(url)
             && folder != digest.short()
         {
             let found = format!("its SHA-256 is {digest}");
@@ -192,7 +203,7 @@ impl VersionCheck<'_> {
         }
         if let Some((key, bytes)) = record {
             let keys = downloads.first().map_or_else(Vec::new, |download| download.keys.clone());
-            let signers: Vec<String> = part.signers.iter().map(|signer| signer.key_id.clone()).collect();
+            let signers: Vec<KeyId> = part.signers.iter().map(|signer| signer.key_id.clone()).collect();
             self.check_record(url, key, bytes, &sums, keys, &signers, &mut part).await?;
         }
         Ok(part)
@@ -200,8 +211,10 @@ impl VersionCheck<'_> {
 
     /// The record beside SHA256SUMS, where one can be expected: beside one that tfreg wrote.
     async fn record(&self, sums: &Url) -> Result<Option<(Key, Option<bytes::Bytes>)>> {
-        let Some(Key::Sums(provider, version, digest)) = self.site.key(sums) else { return Ok(None) };
-        let key = Key::Provenance(provider, version, digest);
+        let Some(Key::Sums { release: ReleaseId { provider, version }, digest }) = self.site.key(sums) else {
+            return Ok(None);
+        };
+        let key = Key::Provenance { release: ReleaseId { provider, version }, digest };
         let Some(url) = beside(sums, &key) else { return Ok(None) };
         Ok(Some(match self.site.document(&url, site::DOCUMENT).await? {
             Reply::Found(document) => (key, Some(document.bytes)),
@@ -217,8 +230,8 @@ impl VersionCheck<'_> {
         bytes: Option<bytes::Bytes>,
         sums: &Sums,
         keys: Vec<EmbeddedKey>,
-        signers: &[String],
-        part: &mut Part,
+        signers: &[KeyId],
+        part: &mut PartialResult,
     ) -> Result<()> {
         let name =
             |key: &Key| beside(sums_url, key).map_or_else(|| key.to_string(), |url| self.site.name(&url));
@@ -228,10 +241,15 @@ impl VersionCheck<'_> {
         };
         part.findings.extend(record::check(&name(&key), &bytes, sums));
         part.references.push(key.clone());
-        let Key::Provenance(provider, version, digest) = &key else { return Ok(()) };
+        let Key::Provenance { release: ReleaseId { provider, version }, digest } = &key else {
+            return Ok(());
+        };
         for signer in signers {
-            let signature =
-                Key::ProvenanceSignature(provider.clone(), version.clone(), *digest, signer.clone());
+            let signature = Key::ProvenanceSignature {
+                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                digest: *digest,
+                key_id: signer.clone(),
+            };
             let Some(url) = beside(sums_url, &signature) else { continue };
             let subject = self.site.name(&url);
             match self.site.document(&url, site::SIGNATURE).await? {
@@ -253,8 +271,8 @@ impl VersionCheck<'_> {
         Ok(())
     }
 
-    async fn zip(&self, download: &Download) -> Result<Part> {
-        let mut part = Part::default();
+    async fn zip(&self, download: &Download) -> Result<PartialResult> {
+        let mut part = PartialResult::default();
         let Some(url) = &download.zip else { return Ok(part) };
         let subject = self.site.name(url);
         let reply = match self.scope.depth {

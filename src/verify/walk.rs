@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, Result};
-use crate::provider::Provider;
+use crate::provider::{Provider, ReleaseId};
 use crate::reader::{Reader, Reply};
 use crate::registry::Key;
 
 use super::finding::Finding;
 use super::objects::{Folder, Inventory};
-use super::site::{self, Site};
-use super::tally::{Part, Sum, same_zips};
+use super::site::{self, RegistryView};
+use super::tally::{PartialResult, Sum, same_zips};
 use super::version::VersionCheck;
 use super::{Extent, Scope, index, served};
 
@@ -35,7 +35,7 @@ pub(super) fn providers(
 }
 
 /// Whether the root of the host lists the bucket behind it.
-pub(super) async fn root(site: &Site<'_>, scope: &Scope) -> Result<Option<Finding>> {
+pub(super) async fn root(site: &RegistryView<'_>, scope: &Scope) -> Result<Option<Finding>> {
     if site.store().is_some() || scope.extent == Extent::Versions {
         return Ok(None);
     }
@@ -49,12 +49,13 @@ pub(super) async fn root(site: &Site<'_>, scope: &Scope) -> Result<Option<Findin
 }
 
 /// Whether what is not there is answered 404, and not for long: a platform of a version that nobody publishes.
-pub(super) async fn missing(site: &Site<'_>, provider: Option<&Provider>) -> Result<Option<Finding>> {
+pub(super) async fn missing(site: &RegistryView<'_>, provider: Option<&Provider>) -> Result<Option<Finding>> {
     let Some(provider) = provider else { return Ok(None) };
     let (Ok(version), Ok(platform)) = ("0.0.0-tfreg-verify".parse(), "linux_amd64".parse()) else {
         return Ok(None);
     };
-    let url = site.url(&Key::Download(provider.clone(), version, platform));
+    let url =
+        site.url(&Key::Download { release: ReleaseId { provider: provider.clone(), version }, platform });
     let name = site.name(&url);
     Ok(match site.head(&url).await {
         Ok(reply) => served::missing(&name, &reply),
@@ -68,7 +69,7 @@ pub(super) async fn missing(site: &Site<'_>, provider: Option<&Provider>) -> Res
 
 /// Looks at all providers, a few at a time.
 pub(super) async fn check_providers(
-    site: &Site<'_>,
+    site: &RegistryView<'_>,
     scope: &Scope,
     reads: usize,
     providers: Vec<Provider>,
@@ -87,17 +88,17 @@ pub(super) async fn check_providers(
 }
 
 async fn check_provider(
-    site: &Site<'_>,
+    site: &RegistryView<'_>,
     scope: &Scope,
     reads: usize,
     provider: Provider,
     folder: Option<&Folder>,
-) -> Result<Part> {
-    let key = Key::Versions(provider.clone());
+) -> Result<PartialResult> {
+    let key = Key::Versions { provider: provider.clone() };
     let url = site.url(&key);
     let subject = site.name(&url);
     let (findings, entries) = index::check(&key, &subject, site.document(&url, site::DOCUMENT).await?);
-    let mut part = Part { findings, ..Part::default() };
+    let mut part = PartialResult { findings, ..PartialResult::default() };
     part.checked.providers = 1;
     let Some(mut entries) = entries else { return Ok(part) };
     if let Some(folder) = folder {

@@ -17,7 +17,7 @@ use openpgp::serialize::SerializeInto as _;
 use openpgp::types::{Curve, HashAlgorithm, KeyFlags, ReasonForRevocation, SignatureType};
 use openpgp::{Cert, Packet};
 use serde_json::Value;
-use tfreg::package::acceptance::{ClientFamily, Judgement, Verdict, judge, judge_armored};
+use tfreg::openpgp::client_support::{ClientFamily, Judgement, Verdict, judge, judge_armored};
 
 use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::{folder, key, publish, run, tarball, testdata};

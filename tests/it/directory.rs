@@ -303,7 +303,7 @@ fn results_are_one_json_object() {
         let bytes = &files[object["key"].as_str().unwrap()];
         assert_eq!(object["action"], "created");
         assert_eq!(object["bytes"], bytes.len());
-        assert_eq!(object["sha256"], tfreg::digest::Digest::of(bytes).to_string());
+        assert_eq!(object["sha256"], tfreg::content::Digest::of(bytes).to_string());
     }
     let again = run(publish(&site, &tarballs("release-1.2.0")).args(["--format", "json"])).succeeds();
     let again: Value = serde_json::from_str(&again.stdout).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tfreg::digest::Digest;
+use tfreg::content::Digest;
 
 use crate::support::archive::{Archive, genuine_executable, write};
 use crate::support::clients::{Preview, Terraform, require_program};

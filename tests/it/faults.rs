@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tfreg::error::Error;
-use tfreg::plan::{Published, Wanted};
+use tfreg::plan::{PublishGoal, Published};
 use tfreg::store::Store as _;
 
 use crate::support::child::Running;
@@ -58,7 +58,7 @@ fn base() -> Objects {
 }
 
 /// A publish that adds a platform to a version: it creates and replaces.
-async fn every_request_fails(fault: &Fault, base: &Objects, adding: &Wanted) {
+async fn every_request_fails(fault: &Fault, base: &Objects, adding: &PublishGoal) {
     for nth in 1.. {
         let server = watched_with(base);
         let store = bucket(&server, "s3://bucket");

@@ -11,7 +11,7 @@ fn upload(server: &S3Server, bucket: &str, prefix: &str, tarballs: &[PathBuf]) {
     for path in tarballs {
         let name = path.file_name().unwrap().to_str().unwrap();
         let bytes = std::fs::read(path).unwrap();
-        let sidecar = format!("{}  {name}\n", tfreg::digest::Digest::of(&bytes));
+        let sidecar = format!("{}  {name}\n", tfreg::content::Digest::of(&bytes));
         server.put_directly(bucket, &format!("{prefix}{name}"), bytes);
         server.put_directly(bucket, &format!("{prefix}{name}.sha256"), sidecar);
         let manifest = "terraform-registry-manifest.json";

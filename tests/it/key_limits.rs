@@ -11,9 +11,9 @@ use openpgp::packet::signature::SignatureBuilder;
 use openpgp::serialize::SerializeInto as _;
 use openpgp::types::SignatureType;
 use openpgp::{Cert, Packet};
-use tfreg::package::certificate::Certificate;
-use tfreg::package::key_packets::{self, Unreadable};
-use tfreg::package::signature;
+use tfreg::openpgp::certificate::Certificate;
+use tfreg::openpgp::key_packets::{self, Unreadable};
+use tfreg::openpgp::signature;
 
 use crate::support::archive::write;
 use crate::support::{folder, publish, run, tarball, tfreg, tree};
@@ -112,7 +112,7 @@ fn a_flooded_key_is_refused_everywhere() {
 /// The remedy, with a key of real size for what it says.
 #[test]
 fn what_is_too_much_is_left_out_by_gnupg() {
-    if !crate::support::clients::require_program("gpg") {
+    if !crate::support::clients::require_program("gpg") || !crate::support::clients::require_program("sh") {
         return;
     }
     let root = folder();

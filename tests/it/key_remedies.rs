@@ -18,7 +18,7 @@ struct Owner {
 
 impl Owner {
     fn new() -> Option<Self> {
-        if !require_program("gpg") || !require_program("gpgconf") {
+        if !require_program("gpg") || !require_program("gpgconf") || !require_program("sh") {
             return None;
         }
         let root = folder();

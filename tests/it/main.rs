@@ -33,6 +33,7 @@ mod promotion;
 mod provenance;
 mod races;
 mod refusals;
+mod rooms;
 mod s3;
 mod s3_remedies;
 mod s3_server_selftest;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sequoia_openpgp as openpgp;
@@ -13,19 +14,20 @@ use openpgp::policy::StandardPolicy;
 use openpgp::serialize::SerializeInto as _;
 use openpgp::types::ReasonForRevocation;
 use serde_json::Value;
-use tfreg::package::certificate::Certificate;
-use tfreg::package::signing_key::{Secret, SigningKey};
+use tfreg::openpgp::Signer;
+use tfreg::openpgp::certificate::Certificate;
+use tfreg::openpgp::signing_key::Secret;
 use tfreg::plan::Goal;
+use tfreg::plan::completeness::Trust;
 use tfreg::plan::reindex::Reindex;
-use tfreg::plan::resign::{Resign, Signer};
+use tfreg::plan::resign::{Renewal, Resign};
 use tfreg::plan::unyank::Unyank;
-use tfreg::plan::whole::Trust;
 use tfreg::plan::yank::Yank;
 use tfreg::provider::{Provider, Version};
 
 use crate::support::child::Running;
 use crate::support::clients::{Preview, Terraform, require_program};
-use crate::support::in_process::{bucket, publish_with};
+use crate::support::in_process::{bucket, publish_signed, signer, signer_of};
 use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
@@ -429,7 +431,9 @@ fn each_request_of_a_yank_may_fail_or_be_its_last() {
     let base = objects(&server(), "");
     let now = jiff::Timestamp::UNIX_EPOCH;
     let goal = Yank { provider: provider(), version, reason: None, now };
-    every_request(&base, &goal, "yank", &["1.2.0", "--yes"], &|server| assert_eq!(listed(server).len(), 4));
+    every_request(&base, (&goal, &signer()), "yank", &["1.2.0", "--yes"], &|server| {
+        assert_eq!(listed(server).len(), 4);
+    });
 }
 
 #[test]
@@ -439,12 +443,20 @@ fn each_request_of_an_unyank_may_fail_or_be_its_last() {
     let (version, now) = ("1.2.0".parse().unwrap(), jiff::Timestamp::UNIX_EPOCH);
     let goal = Unyank { provider: provider(), version, trust: Trust::default(), now };
     let base = objects(&server, "");
-    every_request(&base, &goal, "unyank", &["1.2.0"], &|server| assert_eq!(listed(server).len(), 8));
+    every_request(&base, (&goal, &signer()), "unyank", &["1.2.0"], &|server| {
+        assert_eq!(listed(server).len(), 8);
+    });
 }
 
 /// Every request of a command fails before and after it is carried out, and kills the process before and after; every state
 /// is judged, and running again completes it.
-fn every_request<G: Goal>(base: &Objects, goal: &G, name: &str, args: &[&str], judge: &dyn Fn(&S3Server)) {
+fn every_request<G: Goal>(
+    base: &Objects,
+    (goal, signer): (&G, &Arc<dyn Signer>),
+    name: &str,
+    args: &[&str],
+    judge: &dyn Fn(&S3Server),
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let start = |server: &S3Server| {
         let mut command = command(name, "s3://bucket", args);
@@ -463,7 +475,8 @@ fn every_request<G: Goal>(base: &Objects, goal: &G, name: &str, args: &[&str], j
             let server = watched_with(base);
             let store = bucket(&server, "s3://bucket");
             let rule = server.fault(Matcher::any().nth(nth), action);
-            let outcome = runtime.block_on(publish_with(&store, goal, 1, Duration::from_secs(5)));
+            let outcome =
+                runtime.block_on(publish_signed(&store, goal, 1, Duration::from_secs(5), Arc::clone(signer)));
             assert!(outcome.is_ok(), "{name}: {said} of request {nth}: {outcome:?}");
             fired |= rule.fired() > 0;
             judge(&server);
@@ -698,7 +711,9 @@ fn each_request_of_a_reindex_may_fail_or_be_its_last() {
     let mut base = objects(&server, "");
     base.remove(INDEX);
     let goal = Reindex { provider: provider(), trust: Trust::default() };
-    every_request(&base, &goal, "reindex", &["--yes"], &|server| assert_eq!(listed(server).len(), 1));
+    every_request(&base, (&goal, &signer()), "reindex", &["--yes"], &|server| {
+        assert_eq!(listed(server).len(), 1);
+    });
 }
 
 #[test]
@@ -1021,15 +1036,14 @@ fn each_request_of_a_resign_may_fail_or_be_its_last() {
     run(publish("s3://bucket", &[tarball("release-1.2.0", "linux-amd64")]).envs(server.envs())).succeeds();
     run(publish("s3://bucket", &[tarball("release-1.2.0", "darwin-arm64")]).envs(server.envs())).succeeds();
     let base = objects(&server, "");
-    let new =
-        SigningKey::read("new", &Secret::new(std::fs::read(key("rsa3072.asc")).unwrap()), None).unwrap();
+    let signing = signer_of("rsa3072.asc");
     let old = Certificate::read("old", &Secret::new(std::fs::read(key("ed25519.asc")).unwrap())).unwrap();
-    let trusted = vec![old, Certificate::of(&new)];
-    let signer = Signer::Anew(Box::new(new));
-    let goal = Resign { provider: provider(), versions: [].into(), signer, trusted };
+    let (key, renewal) = (signing.public_key().clone(), Renewal::Signatures);
+    let trusted = vec![old, key.certificate().clone()];
+    let goal = Resign { provider: provider(), versions: [].into(), key, renewal, trusted };
     let (new, old) = (key_file("rsa3072.asc"), key_file("ed25519.asc"));
     let args = ["--signing-key-file", &new, "--trust-key", &old];
-    every_request(&base, &goal, "resign", &args, &|server| {
+    every_request(&base, (&goal, &signing), "resign", &args, &|server| {
         assert_eq!(listed(server).len(), 2);
         let documents = objects(server, "").into_iter().filter(|(key, _)| key.contains("/download/"));
         assert!(documents.into_iter().all(|(_, bytes)| String::from_utf8_lossy(&bytes).contains(NEW)));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tfreg::digest::Digest;
+use tfreg::content::Digest;
 
 use crate::support::clients::Preview;
 use crate::support::host::{Host, Instead, PRIVATE};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tfreg::digest::Digest;
-use tfreg::package::signing_key::{Secret, SigningKey};
+use tfreg::content::Digest;
 
 use crate::support::clients::require_program;
+use crate::support::in_process::signer;
 use crate::support::{Ran, folder, key, publish, reader, run, tarball, tarballs, tfreg, tree};
 
 const COMMIT: &str = "89abcdef0123456789abcdef0123456789abcdef";
@@ -257,11 +257,8 @@ fn a_file_with_lines_of_two_versions_is_not_carried_over_or_signed_again() {
     };
     std::fs::create_dir_all(site.join(key_of("")).parent().unwrap()).unwrap();
     std::fs::write(site.join(key_of("")), &mixed).unwrap();
-    let secret = Secret::new(std::fs::read(key("ed25519.asc")).unwrap());
-    let signer = SigningKey::read("ed25519.asc", &secret, None).unwrap();
-    let signature = signer.sign(mixed.as_bytes()).unwrap();
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut signature.reader(), &mut bytes).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let bytes = runtime.block_on(signer().sign(&mixed.clone().into())).unwrap();
     std::fs::write(site.join(key_of(".A7F2BC5B6E845A69.sig")), bytes).unwrap();
     for platform in ["linux/amd64", "linux/arm64", "darwin/arm64", "windows/amd64"] {
         edit(&site, &format!("registry/acme/sample/1.2.0/download/{platform}"), |document| {

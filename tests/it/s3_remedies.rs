@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tfreg::digest::Digest;
-use tfreg::reader::body::Clock;
+use tfreg::content::Digest;
 use tfreg::store::Store as _;
+use tfreg::store::body::Clock;
 
 use crate::support::clients::require_program;
 use crate::support::iam::{self, Principal};

@@ -162,7 +162,7 @@ fn site(root: PathBuf, endless: &'static str) -> PlainHost {
         say(stream, &format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {content_type}\r\n\r\n"));
         let _ = stream.write_all(&bytes);
         if path.contains(endless) {
-            for_ever(stream, &[b' '; 1 << 16]);
+            for_ever(stream, &vec![b' '; 1 << 16]);
         }
     })
 }

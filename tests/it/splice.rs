@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tfreg::digest::Digest;
+use tfreg::content::Digest;
 
 use crate::support::archive::{Archive, genuine_executable, noise, write};
 use crate::support::child::Running;

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use futures::stream::TryStreamExt as _;
-use tfreg::digest::Digest;
-use tfreg::package::Sealed;
+use tfreg::content::Digest;
+use tfreg::content::Sealed;
 use tfreg::registry::{DocumentMaxAge, Key};
 use tfreg::store::access::Access;
 use tfreg::store::directory::Directory;

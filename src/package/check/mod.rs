@@ -1,7 +1,7 @@
 //! The self-check: a finished zip, read as others read it, and held to what was put into it.
 //!
 //! Every byte is read once. An entry that was compressed here is decompressed, by another decoder than the one that read the
-//! tarball; one whose compressed stream was copied is held to its witness, at a small part of the cost.
+//! tarball; one whose compressed stream was copied is held to its fingerprint, at a small part of the cost.
 
 mod pass;
 
@@ -11,9 +11,9 @@ use zip::read::read_zipfile_from_stream;
 use zip::{CompressionMethod, System, ZipArchive};
 
 use super::archive::ZipError;
-use super::sealed::CHUNK;
-use crate::digest::Digest;
-use crate::splice::{Contents, ContentsHasher, Fault, Witness, ZlibStream};
+use crate::content::CHUNK;
+use crate::content::Digest;
+use crate::splice::{Contents, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
 use pass::Pass;
 
 /// An entry, as it was put in.
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) mode: u32,
     pub(super) contents: Contents,
     /// Where its stream was copied: what it can be held to.
-    pub(super) witness: Option<Witness>,
+    pub(super) fingerprint: Option<StreamFingerprint>,
 }
 
 /// Reads a whole zip, and compares it with the entries that were put in, in this order. Gives its SHA-256 and length.
@@ -57,11 +57,11 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
     }
     local_header(place, pass)?;
     let mut data = pass.take(place.compressed);
-    if let Some(witness) = &written.witness {
-        if (witness.size, witness.crc) != (written.contents.size, written.contents.crc) {
+    if let Some(fingerprint) = &written.fingerprint {
+        if (fingerprint.size, fingerprint.crc) != (written.contents.size, written.contents.crc) {
             return Err(Fault::of("other contents were recorded than were put in"));
         }
-        return witness.check(&mut data);
+        return fingerprint.check(&mut data);
     }
     let (mut stream, mut hash) = (ZlibStream::new(), ContentsHasher::new());
     let mut bytes = Vec::with_capacity(CHUNK);

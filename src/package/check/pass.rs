@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::digest::Digest;
+use crate::content::Digest;
 
 /// Gives what `zip` gives, and takes its SHA-256.
 pub(super) struct Pass<R> {

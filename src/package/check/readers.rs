@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use fastrand::Rng;
 
 use super::super::archive::{Kind, ZipWriter};
+use crate::content::Scratch;
 use crate::splice::tests::encoder::{Maker, gzip, without_distances};
 use crate::splice::tests::zlib_prefix;
-use crate::splice::{Tape, Unpacker};
+use crate::splice::{DeflateRecorder, Unpacker};
 
 /// Streams in a run; `TFREG_STREAMS` sets another number, for runs by hand.
 const STREAMS: usize = 300;
@@ -125,13 +126,13 @@ fn others_read_what_is_copied() {
     let path = folder.path().join("streams.zip");
     let readers = readers(&path, folder.path());
     for round in 0..wanted.div_ceil(STREAMS) {
-        let mut zip = ZipWriter::new().unwrap();
+        let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
         for nth in 0..STREAMS {
             let seed = (round * STREAMS + nth) as u64;
             let mut random = Rng::with_seed(seed);
             let (gz, bytes) = file(&mut random);
-            let tape = Tape::default();
-            let mut unpacker = Unpacker::new(gz.as_slice(), tape.clone());
+            let recorder = DeflateRecorder::default();
+            let mut unpacker = Unpacker::new(gz.as_slice(), recorder.clone());
             // Some begin behind other bytes, on which their first copies depend.
             let before = if bytes.len() > 1000 && random.bool() { random.usize(..500) } else { 0 };
             std::io::Read::read_exact(&mut unpacker, &mut vec![0; before]).unwrap();
@@ -139,8 +140,8 @@ fn others_read_what_is_copied() {
             if size == 0 {
                 continue;
             }
-            tape.record(size);
-            zip.add_recorded(&seed.to_string(), Kind::Plain, size, &mut unpacker, &tape).unwrap();
+            recorder.record(size);
+            zip.add_recorded(&seed.to_string(), Kind::Plain, size, &mut unpacker, &recorder).unwrap();
         }
         let zip = zip.finish().unwrap();
         std::io::copy(&mut zip.reader(), &mut std::fs::File::create(&path).unwrap()).unwrap();

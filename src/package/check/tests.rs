@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::package::container::Container;
 use crate::splice::tests::encoder::{Maker, gzip, text};
-use crate::splice::{Run, Tape, Unpacker};
+use crate::splice::{DeflateRecorder, Run, Unpacker};
 
 const MODE: u32 = 0o100_644;
 
@@ -26,10 +26,10 @@ fn zip_of(data: &[u8], contents: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn entry_of(contents: &[u8], witness: Option<Witness>) -> Vec<Entry> {
+fn entry_of(contents: &[u8], fingerprint: Option<StreamFingerprint>) -> Vec<Entry> {
     let mut hash = ContentsHasher::new();
     hash.update(contents);
-    vec![Entry { name: "x".to_owned(), mode: MODE, contents: hash.finish(), witness }]
+    vec![Entry { name: "x".to_owned(), mode: MODE, contents: hash.finish(), fingerprint }]
 }
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {
@@ -87,35 +87,35 @@ fn a_changed_zip_is_found() {
     assert!(passed.iter().all(|at| harmless.contains(at)), "{passed:?} of {central}");
 }
 
-/// A file's recorded stream and its witness.
+/// A file's recorded stream and its fingerprint.
 struct Spliced {
     stream: Vec<u8>,
     contents: Vec<u8>,
-    witness: Option<Witness>,
+    fingerprint: Option<StreamFingerprint>,
 }
 
 /// Records the bytes `start..start + size` of a gzip file.
 fn splice(gz: &[u8], start: usize, size: usize) -> Spliced {
-    let tape = Tape::default();
-    let mut unpacker = Unpacker::new(gz, tape.clone());
+    let recorder = DeflateRecorder::default();
+    let mut unpacker = Unpacker::new(gz, recorder.clone());
     std::io::copy(&mut (&mut unpacker).take(start as u64), &mut std::io::sink()).unwrap();
-    tape.record(size as u64);
+    recorder.record(size as u64);
     let (mut stream, mut contents) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; 100_000];
     while contents.len() < size {
         let most = buffer.len().min(size - contents.len());
         let count = unpacker.read(&mut buffer[..most]).unwrap();
         contents.extend_from_slice(&buffer[..count]);
-        tape.take(&mut stream).unwrap();
+        recorder.take(&mut stream).unwrap();
     }
-    Spliced { stream, contents, witness: tape.take_witness() }
+    Spliced { stream, contents, fingerprint: recorder.take_fingerprint() }
 }
 
 impl Spliced {
     /// Whether the self-check passes, were the stream this one.
     fn check(&self, stream: &[u8]) -> Result<(), String> {
         let zip = Cursor::new(zip_of(stream, &self.contents));
-        check(zip, &entry_of(&self.contents, self.witness.clone()))
+        check(zip, &entry_of(&self.contents, self.fingerprint.clone()))
             .map(drop)
             .map_err(|error| error.to_string())
     }
@@ -168,17 +168,17 @@ fn no_bit_of_a_spliced_stream_can_be_another() {
     let mut random = fastrand::Rng::with_seed(11);
     for (what, gz, bytes) in usual(&mut random) {
         let spliced = splice(&gz, 1000, bytes.len() - 3000);
-        let Some(witness) = &spliced.witness else {
+        let Some(fingerprint) = &spliced.fingerprint else {
             // zlib-rs makes one block of everything at this level.
             assert_eq!(what, "level 1");
             continue;
         };
-        let of_both_ends = witness.head.size + witness.tail.size;
+        let of_both_ends = fingerprint.head.size + fingerprint.tail.size;
         assert!(of_both_ends < bytes.len() as u64 * 3 / 4, "{what}: {of_both_ends} of {}", bytes.len());
         assert_eq!(spliced.check(&spliced.stream), Ok(()), "{what}");
         let bits = spliced.stream.len() * 8;
-        let head = usize::try_from(witness.head_bits).unwrap();
-        let tail = bits - usize::try_from(witness.tail_bits).unwrap() - 8;
+        let head = usize::try_from(fingerprint.head_bits).unwrap();
+        let tail = bits - usize::try_from(fingerprint.tail_bits).unwrap() - 8;
         for nth in 0..600 {
             let bit = match nth % 4 {
                 0 => random.usize(..head),
@@ -218,36 +218,41 @@ fn no_part_of_a_spliced_stream_can_be_elsewhere() {
 }
 
 #[test]
-fn a_witness_vouches_for_its_own_file_only() {
+fn a_fingerprint_vouches_for_its_own_file_only() {
     let mut random = fastrand::Rng::with_seed(14);
     // No noise: there are copies everywhere, so the tail has some that reach back to before it.
     let bytes = text(400_000, &mut random);
     let gz = gzip(&compressed(&bytes, 6, 50_000, FlushCompress::Sync), &bytes, &mut random);
     let good = splice(&gz, 1000, bytes.len() - 3000);
-    let witness = good.witness.clone().unwrap();
-    assert!(witness.runs.len() > 2);
-    let change = |change: &mut dyn FnMut(&mut Witness)| {
-        let mut witness = witness.clone();
-        change(&mut witness);
-        Spliced { witness: Some(witness), stream: good.stream.clone(), contents: good.contents.clone() }
+    let fingerprint = good.fingerprint.clone().unwrap();
+    assert!(fingerprint.runs.len() > 2);
+    let change = |change: &mut dyn FnMut(&mut StreamFingerprint)| {
+        let mut fingerprint = fingerprint.clone();
+        change(&mut fingerprint);
+        Spliced {
+            fingerprint: Some(fingerprint),
+            stream: good.stream.clone(),
+            contents: good.contents.clone(),
+        }
     };
     for (what, bad) in [
-        ("length", change(&mut |witness| witness.size -= 1)),
-        ("CRC-32", change(&mut |witness| witness.crc ^= 1)),
-        ("head", change(&mut |witness| witness.head.crc ^= 1)),
-        ("shorter head", change(&mut |witness| witness.head.size -= 1)),
-        ("head's bits", change(&mut |witness| witness.head_bits -= 1)),
-        ("other history", change(&mut |witness| witness.history.reverse())),
-        ("no history", change(&mut |witness| witness.history.clear())),
-        ("tail", change(&mut |witness| witness.tail.crc ^= 1)),
-        ("longer tail", change(&mut |witness| witness.tail.size += 1)),
-        ("tail's bits", change(&mut |witness| witness.tail_bits += 8)),
-        ("no run", change(&mut |witness| witness.runs.clear())),
-        ("runs in another order", change(&mut |witness| witness.runs.reverse())),
+        ("length", change(&mut |fingerprint| fingerprint.size -= 1)),
+        ("CRC-32", change(&mut |fingerprint| fingerprint.crc ^= 1)),
+        ("head", change(&mut |fingerprint| fingerprint.head.crc ^= 1)),
+        ("shorter head", change(&mut |fingerprint| fingerprint.head.size -= 1)),
+        ("head's bits", change(&mut |fingerprint| fingerprint.head_bits -= 1)),
+        ("other history", change(&mut |fingerprint| fingerprint.history.reverse())),
+        ("no history", change(&mut |fingerprint| fingerprint.history.clear())),
+        ("tail", change(&mut |fingerprint| fingerprint.tail.crc ^= 1)),
+        ("longer tail", change(&mut |fingerprint| fingerprint.tail.size += 1)),
+        ("tail's bits", change(&mut |fingerprint| fingerprint.tail_bits += 8)),
+        ("no run", change(&mut |fingerprint| fingerprint.runs.clear())),
+        ("runs in another order", change(&mut |fingerprint| fingerprint.runs.reverse())),
         (
             "a run's hash",
-            change(&mut |witness| {
-                if let Some(Run::Tokens { check, .. } | Run::Stored { check, .. }) = witness.runs.first_mut()
+            change(&mut |fingerprint| {
+                if let Some(Run::Tokens { check, .. } | Run::Stored { check, .. }) =
+                    fingerprint.runs.first_mut()
                 {
                     *check ^= 1;
                 }
@@ -261,7 +266,7 @@ fn a_witness_vouches_for_its_own_file_only() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Streams of every kind: the self-check passes for what is right, with a witness and without.
+    /// Streams of every kind: the self-check passes for what is right, with a fingerprint and without.
     #[test]
     fn what_is_right_passes(seed in any::<u64>()) {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -272,7 +277,7 @@ proptest! {
         let spliced = splice(&gz, start, size);
         prop_assert!(spliced.contents == bytes[start..start + size]);
         prop_assert_eq!(spliced.check(&spliced.stream), Ok(()));
-        let by_decompressing = Spliced { witness: None, ..spliced };
+        let by_decompressing = Spliced { fingerprint: None, ..spliced };
         prop_assert_eq!(by_decompressing.check(&by_decompressing.stream), Ok(()));
     }
 

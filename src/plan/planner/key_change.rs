@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Planner, PublishedDocument};
 use crate::error::Refusal;
-use crate::package::certificate::Certificate;
+use crate::openpgp::certificate::Certificate;
+use crate::openpgp::{Fingerprint, KeyId};
 use crate::plan::{VersionKey, names};
 use crate::provider::Platform;
 use crate::registry::DownloadDocument;
@@ -16,7 +17,7 @@ use crate::registry::DownloadDocument;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Difference {
     /// It is another key; its id and fingerprint.
-    Another(String, String),
+    Another(KeyId, Fingerprint),
     /// It is a newer copy of the same key.
     Newer,
 }
@@ -87,13 +88,13 @@ impl Planner<'_> {
     fn difference(&self, document: &DownloadDocument) -> Option<Difference> {
         let key = &self.wanted.key;
         let armored = document.public_keys();
-        if armored.contains(&key.armored_certificate()) {
+        if armored.contains(&key.armored()) {
             return None;
         }
         let embedded: Vec<Certificate> =
             armored.into_iter().filter_map(|armor| Certificate::embedded(armor).ok()).collect();
         if let Some(same) = embedded.iter().find(|other| other.fingerprint() == key.fingerprint()) {
-            return Certificate::of(key).is_older_than(same).then_some(Difference::Newer);
+            return key.certificate().is_older_than(same).then_some(Difference::Newer);
         }
         embedded.first().map(|other| Difference::Another(other.key_id(), other.fingerprint()))
     }

@@ -6,10 +6,10 @@
 //! signature is completed by the next attempt, and nobody else's record is signed.
 
 use super::Planner;
-use crate::digest::{Digest, ShortDigest};
-use crate::error::Refusal;
-use crate::package::Sealed;
-use crate::plan::{Action, Look, Memory, Seen, Write, keep};
+use crate::content::Sealed;
+use crate::content::{Digest, ShortDigest};
+use crate::plan::{Action, Observed, ReadKind, RunState, ToSign, Write, keep};
+use crate::provider::ReleaseId;
 use crate::registry::Key;
 use crate::registry::provenance::Material;
 
@@ -24,27 +24,30 @@ pub(super) struct RecordWrites {
 impl Planner<'_> {
     fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
         let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
-        let statement = Key::Provenance(provider.clone(), version.clone(), digest);
-        let key_id = self.wanted.key.key_id().to_owned();
-        (statement, Key::ProvenanceSignature(provider, version, digest, key_id))
+        let statement = Key::Provenance {
+            release: ReleaseId { provider: provider.clone(), version: version.clone() },
+            digest,
+        };
+        let key_id = self.wanted.key.key_id().clone();
+        (statement, Key::ProvenanceSignature { release: ReleaseId { provider, version }, digest, key_id })
     }
 
-    pub(super) fn need_record(&mut self, memory: &Memory, digest: ShortDigest) {
+    pub(super) fn need_record(&mut self, memory: &RunState, digest: ShortDigest) {
         let (statement, signature) = self.record_keys(digest);
-        self.need_stored(memory, &statement, Look::Read);
-        self.need_stored(memory, &signature, Look::Read);
+        self.need_stored(memory, &statement, ReadKind::Read);
+        self.need_stored(memory, &signature, ReadKind::Read);
     }
 
     /// The record beside the SHA256SUMS with this digest: what is there, or this run's.
-    pub(super) fn record(&self, digest: ShortDigest, memory: &mut Memory) -> Result<RecordWrites, Refusal> {
+    pub(super) fn record(&mut self, digest: ShortDigest, memory: &mut RunState) -> RecordWrites {
         let (statement_key, signature_key) = self.record_keys(digest);
         let mine = self.statement();
         if let Some(found) = self.document(&statement_key) {
             memory.records.insert(digest, found.bytes.clone());
-            memory.stored.insert(statement_key.clone());
+            memory.known_objects.insert(statement_key.clone());
         }
         let action = match self.seen.objects.get(&statement_key) {
-            Some(Seen::Absent) if !memory.stored.contains(&statement_key) => Action::Create,
+            Some(Observed::Absent) if !memory.known_objects.contains(&statement_key) => Action::Create,
             _ => Action::Keep,
         };
         // What is there and was not read is what this run has created.
@@ -60,18 +63,17 @@ impl Planner<'_> {
                     ));
                 }
             }
-            memory.stored.insert(signature_key.clone());
+            memory.known_objects.insert(signature_key.clone());
             Some(keep(signature_key, &found.bytes))
-        } else if memory.stored.contains(&signature_key) {
+        } else if memory.known_objects.contains(&signature_key) {
             let body = memory.signatures.get(&signed).cloned();
             body.map(|body| Write { key: signature_key, body, action: Action::Keep })
         } else if statement == mine {
-            let body = match memory.signatures.get(&signed) {
-                Some(signature) => signature.clone(),
-                None => self.wanted.key.sign(&statement)?,
-            };
-            memory.signatures.insert(signed, body.clone());
-            Some(Write { key: signature_key, body, action: Action::Create })
+            let body = memory.signatures.get(&signed).cloned();
+            if body.is_none() {
+                self.unsigned.push(ToSign::new(&statement_key, statement.clone()));
+            }
+            body.map(|body| Write { key: signature_key, body, action: Action::Create })
         } else {
             warning = Some(format!(
                 "{statement_key}: this record is not what this run would write, so it is not signed by key {}; it is left as \
@@ -81,7 +83,7 @@ impl Planner<'_> {
             None
         };
         let statement = Write { key: statement_key, body: Sealed::from_bytes(statement), action };
-        Ok(RecordWrites { statement, signature, warning })
+        RecordWrites { statement, signature, warning }
     }
 
     fn statement(&self) -> Vec<u8> {

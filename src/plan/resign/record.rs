@@ -3,69 +3,79 @@
 //! As of a SHA256SUMS, a new signature is made only over what is proven: a trusted key has signed the record, and it tells of
 //! zips that this SHA256SUMS of this version lists. A record that nobody whom the user trusts has signed stays as it is.
 
-use super::{Memory, Resign, Signed, Signer};
-use crate::digest::Digest;
-use crate::error::Refusal;
-use crate::package::Checksums;
-use crate::package::certificate::Certificate;
-use crate::package::signing_key::SigningKey;
-use crate::plan::{Action, Observation, Plan, Write, keep};
+use super::{Renewal, Resign, RunState, Signed};
+use crate::content::Digest;
+use crate::openpgp::KeyId;
+use crate::openpgp::certificate::Certificate;
+use crate::plan::{Action, Observation, Plan, ToSign, Write, keep};
+use crate::provider::ReleaseId;
+use crate::registry::Checksums;
 use crate::registry::{Key, provenance};
 
 impl Resign {
     /// The record beside a SHA256SUMS, and its signatures by the keys that matter; the signer's is the last one.
     pub(super) fn record_keys(&self, signed: &Signed) -> Vec<Key> {
-        let (Signer::Anew(key), Key::Sums(provider, version, digest)) = (&self.signer, &signed.sums) else {
+        let (Renewal::Signatures, Key::Sums { release: ReleaseId { provider, version }, digest }) =
+            (self.renewal, &signed.sums)
+        else {
             return Vec::new();
         };
-        let signature = |id: String| Key::ProvenanceSignature(provider.clone(), version.clone(), *digest, id);
-        let mut keys = vec![Key::Provenance(provider.clone(), version.clone(), *digest)];
+        let key = &self.key;
+        let signature = |id: KeyId| Key::ProvenanceSignature {
+            release: ReleaseId { provider: provider.clone(), version: version.clone() },
+            digest: *digest,
+            key_id: id,
+        };
+        let mut keys = vec![Key::Provenance {
+            release: ReleaseId { provider: provider.clone(), version: version.clone() },
+            digest: *digest,
+        }];
         let others = self.trusted.iter().map(Certificate::key_id).filter(|id| id != key.key_id());
         keys.extend(others.map(signature));
-        keys.push(signature(key.key_id().to_owned()));
+        keys.push(signature(key.key_id().clone()));
         keys
     }
 
     /// The signature of the record beside a SHA256SUMS that was proven: what is there, or a new one; `None` where there is no
-    /// record, or none that is proven.
+    /// record, or none that is proven, or where it is still to be made.
     pub(super) fn record(
         &self,
-        key: &SigningKey,
         signed: &Signed,
         seen: &Observation,
-        memory: &mut Memory,
+        memory: &RunState,
         plan: &mut Plan,
-    ) -> Result<Option<Write>, Refusal> {
+        unsigned: &mut Vec<ToSign>,
+    ) -> Option<Write> {
+        let key = &self.key;
         let keys = self.record_keys(signed);
-        let (Some(record_key), Some(wanted)) = (keys.first(), keys.last()) else { return Ok(None) };
-        let Some(record) = seen.document(record_key) else { return Ok(None) };
+        let (Some(record_key), Some(wanted)) = (keys.first(), keys.last()) else { return None };
+        let record = seen.document(record_key)?;
         if let Some(found) = seen.document(wanted) {
             if let Err(error) = key.verify(&record.bytes, &found.bytes) {
                 plan.warnings.push(format!("{wanted}: the signature of the record does not verify: {error}"));
             }
-            return Ok(Some(keep(wanted.clone(), &found.bytes)));
+            return Some(keep(wanted.clone(), &found.bytes));
         }
         let digest = Digest::of(&record.bytes);
-        if memory.stored.contains(wanted) {
+        if memory.known_objects.contains(wanted) {
             let made = memory.made.get(&digest).cloned();
-            return Ok(made.map(|body| Write { key: wanted.clone(), body, action: Action::Keep }));
+            return made.map(|body| Write { key: wanted.clone(), body, action: Action::Keep });
         }
         if let Err(problem) = self.proven(signed, &keys, seen) {
             plan.warnings
                 .push(format!("{record_key}: {problem}, so it is not signed by key {}", key.key_id()));
-            return Ok(None);
+            return None;
         }
-        let body = match memory.made.get(&digest) {
-            Some(signature) => signature.clone(),
-            None => key.sign(&record.bytes)?,
+        let Some(body) = memory.made.get(&digest).cloned() else {
+            unsigned.push(ToSign::new(record_key, record.bytes.clone()));
+            return None;
         };
-        memory.made.insert(digest, body.clone());
         plan.changes.push(format!(
             "~ {}: the record of its publish is signed by key {}",
             signed.version,
             key.key_id()
         ));
-        Ok(Some(Write { key: wanted.clone(), body, action: Action::Create }))
+        Some(Write { key: wanted.clone(), body, action: Action::Create })
     }
 
     fn proven(&self, signed: &Signed, keys: &[Key], seen: &Observation) -> Result<(), String> {
@@ -74,7 +84,7 @@ impl Resign {
         let record = read(record_key)?;
         let mut why = "no trusted key has signed it".to_owned();
         let is_signed = signatures.iter().any(|key| {
-            let Key::ProvenanceSignature(.., id) = key else { return false };
+            let Key::ProvenanceSignature { key_id: id, .. } = key else { return false };
             let Some(signature) = seen.document(key) else { return false };
             let mut trusted = self.trusted.iter().filter(|trusted| trusted.key_id() == *id);
             trusted.any(|trusted| match trusted.verify_as_of_then(&record.bytes, &signature.bytes) {

@@ -8,11 +8,11 @@ use flate2::{Decompress, FlushDecompress, Status};
 use proptest::prelude::*;
 
 use super::bits::Bits;
+use super::fingerprint::FingerprintBuilder;
 use super::fixed::{self, Place};
 use super::output::Output;
 use super::window::HISTORY;
-use super::witness::Watch;
-use super::{Tape, Unpacker};
+use super::{DeflateRecorder, Unpacker};
 use encoder::{Maker, gzip};
 
 /// A file in the unpacked stream: its first byte and its length.
@@ -22,8 +22,8 @@ type Streams = Vec<Option<Vec<u8>>>;
 
 /// Reads all of a gzip file in pieces of up to `piece` bytes, with recordings of `files`, which follow each other.
 fn unpack(gz: &[u8], files: &[File], piece: usize) -> std::io::Result<(Vec<u8>, Streams)> {
-    let tape = Tape::default();
-    let mut unpacker = Unpacker::new(gz, tape.clone());
+    let recorder = DeflateRecorder::default();
+    let mut unpacker = Unpacker::new(gz, recorder.clone());
     let (mut all, mut streams) = (Vec::new(), Vec::new());
     let mut read = |all: &mut Vec<u8>, count: usize, stream: &mut Vec<u8>| -> std::io::Result<bool> {
         let end = all.len() + count;
@@ -34,21 +34,21 @@ fn unpack(gz: &[u8], files: &[File], piece: usize) -> std::io::Result<(Vec<u8>, 
                 return Ok(false);
             }
             all.extend_from_slice(&buffer[..count]);
-            tape.take(stream)?;
+            recorder.take(stream)?;
         }
         Ok(true)
     };
     for (start, size) in files {
         let before = start - all.len();
         read(&mut all, before, &mut Vec::new())?;
-        tape.record(*size as u64);
+        recorder.record(*size as u64);
         let mut stream = Vec::new();
         if !read(&mut all, *size, &mut stream)? {
             return Ok((all, streams));
         }
         // One token may hold all of a very small file, which cannot be recorded then.
-        assert!(tape.is_complete() || *size <= 258, "all was read, so all is recorded");
-        streams.push(tape.is_complete().then_some(stream));
+        assert!(recorder.is_complete() || *size <= 258, "all was read, so all is recorded");
+        streams.push(recorder.is_complete().then_some(stream));
     }
     read(&mut all, usize::MAX / 2, &mut Vec::new())?;
     Ok((all, streams))
@@ -281,13 +281,16 @@ fn a_block_that_unzip_refuses_is_encoded_anew() {
     let contents = [text.as_slice(), &bytes, &text].concat();
     check(&all, &contents, &[(0, contents.len())], &[1000, 128 * 1024]);
     let (_, streams) = unpack(&all, &[(0, contents.len())], 5000).unwrap();
-    let recorded = streams[0].as_ref().unwrap().len();
-    assert!(recorded < 2 * usual.len() + 225_000 + 1000, "{recorded}");
-    let tape = Tape::default();
-    let mut unpacker = Unpacker::new(all.as_slice(), tape.clone());
-    tape.record(contents.len() as u64);
+    let spliced = streams[0].as_ref().unwrap().len();
+    assert!(spliced < 2 * usual.len() + 225_000 + 1000, "{spliced}");
+    let recorder = DeflateRecorder::default();
+    let mut unpacker = Unpacker::new(all.as_slice(), recorder.clone());
+    recorder.record(contents.len() as u64);
     unpacker.read_to_end(&mut Vec::new()).unwrap();
-    assert!(tape.is_complete() && tape.take_witness().is_none(), "it is decompressed to check it");
+    assert!(
+        recorder.is_complete() && recorder.take_fingerprint().is_none(),
+        "it is decompressed to check it"
+    );
 }
 
 #[test]
@@ -350,31 +353,31 @@ fn tiny_blocks(count: usize, empty: usize) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn a_witness_is_small_whatever_the_blocks() {
+fn a_fingerprint_is_small_whatever_the_blocks() {
     for (count, empty, most_runs) in [(200_000, 0, 10), (50_000, 1, 50_000), (40_000, 9, 40_000)] {
         let (gz, bytes) = tiny_blocks(count, empty);
-        let tape = Tape::default();
-        let mut unpacker = Unpacker::new(gz.as_slice(), tape.clone());
-        tape.record(count as u64);
+        let recorder = DeflateRecorder::default();
+        let mut unpacker = Unpacker::new(gz.as_slice(), recorder.clone());
+        recorder.record(count as u64);
         let (mut found, mut stream) = (Vec::new(), Vec::new());
         unpacker.read_to_end(&mut found).unwrap();
-        tape.take(&mut stream).unwrap();
+        recorder.take(&mut stream).unwrap();
         assert!(found == bytes && zlib(&stream).is_ok_and(|found| found == bytes));
-        let witness = tape.take_witness().unwrap();
-        assert!(witness.check(&mut stream.as_slice()).is_ok());
-        assert!(witness.runs.len() <= most_runs, "{count}, {empty}: {} runs", witness.runs.len());
+        let fingerprint = recorder.take_fingerprint().unwrap();
+        assert!(fingerprint.check(&mut stream.as_slice()).is_ok());
+        assert!(fingerprint.runs.len() <= most_runs, "{count}, {empty}: {} runs", fingerprint.runs.len());
     }
 }
 
-/// What the proof needs must hold, whoever tells the witness otherwise: then there is none.
+/// What the proof needs must hold, whoever tells the fingerprint otherwise: then there is none.
 #[test]
-fn there_is_no_witness_without_what_the_proof_needs() {
+fn there_is_no_fingerprint_without_what_the_check_needs() {
     let before = vec![7; HISTORY];
     let header = [0b010_u8; 4];
     let bits = |from: usize, to: usize| Bits { source: &header, from, to, at: from as u64 };
     // A stream whose head is 32 KiB, or less, then a block, of which bits may be missing, then the tail.
-    let witness = |head: usize, first: Bits<'_>, rest: Option<Bits<'_>>| {
-        let mut watch = Watch::new(100_000);
+    let fingerprint = |head: usize, first: Bits<'_>, rest: Option<Bits<'_>>| {
+        let mut watch = FingerprintBuilder::new(100_000);
         watch.gives(&vec![7; head]);
         watch.block_begins(Some(&first), &before, Some(80));
         watch.tokens(&rest?, b"x", true);
@@ -382,17 +385,17 @@ fn there_is_no_witness_without_what_the_proof_needs() {
         watch.block_begins(None, &before, Some(100));
         watch.finish(200)
     };
-    assert_eq!(witness(HISTORY, bits(0, 3), Some(bits(3, 20))).unwrap().runs.len(), 1);
-    let later = witness(HISTORY - 1, bits(0, 3), Some(bits(3, 20))).unwrap();
+    assert_eq!(fingerprint(HISTORY, bits(0, 3), Some(bits(3, 20))).unwrap().runs.len(), 1);
+    let later = fingerprint(HISTORY - 1, bits(0, 3), Some(bits(3, 20))).unwrap();
     assert!(later.runs.is_empty() && later.head.size > HISTORY as u64, "the block is the head's then");
-    assert!(witness(HISTORY, bits(0, 3), Some(bits(4, 20))).is_none(), "a bit that was not seen");
-    assert!(witness(HISTORY, bits(0, 3), Some(bits(3, 33))).is_none(), "bits that are not there");
-    assert!(witness(HISTORY, bits(0, 0), Some(bits(0, 20))).is_none(), "a block without a header");
+    assert!(fingerprint(HISTORY, bits(0, 3), Some(bits(4, 20))).is_none(), "a bit that was not seen");
+    assert!(fingerprint(HISTORY, bits(0, 3), Some(bits(3, 33))).is_none(), "bits that are not there");
+    assert!(fingerprint(HISTORY, bits(0, 0), Some(bits(0, 20))).is_none(), "a block without a header");
     // BFINAL makes no difference, another bit does.
     let run = |byte: u8| {
         let source = [byte, 0, 0, 0];
         let header = Bits { source: &source, from: 0, to: 3, at: 0 };
-        witness(HISTORY, header, Some(bits(3, 20))).unwrap().runs
+        fingerprint(HISTORY, header, Some(bits(3, 20))).unwrap().runs
     };
     assert_eq!(run(0b010), run(0b011));
     assert_ne!(run(0b010), run(0b000));

@@ -18,10 +18,11 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use super::{Explained, S3};
-use crate::publish::budget::Budget;
-use crate::reader::body::{self, BodyError, Clock, Limits, SLOWEST};
-use crate::reader::encoding::{self, gunzip};
-use crate::store::{StoreError, chain};
+use crate::error::chain;
+use crate::store::StoreError;
+use crate::store::body::{self, BodyError, Clock, Limits, SLOWEST};
+use crate::store::budget::Budget;
+use crate::store::encoding::{self, gunzip};
 
 /// Makes the clocks that answers are measured by.
 pub type Clocks = Arc<dyn Fn() -> Box<dyn Clock + Sync> + Send + Sync>;

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::store::chain;
+use crate::error::chain;
 use crate::store::identity::Identity;
 
 /// What was being done.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use crate::package::Sealed;
-use crate::package::sealed::CHUNK;
+use crate::content::CHUNK;
+use crate::content::Sealed;
 use crate::store::OnSent;
 
 /// The request body of a sealed object: from memory, or streamed from its file by a thread that may block.

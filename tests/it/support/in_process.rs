@@ -7,18 +7,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use tfreg::content::Scratch;
 use tfreg::error::Error;
-use tfreg::package::signing_key::{Secret, SigningKey};
+use tfreg::openpgp::Signer;
+use tfreg::openpgp::signing_key::{Secret, SigningKey};
 use tfreg::package::{BuildOptions, PackageSet};
-use tfreg::plan::{Goal, Plan, Published, VersionKey, Wanted, Write};
+use tfreg::plan::{Goal, Plan, PublishGoal, Published, VersionKey, Write};
 use tfreg::provider::Provider;
-use tfreg::publish::budget::{Budget, Pace, Patience};
 use tfreg::publish::{Observer, Options, Outcome, publish};
 use tfreg::registry::provenance::Record;
 use tfreg::registry::{DocumentMaxAge, Key, Links};
+use tfreg::release::archive::Limits;
 use tfreg::release::file::TarballFile;
-use tfreg::release::tarball::Limits;
 use tfreg::release::{Expected, Release};
+use tfreg::store::budget::{Budget, Pace, Patience};
 use tfreg::store::s3::{Location, S3};
 use tfreg::store::{OnSent, Store};
 
@@ -26,17 +28,28 @@ use super::key;
 use super::s3_server::S3Server;
 
 /// What `tfreg publish` would want with these tarballs.
-pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> Wanted {
+pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal {
     let files = tarballs.iter().map(|path| TarballFile::at(path));
     let release = Release::open(files.collect(), &Expected::default()).unwrap();
-    let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols: None };
+    let options =
+        BuildOptions { limits: Limits::default(), jobs: 1, protocols: None, scratch: Scratch::default() };
     let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();
-    let secret = Secret::new(std::fs::read(key("ed25519.asc")).unwrap());
-    let key = SigningKey::read("ed25519.asc", &secret, None).unwrap();
+    let key = signer().public_key().clone();
     let provider =
         Provider { namespace: "acme".parse().unwrap(), provider_type: packages.provider_type().clone() };
     let (version_key, record) = (VersionKey::Kept, Record::default());
-    Wanted { provider, packages, key, links: Links::RootRelative, published, version_key, record }
+    PublishGoal { provider, packages, key, links: Links::RootRelative, published, version_key, record }
+}
+
+/// The key that signs in these tests.
+pub(crate) fn signer() -> Arc<dyn Signer> {
+    signer_of("ed25519.asc")
+}
+
+/// The key of a file in `testdata/keys`, without a passphrase.
+pub(crate) fn signer_of(name: &str) -> Arc<dyn Signer> {
+    let secret = Secret::new(std::fs::read(key(name)).unwrap());
+    Arc::new(SigningKey::read(name, &secret, None).unwrap())
 }
 
 /// A clock on which every wait takes its time at once.
@@ -49,7 +62,7 @@ impl Pace for NoWaiting {
         self.0
     }
 
-    fn chance(&mut self) -> f64 {
+    fn jitter(&mut self) -> f64 {
         1.0
     }
 
@@ -81,7 +94,19 @@ pub(crate) async fn publish_with<G: Goal>(
     jobs: usize,
     patience: Duration,
 ) -> Result<Outcome, Error> {
-    let options = Options { jobs, reads: jobs, contention_timeout: patience };
+    publish_signed(store, wanted, jobs, patience, signer()).await
+}
+
+/// The same with another signer.
+pub(crate) async fn publish_signed<G: Goal>(
+    store: &dyn Store,
+    wanted: &G,
+    jobs: usize,
+    patience: Duration,
+    signer: Arc<dyn Signer>,
+) -> Result<Outcome, Error> {
+    let options =
+        Options { jobs, reads: jobs, contention_timeout: patience, signer: Some(signer), read_back: false };
     publish(store, wanted, &options, Budget::new(patience, Box::new(NoWaiting::default())), &Deaf).await
 }
 

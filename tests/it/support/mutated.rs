@@ -15,7 +15,7 @@ use openpgp::types::{HashAlgorithm, SignatureType};
 use openpgp::{Cert, Packet, Profile};
 use serde_json::Value;
 use tempfile::TempDir;
-use tfreg::digest::Digest;
+use tfreg::content::Digest;
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 

@@ -33,6 +33,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("rclone", ".ci/run fetches one"),
     ("script", "bsdutils"),
     ("setpriv", "util-linux"),
+    ("sh", "dash"),
     ("sha256sum", "coreutils"),
     ("tar", "tar"),
     ("terraform", ".ci/run builds one"),

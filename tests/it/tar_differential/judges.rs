@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use tfreg::digest::Digest;
+use tfreg::content::Digest;
 
 /// A file as a reader sees it: its normal path, permission bits, SHA-256.
 pub(super) type File = (String, u32, String);

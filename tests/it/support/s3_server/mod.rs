@@ -146,7 +146,7 @@ impl S3Server {
             content_type: old.content_type,
             cache_control: old.cache_control,
             content_encoding: Some(encoding.to_owned()),
-            checksum_sha256: Some(tfreg::digest::Digest::of(&bytes).to_base64()),
+            checksum_sha256: Some(tfreg::content::Digest::of(&bytes).to_base64()),
             ..StoredObject::new(bytes)
         };
         self.store.lock().write(bucket, key, Some(object), Writer::Test);

@@ -201,7 +201,7 @@ where
 }
 
 /// All pieces, which are within their limits, as one.
-pub(super) async fn all<E>(
+pub(crate) async fn all<E>(
     pieces: impl Stream<Item = Result<Bytes, BodyError<E>>>,
 ) -> Result<Bytes, BodyError<E>> {
     let mut pieces = std::pin::pin!(pieces);

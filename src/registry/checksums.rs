@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::sealed::Sealed;
-use crate::digest::Digest;
+use super::Key;
+use crate::content::Digest;
+use crate::content::Sealed;
 use crate::provider::{Provider, Version};
-use crate::registry::Key;
 
 /// File names with their digests, in the order of the names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::content::Sealed;
 use crate::error::{Error, Refusal, Result};
-use crate::package::Sealed;
 use crate::registry::Key;
 use crate::store::{Answer, Condition, Revision, Store};
 

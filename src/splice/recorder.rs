@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 use super::block::Codes;
-use super::recording::Recording;
-use super::witness::Witness;
+use super::fingerprint::StreamFingerprint;
+use super::spliced_stream::SplicedStream;
 
 /// Records the compressed stream of a file while its bytes are read from an [`Unpacker`](super::Unpacker).
 ///
-/// Ask it to [record](Tape::record) when the reader is at the file's first byte, read the file, and [take](Tape::take) what
+/// Ask it to [record](DeflateRecorder::record) when the reader is at the file's first byte, read the file, and [take](DeflateRecorder::take) what
 /// is recorded from time to time: what is not taken is kept in memory.
 #[derive(Clone, Default)]
-pub struct Tape(Rc<RefCell<State>>);
+pub struct DeflateRecorder(Rc<RefCell<State>>);
 
 #[derive(Default)]
 enum State {
@@ -21,12 +21,12 @@ enum State {
     Off,
     /// A file of so many bytes begins with the next byte to be read.
     Asked(u64),
-    On(Box<Recording>),
+    On(Box<SplicedStream>),
     /// It could not be begun.
     Impossible,
 }
 
-impl Tape {
+impl DeflateRecorder {
     /// Records the next `size` bytes that are read; forgets what was recorded before.
     pub fn record(&self, size: u64) {
         *self.0.borrow_mut() = State::Asked(size);
@@ -51,12 +51,12 @@ impl Tape {
         matches!(&*self.0.borrow(), State::On(recording) if recording.is_done())
     }
 
-    /// What the recorded stream can be held to, if it is [complete](Tape::is_complete), large enough for that, and made of
+    /// What the recorded stream can be held to, if it is [complete](DeflateRecorder::is_complete), large enough for that, and made of
     /// blocks that are small beside it. Gives it once.
     #[must_use]
-    pub fn take_witness(&self) -> Option<Witness> {
+    pub fn take_fingerprint(&self) -> Option<StreamFingerprint> {
         match &mut *self.0.borrow_mut() {
-            State::On(recording) => recording.take_witness(),
+            State::On(recording) => recording.take_fingerprint(),
             _ => None,
         }
     }
@@ -66,7 +66,7 @@ impl Tape {
     pub(super) fn begin(&self, start: u64, ahead: &[u8], stored: Option<usize>, codes: &Codes) {
         let mut state = self.0.borrow_mut();
         if let State::Asked(size) = *state {
-            *state = match Recording::begin(start, size, ahead, codes) {
+            *state = match SplicedStream::begin(start, size, ahead, codes) {
                 Some(mut recording) => {
                     recording.end_if_complete(codes);
                     if let Some(left) = stored {
@@ -80,7 +80,7 @@ impl Tape {
     }
 
     /// Calls `with` with the recording that is under way, if one is.
-    pub(super) fn with<T: Default>(&self, with: impl FnOnce(&mut Recording) -> T) -> T {
+    pub(super) fn with<T: Default>(&self, with: impl FnOnce(&mut SplicedStream) -> T) -> T {
         match &mut *self.0.borrow_mut() {
             State::On(recording) if !recording.is_done() => with(recording),
             _ => T::default(),

@@ -2,7 +2,7 @@
 //!
 //! To be sure of a finished zip one can decompress it, which costs as much as everything else together, or compare it with
 //! what is sure already: the gzip file, which was decompressed to its end, and whose CRC-32 and length agree. A stream is
-//! right if all of these are, and a [`Witness`] has what they need:
+//! right if all of these are, and a [`StreamFingerprint`] has what they need:
 //!
 //! ```text
 //!  stream  ┌──────────────────┬──────┬──────┬─ ─ ─┬──────┬────────────────────┐
@@ -23,9 +23,9 @@
 //! file and more are before it in both. So the first block of the first run gives the same bytes in both, and after it the
 //! same holds for the next.
 //!
-//! What is told to the witness comes from the gzip file: the bits that each block has, and the bytes that it gives. It is
+//! What is told to the fingerprint comes from the gzip file: the bits that each block has, and the bytes that it gives. It is
 //! not told which tokens had to be encoded anew, what was left out, or how bits were moved. That the file was followed from
-//! its first byte to its last is seen by who compares the [`Witness`]'s length and CRC-32 with those of what was read. So what
+//! its first byte to its last is seen by who compares the [`StreamFingerprint`]'s length and CRC-32 with those of what was read. So what
 //! is trusted is the decoder, whose contents have the gzip file's CRC-32, and [`Input::since`](super::input::Input::since),
 //! which says where it was.
 
@@ -40,7 +40,7 @@ const MOST_RUNS: usize = 1 << 16;
 
 /// What a recorded stream can be held to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Witness {
+pub struct StreamFingerprint {
     /// The length of the file in bytes, and its CRC-32.
     pub size: u64,
     /// See `size`.
@@ -80,8 +80,8 @@ pub enum Run {
     },
 }
 
-/// A witness in the making.
-pub(super) struct Watch {
+/// A fingerprint in the making.
+pub(super) struct FingerprintBuilder {
     stage: Stage,
     /// How many bytes the file has left.
     left: u64,
@@ -104,7 +104,7 @@ pub(super) struct Watch {
 enum Stage {
     Head,
     Runs,
-    /// There can be no witness.
+    /// There can be no fingerprint.
     Lost,
 }
 
@@ -123,7 +123,7 @@ enum Open {
     Stored { length: u16, hash: crc_fast::Digest },
 }
 
-impl Watch {
+impl FingerprintBuilder {
     /// Begins with a file of `size` bytes.
     pub(super) fn new(size: u64) -> Self {
         Self {
@@ -255,19 +255,19 @@ impl Watch {
         }
     }
 
-    /// There can be no witness.
+    /// There can be no fingerprint.
     pub(super) fn lose(&mut self) {
         *self = Self { stage: Stage::Lost, ..Self::new(self.left) };
     }
 
-    /// The stream ends at `position`. Gives the witness, if there can be one.
-    pub(super) fn finish(self, position: u64) -> Option<Witness> {
+    /// The stream ends at `position`. Gives the fingerprint, if there can be one.
+    pub(super) fn finish(self, position: u64) -> Option<StreamFingerprint> {
         let (head_bits, head) = self.head?;
         let Tail { position: begins, runs: count, history } = self.tail?;
         let mut runs = self.runs;
         runs.truncate(count);
         runs.shrink_to_fit();
-        Some(Witness {
+        Some(StreamFingerprint {
             size: self.size,
             crc: self.crc.finalize(),
             head_bits,
@@ -280,7 +280,7 @@ impl Watch {
     }
 }
 
-impl Witness {
+impl StreamFingerprint {
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn memory(&self) -> usize {

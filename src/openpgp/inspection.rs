@@ -9,9 +9,10 @@ use openpgp::Cert;
 use openpgp::packet::Key;
 use openpgp::packet::key::{KeyRole, PublicParts};
 
-use super::acceptance::{self, Judgement, Overview, algorithm};
-use super::key_check::{Half, Judge, revocation_reason};
+use super::client_support::{self, Judgement, Overview, algorithm};
+use super::key_check::{KeyCheck, KeyUse, revocation_reason};
 use super::signing_key::{Secret, SecretPart, expiry_warning, secret_part};
+use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
 
 /// A key, looked at.
@@ -43,9 +44,9 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPart {
     /// In upper-case hex.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
     /// 16 upper-case hex digits.
-    pub key_id: String,
+    pub key_id: KeyId,
     /// With its size or curve.
     pub algorithm: String,
     /// When it was made.
@@ -76,16 +77,16 @@ impl Inspection {
     /// It is not one key: nothing of it can be told.
     pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         let now = SystemTime::now();
-        let public = Judge { source, now, half: Half::Public };
+        let public = KeyCheck { source, now, key_use: KeyUse::Public };
         let cert = public.single_certificate(key)?;
-        let signs = Judge { source, now, half: Half::Secret }.candidate(&cert);
+        let signs = KeyCheck { source, now, key_use: KeyUse::Secret }.candidate(&cert);
         let embeds = public.candidate(&cert);
         // A secret subkey may be missing that the public half would take for the signer.
         let chosen = signs.as_ref().or(embeds.as_ref()).ok();
         let signer = chosen.map(|candidate| candidate.signer.key().fingerprint());
         let overview = Overview::new(&cert, signer.as_ref(), now);
         let judged = chosen.map_or(&cert, |candidate| &candidate.certificate);
-        let clients = acceptance::judge(judged, signer.as_ref(), now);
+        let clients = client_support::judge(judged, signer.as_ref(), now);
 
         let primary = part(cert.primary_key().key(), overview.expires, &cert);
         let signer = part(overview.signer, overview.signer_expires, &cert);
@@ -150,9 +151,9 @@ impl Inspection {
 /// # Errors
 /// tfreg would not embed it, for the reasons for which it would not sign with its secret half.
 pub fn embedded_certificate(source: &str, key: &Secret) -> Result<String, Refusal> {
-    let judge = Judge { source, now: SystemTime::now(), half: Half::Public };
-    let cert = judge.single_certificate(key)?;
-    Ok(judge.candidate(&cert)?.armored)
+    let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
+    let cert = check.single_certificate(key)?;
+    Ok(check.candidate(&cert)?.armored)
 }
 
 fn part(key: &Key<PublicParts, impl KeyRole>, expires: Option<SystemTime>, cert: &Cert) -> KeyPart {
@@ -165,8 +166,8 @@ fn part(key: &Key<PublicParts, impl KeyRole>, expires: Option<SystemTime>, cert:
     };
     revocations.dedup();
     KeyPart {
-        key_id: format!("{:X}", key.keyid()),
-        fingerprint: format!("{fingerprint:X}"),
+        key_id: key.keyid().into(),
+        fingerprint: fingerprint.into(),
         algorithm: algorithm(key),
         created: key.creation_time(),
         expires,

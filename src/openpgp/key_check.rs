@@ -17,6 +17,7 @@ use openpgp::serialize::SerializeInto as _;
 use openpgp::types::{Curve, HashAlgorithm, PublicKeyAlgorithm, RevocationStatus};
 use openpgp::{Cert, Fingerprint, Packet};
 
+use super::certificate::PublishableKey;
 use super::key_packets::{self, Unreadable};
 use super::key_text;
 use super::signing_key::{Secret, date, secret_part};
@@ -27,7 +28,7 @@ const MAKE_KEY: &str = "`gpg --quick-generate-key 'NAME <MAIL>' rsa3072 sign 2y`
 
 /// What a key is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(super) enum KeyUse {
     /// To sign: the secret must be there.
     Secret,
     /// To be embedded: its public half is all that matters.
@@ -47,24 +48,24 @@ const POLICY: &StandardPolicy<'_> = &StandardPolicy::new();
 
 /// One key of a file, public or secret; nothing of its secret is left. It may be expired, revoked or weak.
 pub(super) fn public_half(source: &str, key: &Secret) -> Result<Cert, Refusal> {
-    let judge = Judge { source, now: SystemTime::now(), half: Half::Public };
-    Ok(judge.single_certificate(key)?.strip_secret_key_material())
+    let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
+    Ok(check.single_certificate(key)?.strip_secret_key_material())
 }
 
 /// What the documents embed of a public key that is valid now, and that clients can use.
-pub(super) fn embeddable(source: &str, cert: &Cert) -> Result<(Cert, String), Refusal> {
-    let candidate = Judge { source, now: SystemTime::now(), half: Half::Public }.candidate(cert)?;
-    Ok((candidate.certificate, candidate.armored))
+pub(super) fn publishable(source: &str, cert: &Cert) -> Result<PublishableKey, Refusal> {
+    let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
+    Ok(PublishableKey::new(check.candidate(cert)?))
 }
 
-/// Words for what is wrong with a key.
-pub(super) struct Judge<'a> {
+/// Checks a key, and builds the refusal of one that is not usable.
+pub(super) struct KeyCheck<'a> {
     pub(super) source: &'a str,
     pub(super) now: SystemTime,
-    pub(super) half: Half,
+    pub(super) key_use: KeyUse,
 }
 
-impl Judge<'_> {
+impl KeyCheck<'_> {
     /// Every check of a key but the passphrase.
     pub(super) fn candidate<'c>(&self, cert: &'c Cert) -> Result<Candidate<'c>, Refusal> {
         self.check_kind(cert)?;
@@ -89,9 +90,9 @@ impl Judge<'_> {
 
     /// The one certificate in the text of a key.
     pub(super) fn single_certificate(&self, key: &Secret) -> Result<Cert, Refusal> {
-        let expected = match self.half {
-            Half::Secret => "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it",
-            Half::Public => "one key, as `gpg --armor --export KEYID` or `--export-secret-keys` writes it",
+        let expected = match self.key_use {
+            KeyUse::Secret => "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it",
+            KeyUse::Public => "one key, as `gpg --armor --export KEYID` or `--export-secret-keys` writes it",
         };
         let text = key_text::unwrap(key.bytes());
         let unreadable = |found: String, remedy: &str| {
@@ -133,7 +134,7 @@ impl Judge<'_> {
 
     /// What makes a whole key unfit, whatever its signatures say.
     fn check_kind(&self, cert: &Cert) -> Result<(), Refusal> {
-        if self.half == Half::Secret && !cert.is_tsk() {
+        if self.key_use == KeyUse::Secret && !cert.is_tsk() {
             return Err(self
                 .refuse("only the public half of the signing key")
                 .found(format!("public key {:X}", cert.keyid()))
@@ -222,8 +223,8 @@ impl Judge<'_> {
     fn export(&self, cert: Option<&Cert>) -> String {
         let Some(cert) = cert else { return "gpg --armor --export-secret-keys FINGERPRINT".to_owned() };
         let offline = cert.is_tsk() && !secret_part(cert.primary_key().key()).is_here();
-        let what = match self.half {
-            Half::Public if !cert.is_tsk() => "--export",
+        let what = match self.key_use {
+            KeyUse::Public if !cert.is_tsk() => "--export",
             _ if offline => "--export-secret-subkeys",
             _ => "--export-secret-keys",
         };
@@ -232,7 +233,7 @@ impl Judge<'_> {
 
     /// A remedy that changes the key where its primary secret is, after which it is exported again.
     fn then_export(&self, cert: &Cert, remedy: &str) -> String {
-        let elsewhere = self.half == Half::Secret && !secret_part(cert.primary_key().key()).is_here();
+        let elsewhere = self.key_use == KeyUse::Secret && !secret_part(cert.primary_key().key()).is_here();
         let there = if elsewhere { "where the secret of the primary key is, " } else { "" };
         format!("{there}{remedy}; then export the key again: `{}`", self.export(Some(cert)))
     }
@@ -333,7 +334,7 @@ impl Judge<'_> {
             return Err((2, refusal.into()));
         }
         check_strength(key.key()).map_err(|found| (3, self.unfit_algorithm(&found).into()))?;
-        if self.half == Half::Secret && !secret_part(key.key()).is_here() {
+        if self.key_use == KeyUse::Secret && !secret_part(key.key()).is_here() {
             let refusal = self
                 .refuse("the secret part of the signing key is not in the file")
                 .found(format!("{name}, whose secret is offline or on a card"))

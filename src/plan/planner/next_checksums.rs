@@ -14,17 +14,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Planner, PublishedDocument};
-use crate::digest::{Digest, ShortDigest};
+use crate::content::{Digest, ShortDigest};
 use crate::error::Refusal;
-use crate::package::Checksums;
-use crate::plan::{Look, Memory, names};
-use crate::provider::Platform;
+use crate::plan::{ReadKind, RunState, names};
+use crate::provider::{Platform, ReleaseId};
+use crate::registry::Checksums;
 use crate::registry::{DownloadDocument, Key, Links};
 
 /// The SHA256SUMS that all documents of the version shall be on.
 pub(super) enum NextSums {
     /// Something has to be seen first.
-    Look,
+    Read,
     /// Others may be about to write what is missing; refused with this if they do not.
     Wait(Box<Refusal>),
     /// It is known.
@@ -48,7 +48,7 @@ impl Planner<'_> {
     pub(super) fn sums(
         &mut self,
         documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &mut Memory,
+        memory: &mut RunState,
     ) -> Result<NextSums, Refusal> {
         let mut own = Checksums::default();
         self.add_packages(&mut own);
@@ -56,9 +56,9 @@ impl Planner<'_> {
         let mut in_use = BTreeSet::new();
         let mut carried = BTreeMap::new();
         for (platform, published) in documents {
-            let link = published.document.sums_link(&self.download_key(platform))?;
+            let link = published.document.sums_link()?;
             let digest = match Links::target(link) {
-                Some(Key::Sums(provider, version, digest))
+                Some(Key::Sums { release: ReleaseId { provider, version }, digest })
                     if provider == self.wanted.provider && version == *self.version =>
                 {
                     in_use.insert(digest);
@@ -82,14 +82,14 @@ impl Planner<'_> {
         }
         for digest in &in_use {
             if !self.is_known(*digest, memory) {
-                self.need(&self.sums_key(*digest), Look::Read);
-                self.need(&self.signature_key(*digest), Look::Read);
+                self.need(&self.sums_key(*digest), ReadKind::Read);
+                self.need(&self.signature_key(*digest), ReadKind::Read);
             }
         }
         if !self.missing.is_empty() {
             // Most likely they hold nothing new; then this saves a round.
             self.need_signed(memory, likely.seal().digest().short());
-            return Ok(NextSums::Look);
+            return Ok(NextSums::Read);
         }
         let mut proofs = BTreeMap::new();
         for digest in in_use {
@@ -101,7 +101,7 @@ impl Planner<'_> {
         }
         let (mut all, without_document) = self.carried_lines(&proofs, documents, memory)?;
         if !self.missing.is_empty() {
-            return Ok(NextSums::Look);
+            return Ok(NextSums::Read);
         }
         for (platform, (published, digest)) in carried {
             let (name, shasum) = self.carried_document(platform, &published.document, proofs.get(&digest))?;
@@ -119,7 +119,7 @@ impl Planner<'_> {
         &mut self,
         proofs: &BTreeMap<ShortDigest, Proof>,
         documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &mut Memory,
+        memory: &mut RunState,
     ) -> Result<(Checksums, BTreeSet<Platform>), Refusal> {
         let mut all = Checksums::default();
         let mut without_document = BTreeSet::new();
@@ -147,7 +147,7 @@ impl Planner<'_> {
                 }
                 // No index lists it (yet): its document tells whether it is published.
                 let key = self.download_key(&platform);
-                self.need(&key, Look::Read);
+                self.need(&key, ReadKind::Read);
                 memory.listed.insert(platform.clone());
                 match self.document(&key) {
                     None => drop(without_document.insert(platform)),
@@ -200,10 +200,10 @@ impl Planner<'_> {
     }
 
     /// Whether this run has itself put a SHA256SUMS and its signature there, or verified them.
-    fn is_known(&self, digest: ShortDigest, memory: &Memory) -> bool {
+    fn is_known(&self, digest: ShortDigest, memory: &RunState) -> bool {
         memory.sums.contains_key(&digest)
-            && memory.stored.contains(&self.sums_key(digest))
-            && memory.stored.contains(&self.signature_key(digest))
+            && memory.known_objects.contains(&self.sums_key(digest))
+            && memory.known_objects.contains(&self.signature_key(digest))
     }
 
     /// What a SHA256SUMS in use proves.

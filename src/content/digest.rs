@@ -7,7 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::package::sealed::CHUNK;
+use super::CHUNK;
 
 /// A SHA-256 digest; displayed as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,17 +2,17 @@
 
 use super::bits::Bits;
 use super::block::Codes;
+use super::fingerprint::{FingerprintBuilder, StreamFingerprint};
 use super::fixed::{self, Place};
 use super::inflate::Token;
 use super::output::Output;
 use super::window::HISTORY;
-use super::witness::{Watch, Witness};
 
 /// A file's stream in the making.
 ///
 /// It is told of everything that is decompressed from the file's first byte on, and writes what stands for the same bytes.
 /// All is decided by where bytes and bits are, and nothing by the pieces in which it is told.
-pub(super) struct Recording {
+pub(super) struct SplicedStream {
     /// The file's first byte and the one behind its last, from the beginning of everything.
     start: u64,
     end: u64,
@@ -24,8 +24,8 @@ pub(super) struct Recording {
     block: Block,
     /// The gzip file's block of tokens is not copied, but encoded anew: not every reader would decode it.
     renews: bool,
-    watch: Watch,
-    witness: Option<Witness>,
+    watch: FingerprintBuilder,
+    fingerprint: Option<StreamFingerprint>,
     done: bool,
 }
 
@@ -50,7 +50,7 @@ struct Head {
     renewed: usize,
 }
 
-impl Recording {
+impl SplicedStream {
     /// Begins at the byte `start` with a file of `size` bytes; `ahead` is what of it was decompressed already.
     ///
     /// `codes` are those of the block that the gzip file is in, if it is in one of tokens.
@@ -64,7 +64,7 @@ impl Recording {
         }
         let tokens: Vec<_> = ahead.iter().map(|byte| Token::Literal(*byte)).collect();
         let head = Head { renewed: tokens.len(), tokens };
-        let mut watch = Watch::new(size);
+        let mut watch = FingerprintBuilder::new(size);
         watch.gives(ahead);
         Some(Self {
             start,
@@ -75,12 +75,12 @@ impl Recording {
             block: Block::Due,
             renews: !codes.common,
             watch,
-            witness: None,
+            fingerprint: None,
             done: false,
         })
     }
 
-    /// Whether it must be told of every token by [`Recording::token`].
+    /// Whether it must be told of every token by [`SplicedStream::token`].
     pub(super) fn wants_tokens(&self) -> bool {
         (self.head.is_some() || self.renews) && !self.done
     }
@@ -107,9 +107,9 @@ impl Recording {
         }
     }
 
-    /// What the witness has, once the recording is done.
-    pub(super) fn take_witness(&mut self) -> Option<Witness> {
-        self.witness.take()
+    /// What the fingerprint has, once the recording is done.
+    pub(super) fn take_fingerprint(&mut self) -> Option<StreamFingerprint> {
+        self.fingerprint.take()
     }
 
     /// A block begins, one of tokens, in these codes, if it has a header to be copied; `before` is what was decompressed
@@ -289,8 +289,8 @@ impl Recording {
             fixed::put_literal(&mut self.output, *byte);
         }
         fixed::put_end(&mut self.output);
-        let watch = std::mem::replace(&mut self.watch, Watch::new(0));
-        self.witness = watch.finish(self.output.position());
+        let watch = std::mem::replace(&mut self.watch, FingerprintBuilder::new(0));
+        self.fingerprint = watch.finish(self.output.position());
         self.output.align();
         self.done = true;
     }

@@ -14,7 +14,7 @@ pub trait Pace: Send {
     fn now(&self) -> Duration;
 
     /// A number from 0 to 1.
-    fn chance(&mut self) -> f64;
+    fn jitter(&mut self) -> f64;
 
     /// Waits.
     async fn sleep(&mut self, duration: Duration);
@@ -36,7 +36,7 @@ impl Pace for RealPace {
         self.0.elapsed()
     }
 
-    fn chance(&mut self) -> f64 {
+    fn jitter(&mut self) -> f64 {
         fastrand::f64()
     }
 
@@ -79,7 +79,7 @@ impl Budget {
         self.attempts += 1;
         // At least half of it, so that attempts do become rarer; at most what is left, so that the last attempt is made at
         // the end of the budget rather than after it.
-        let wait = full.mul_f64(0.5 + 0.5 * self.pace.chance()).min(self.limit.saturating_sub(spent));
+        let wait = full.mul_f64(0.5 + 0.5 * self.pace.jitter()).min(self.limit.saturating_sub(spent));
         self.pace.sleep(wait).await;
         Ok(())
     }
@@ -148,7 +148,7 @@ mod tests {
     struct Scripted {
         now: Arc<Mutex<Duration>>,
         waits: Arc<Mutex<Vec<Duration>>>,
-        chance: f64,
+        jitter: f64,
     }
 
     #[async_trait]
@@ -156,8 +156,8 @@ mod tests {
         fn now(&self) -> Duration {
             *self.now.lock().unwrap()
         }
-        fn chance(&mut self) -> f64 {
-            self.chance
+        fn jitter(&mut self) -> f64 {
+            self.jitter
         }
         async fn sleep(&mut self, duration: Duration) {
             *self.now.lock().unwrap() += duration;
@@ -165,10 +165,10 @@ mod tests {
         }
     }
 
-    async fn exhaust(limit: Duration, chance: f64) -> (Vec<Duration>, Duration) {
+    async fn exhaust(limit: Duration, jitter: f64) -> (Vec<Duration>, Duration) {
         let now = Arc::new(Mutex::new(Duration::from_secs(1000)));
         let waits = Arc::default();
-        let mut budget = Budget::new(limit, Box::new(Scripted { now, waits: Arc::clone(&waits), chance }));
+        let mut budget = Budget::new(limit, Box::new(Scripted { now, waits: Arc::clone(&waits), jitter }));
         loop {
             if let Err(spent) = budget.wait().await {
                 let waits = waits.lock().unwrap().clone();
@@ -179,11 +179,11 @@ mod tests {
 
     #[tokio::test]
     async fn waits_double_and_the_sum_is_the_budget() {
-        for chance in [0.0, 0.3, 1.0] {
-            let (waits, spent) = exhaust(Duration::from_mins(1), chance).await;
+        for jitter in [0.0, 0.3, 1.0] {
+            let (waits, spent) = exhaust(Duration::from_mins(1), jitter).await;
             assert_eq!(spent, Duration::from_mins(1));
             assert_eq!(waits.iter().sum::<Duration>(), spent);
-            assert_eq!(waits[0], FIRST_WAIT.mul_f64(0.5 + 0.5 * chance));
+            assert_eq!(waits[0], FIRST_WAIT.mul_f64(0.5 + 0.5 * jitter));
             assert!(waits.iter().all(|wait| *wait <= LONGEST_WAIT));
             assert!(waits[1] == waits[0] * 2 && waits[2] == waits[0] * 4, "{waits:?}");
         }

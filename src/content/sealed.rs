@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::digest::Digest;
+use super::Digest;
 use bytes::Bytes;
 
 /// The unit in which files are read: large enough for the disk, small enough for many at once.
@@ -22,7 +25,8 @@ pub struct Sealed {
 #[derive(Debug, Clone)]
 enum Body {
     Memory(Bytes),
-    /// An unnamed temporary file: nobody else can change it, and it is gone when the process is.
+    /// An unnamed temporary file: nobody else can change it, and it is gone when the process is, unless it was
+    /// [linked](Sealed::link).
     File(Arc<File>),
 }
 
@@ -45,7 +49,7 @@ impl Sealed {
     }
 
     /// Seals a temporary file whose digest and length are known, from a read of all of it after the last write.
-    pub(super) fn from_digested(file: File, digest: Digest, len: u64) -> Self {
+    pub(crate) fn from_digested(file: File, digest: Digest, len: u64) -> Self {
         Self { body: Body::File(Arc::new(file)), digest, len }
     }
 
@@ -76,11 +80,33 @@ impl Sealed {
         }
     }
 
+    /// Gives the contents a name without copying them, where they are a file without a name on the same file system (see
+    /// [`Scratch::near`](super::Scratch::near)). `None` where that is not possible: then they are to be copied.
+    #[must_use]
+    pub fn link(&self, path: &Path) -> Option<File> {
+        let Body::File(file) = &self.body else { return None };
+        link(file, path).and_then(|()| File::open(path)).ok()
+    }
+
     /// A reader from the beginning; several may read at once.
     #[must_use]
     pub fn reader(&self) -> SealedReader {
         SealedReader { sealed: self.clone(), position: 0 }
     }
+}
+
+/// Source: open(2), the example of `O_TMPFILE`; by the descriptor itself only `CAP_DAC_READ_SEARCH` may link.
+#[cfg(target_os = "linux")]
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD};
+
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Reads a [`Sealed`] from its beginning, without moving anybody else's position.

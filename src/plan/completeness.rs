@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Look, Observation, Seen};
-use crate::digest::Digest;
+use super::{Observation, Observed, ReadKind};
+use crate::content::Digest;
 use crate::error::Refusal;
-use crate::package::Checksums;
-use crate::package::certificate::Certificate;
-use crate::provider::{Platform, Provider, Version};
+use crate::openpgp::Fingerprint;
+use crate::openpgp::certificate::Certificate;
+use crate::provider::{Platform, Provider, ReleaseId, Version};
+use crate::registry::Checksums;
 use crate::registry::{DownloadDocument, Key, Links};
 use crate::store::Listed;
 
@@ -20,7 +21,7 @@ use crate::store::Listed;
 pub(super) fn documents(provider: &Provider, listed: &[Listed]) -> BTreeMap<Version, BTreeSet<Platform>> {
     let mut found: BTreeMap<Version, BTreeSet<Platform>> = BTreeMap::new();
     for Listed { key, .. } in listed {
-        if let Ok(Key::Download(of, version, platform)) = key.parse()
+        if let Ok(Key::Download { release: ReleaseId { provider: of, version }, platform }) = key.parse()
             && of == *provider
         {
             found.entry(version).or_default().insert(platform);
@@ -37,14 +38,14 @@ pub(super) struct Whole {
     /// Platforms that have a document and cannot be listed beside the others yet.
     pub(super) left_out: BTreeSet<Platform>,
     /// Fingerprints of the keys by which their SHA256SUMS are signed.
-    pub(super) signers: BTreeSet<String>,
+    pub(super) signers: BTreeSet<Fingerprint>,
 }
 
 /// What was found out.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// This has to be seen first.
-    Look(Vec<(Key, Look)>),
+    Read(Vec<(Key, ReadKind)>),
     /// It may be listed.
     Whole(Whole),
     /// It may not, because of these.
@@ -61,11 +62,11 @@ struct Part {
 struct Signed {
     sums: Checksums,
     protocols: Vec<String>,
-    signer: String,
+    signer: Fingerprint,
 }
 
 /// By whom a SHA256SUMS is signed, by what it depends on: verified once for all documents of a version.
-type Verified = BTreeMap<(Digest, Digest, Digest), Result<String, String>>;
+type Verified = BTreeMap<(Digest, Digest, Digest), Result<Fingerprint, String>>;
 
 /// Judges the documents of `platforms`. `prior` are those that an index has listed together once: where a publish that adds
 /// others is under way, or was stopped, at least these may still be listed.
@@ -75,13 +76,16 @@ pub(super) fn judge(
     prior: &BTreeSet<Platform>,
     seen: &Observation,
 ) -> Verdict {
-    let key_of = |platform: &Platform| Key::Download(provider.clone(), version.clone(), platform.clone());
-    let unseen = |looks: Vec<(Key, Look)>| {
+    let key_of = |platform: &Platform| Key::Download {
+        release: ReleaseId { provider: provider.clone(), version: version.clone() },
+        platform: platform.clone(),
+    };
+    let unseen = |looks: Vec<(Key, ReadKind)>| {
         looks.into_iter().filter(|(key, _)| !seen.objects.contains_key(key)).collect::<Vec<_>>()
     };
-    let looks = unseen(platforms.iter().map(|platform| (key_of(platform), Look::Read)).collect());
+    let looks = unseen(platforms.iter().map(|platform| (key_of(platform), ReadKind::Read)).collect());
     if !looks.is_empty() {
-        return Verdict::Look(looks);
+        return Verdict::Read(looks);
     }
     let (mut parts, mut problems, mut looks) = (BTreeMap::new(), Vec::new(), Vec::new());
     for platform in platforms {
@@ -94,7 +98,7 @@ pub(super) fn judge(
         }
     }
     if !looks.is_empty() {
-        return Verdict::Look(looks);
+        return Verdict::Read(looks);
     }
     let (mut lines, mut protocols, mut signers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let mut verified = Verified::new();
@@ -124,7 +128,7 @@ pub(super) fn judge(
         })
     };
     let signers = |set: &BTreeSet<Platform>| {
-        set.iter().filter_map(|platform| signers.get(platform).cloned()).collect::<BTreeSet<String>>()
+        set.iter().filter_map(|platform| signers.get(platform).cloned()).collect::<BTreeSet<Fingerprint>>()
     };
     if together(platforms) {
         let (signers, platforms) = (signers(platforms), platforms.clone());
@@ -148,7 +152,7 @@ fn part(
     platform: &Platform,
     key: &Key,
     seen: &Observation,
-) -> Result<(Part, Vec<(Key, Look)>), String> {
+) -> Result<(Part, Vec<(Key, ReadKind)>), String> {
     let say = |refusal: Refusal| format!("{key}: {}", refusal.found);
     let read = seen.document(key).ok_or_else(|| format!("{key}: not there"))?;
     let document = DownloadDocument::parse(key, platform, &read.bytes).map_err(say)?;
@@ -156,24 +160,43 @@ fn part(
         let link = link.map_err(say)?;
         Links::target(link).ok_or_else(|| format!("{key}: {link} is no object of this registry"))
     };
-    let zip = target(document.zip_link(key))?;
-    let sums = target(document.sums_link(key))?;
-    let signature = target(document.signature_link(key))?;
+    let zip = target(document.zip_link())?;
+    let sums = target(document.sums_link())?;
+    let signature = target(document.signature_link())?;
     let ours = match (&zip, &sums, &signature) {
-        (Key::Zip(.., of, digest), Key::Sums(.., sums_digest), Key::Signature(.., signed, key_id)) => {
+        (
+            Key::Zip { platform: of, digest, .. },
+            Key::Sums { digest: sums_digest, .. },
+            Key::Signature { digest: signed, key_id, .. },
+        ) => {
             let (provider, version) = (provider.clone(), version.clone());
             of == platform
                 && signed == sums_digest
-                && zip == Key::Zip(provider.clone(), version.clone(), of.clone(), *digest)
-                && sums == Key::Sums(provider.clone(), version.clone(), *signed)
-                && signature == Key::Signature(provider, version, *signed, key_id.clone())
+                && zip
+                    == Key::Zip {
+                        release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                        platform: of.clone(),
+                        digest: *digest,
+                    }
+                && sums
+                    == Key::Sums {
+                        release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                        digest: *signed,
+                    }
+                && signature
+                    == Key::Signature {
+                        release: ReleaseId { provider, version },
+                        digest: *signed,
+                        key_id: key_id.clone(),
+                    }
         }
         _ => false,
     };
     if !ours {
         return Err(format!("{key}: it points to the objects of something else: {zip}, {sums}, {signature}"));
     }
-    let looks = vec![(zip, Look::Summary), (sums.clone(), Look::Read), (signature.clone(), Look::Read)];
+    let looks =
+        vec![(zip, ReadKind::Summary), (sums.clone(), ReadKind::Read), (signature.clone(), ReadKind::Read)];
     Ok((Part { document, sums, signature }, looks))
 }
 
@@ -188,11 +211,11 @@ fn check(
     let Part { document, sums, signature } = part;
     let say = |refusal: Refusal| format!("{key}: {}", refusal.found);
     let gone = |key: &Key| format!("{key}: not there, and the document of {platform} points to it");
-    let zip_link = document.zip_link(key).map_err(say)?;
+    let zip_link = document.zip_link().map_err(say)?;
     let zip = Links::target(zip_link).ok_or_else(|| format!("{key}: {zip_link} leads nowhere"))?;
     match seen.objects.get(&zip) {
-        Some(Seen::Summary(found)) if found.digest == document.shasum() => {}
-        Some(Seen::Summary(found)) => {
+        Some(Observed::Summary(found)) if found.digest == document.shasum() => {}
+        Some(Observed::Summary(found)) => {
             let shasum = document.shasum();
             return Err(format!("{zip}: SHA-256 {}, and {shasum} in its document", found.digest));
         }
@@ -201,7 +224,7 @@ fn check(
     let signature_read = seen.document(signature).ok_or_else(|| gone(signature))?;
     let read = seen.document(sums).ok_or_else(|| gone(sums))?;
     let digest = Digest::of(&read.bytes);
-    if !matches!(sums, Key::Sums(_, _, short) if *short == digest.short()) {
+    if !matches!(sums, Key::Sums { digest: short, .. } if *short == digest.short()) {
         return Err(format!("{sums}: SHA-256 {digest}"));
     }
     let checksums = Checksums::parse(&read.bytes).map_err(|problem| format!("{sums}: {problem}"))?;
@@ -224,7 +247,7 @@ fn check(
         });
         match signer {
             Ok(signer) => {
-                let protocols = document.protocols(key).map_err(say)?;
+                let protocols = document.protocols().map_err(say)?;
                 return Ok(Signed { sums: checksums, protocols, signer: signer.clone() });
             }
             Err(error) => why = format!("{signature}: {error}"),
@@ -245,11 +268,11 @@ impl Trust {
     }
 
     /// Those of `signers` that the user has not named, if he has named any.
-    pub(super) fn unknown(&self, signers: &BTreeSet<String>) -> BTreeSet<String> {
+    pub(super) fn unknown(&self, signers: &BTreeSet<Fingerprint>) -> BTreeSet<Fingerprint> {
         if self.0.is_empty() {
             return BTreeSet::new();
         }
-        let is_known = |signer: &&String| self.0.iter().any(|key| key.fingerprint() == **signer);
+        let is_known = |signer: &&Fingerprint| self.0.iter().any(|key| key.fingerprint() == **signer);
         signers.iter().filter(|signer| !is_known(signer)).cloned().collect()
     }
 
@@ -257,7 +280,7 @@ impl Trust {
     ///
     /// # Errors
     /// They are several, and the user has named none.
-    pub(super) fn together(&self, subject: &Key, signers: &BTreeSet<String>) -> Result<(), Refusal> {
+    pub(super) fn together(&self, subject: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
         if signers.len() < 2 || !self.0.is_empty() {
             return Ok(());
         }

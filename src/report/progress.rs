@@ -6,8 +6,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use crate::package::PackageSet;
+
 use crate::release::{Release, Tarball};
+use crate::workflow;
 
 /// All bars of a command; none is drawn where standard error is no terminal.
 #[derive(Clone)]
@@ -100,7 +101,7 @@ impl Sending {
 }
 
 /// The progress of repacking: a bar a tarball.
-pub struct Repacking<'a> {
+pub(super) struct Repacking<'a> {
     reporter: &'a Reporter,
     bars: Vec<ProgressBar>,
 }
@@ -117,27 +118,18 @@ impl<'a> Repacking<'a> {
         let bars = tarballs.iter().map(bar).collect();
         Self { reporter, bars }
     }
+}
 
-    /// More compressed bytes of a tarball were read.
-    pub fn advance(&self, index: usize, bytes: u64) {
-        if let Some(bar) = self.bars.get(index) {
+impl workflow::Repacking for Repacking<'_> {
+    fn advance(&self, tarball: usize, bytes: u64) {
+        if let Some(bar) = self.bars.get(tarball) {
             bar.inc(bytes);
         }
     }
 
-    /// All is repacked.
-    pub fn finish(self, packages: &PackageSet) {
+    fn finish(&self) {
         for bar in &self.bars {
             bar.finish_and_clear();
-        }
-        for package in packages.packages() {
-            tracing::debug!(
-                platform = %package.platform,
-                tarball_sha256 = %package.tarball_digest,
-                zip_sha256 = %package.zip.digest(),
-                bytes = package.zip.len(),
-                "repacked"
-            );
         }
         self.reporter.bars.clear();
     }

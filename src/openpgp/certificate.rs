@@ -5,13 +5,15 @@ use std::time::SystemTime;
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
+use openpgp::parse::Parse as _;
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 
-use super::key_check::{embeddable, public_half};
+use super::key_check::{Candidate, public_half, publishable};
 use super::key_packets;
 use super::signature::detached;
-use super::signing_key::{Secret, SigningKey};
+use super::signing_key::{Secret, expiry_warning};
+use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
 
 /// The public half of a key, whatever its state.
@@ -20,9 +22,12 @@ pub struct Certificate(Cert);
 
 /// A public key that documents may embed: valid now, and of a kind that clients can use.
 #[derive(Debug, Clone)]
-pub struct Embeddable {
+pub struct PublishableKey {
     certificate: Certificate,
     armored: String,
+    key_id: KeyId,
+    user_id: String,
+    expires: Option<SystemTime>,
 }
 
 impl Certificate {
@@ -45,22 +50,16 @@ impl Certificate {
             .map_err(|error| format!("a public key that cannot be read: {error}"))
     }
 
-    /// The public half of a signing key.
-    #[must_use]
-    pub fn of(key: &SigningKey) -> Self {
-        Self(key.certificate().clone())
-    }
-
     /// The 16 upper-case hex digits by which clients name the key.
     #[must_use]
-    pub fn key_id(&self) -> String {
-        format!("{:X}", self.0.keyid())
+    pub fn key_id(&self) -> KeyId {
+        self.0.keyid().into()
     }
 
     /// The primary key's fingerprint in upper-case hex.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        format!("{:X}", self.0.fingerprint())
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint().into()
     }
 
     /// The same with what another copy of the key knows: earlier self-signatures, other subkeys, a revocation.
@@ -128,14 +127,49 @@ impl Certificate {
     }
 }
 
-impl Embeddable {
+impl PublishableKey {
     /// Reads a public or secret key whose public half shall be embedded; `source` names it in refusals.
     ///
     /// # Errors
     /// It is not one key that is valid now and that clients can use.
     pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
-        let (certificate, armored) = embeddable(source, &public_half(source, key)?)?;
-        Ok(Self { certificate: Certificate(certificate), armored })
+        publishable(source, &public_half(source, key)?)
+    }
+
+    /// What documents embed of a key that has passed every check.
+    pub(super) fn new(candidate: Candidate<'_>) -> Self {
+        Self {
+            // The key id of the primary key is the one that clients print: `entity.PrimaryKey.KeyIdString()`.
+            key_id: candidate.certificate.keyid().into(),
+            certificate: Certificate(candidate.certificate),
+            armored: candidate.armored,
+            user_id: candidate.user_id,
+            expires: candidate.expires,
+        }
+    }
+
+    /// The 16 upper-case hex digits by which clients name the key.
+    #[must_use]
+    pub fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    /// The primary key's fingerprint in upper-case hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.certificate.fingerprint()
+    }
+
+    /// The primary user id.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// What to tell the user if the key expires soon.
+    #[must_use]
+    pub fn expiry_warning(&self) -> Option<String> {
+        expiry_warning(&self.key_id, self.expires?)
     }
 
     /// The key.
@@ -144,19 +178,26 @@ impl Embeddable {
         &self.certificate
     }
 
-    /// The armored text, as it is embedded.
+    /// The armored public key that the documents embed: primary key, primary user id and signing subkeys, each with its
+    /// self-signature, and nothing else. The same key file always gives the same text.
     #[must_use]
     pub fn armored(&self) -> &str {
         &self.armored
     }
 
-    /// Verifies a binary detached signature as clients do now, with this copy of the key.
+    /// Verifies a binary detached signature as clients do now, with this copy of the key, read anew from its armored text.
     ///
     /// # Errors
     /// Why clients would not accept it.
     pub fn verify(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
         let signature = detached(signature)?;
         signature.signature_alive(None, None).map_err(|error| error.to_string())?;
-        self.certificate.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)
+        let embedded = Cert::from_bytes(self.armored.as_bytes());
+        let embedded =
+            embedded.map_err(|error| format!("the embedded public key cannot be read: {error}"))?;
+        if embedded != self.certificate.0 {
+            return Err("the embedded public key is not the key's own".to_owned());
+        }
+        Certificate(embedded).verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)
     }
 }

@@ -1,14 +1,14 @@
-//! Holds a stream to its witness. Why that is enough is in `witness`.
+//! Holds a stream to its fingerprint. Why that is enough is in `fingerprint`.
 
 use std::io::{self, Read};
 
 use super::CHUNK;
 use super::contents::{Contents, ContentsHasher};
-use super::witness::{Run, Witness, new_hash};
+use super::fingerprint::{Run, StreamFingerprint, new_hash};
 use super::zlib::{Fault, ZlibStream};
 
-impl Witness {
-    /// Reads all of `stream`, and finds out whether it is one with the contents that the witness has seen: those have its
+impl StreamFingerprint {
+    /// Reads all of `stream`, and finds out whether it is one with the contents that the fingerprint has seen: those have its
     /// length and CRC-32, which are for the caller to compare.
     ///
     /// # Errors
@@ -24,10 +24,10 @@ impl Witness {
     }
 }
 
-fn head(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
+fn head(fingerprint: &StreamFingerprint, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
     let mut decompressed = Decompressed::new(0);
-    let over = u32::try_from(witness.head_bits % 8).unwrap_or(0);
-    bits.take(witness.head_bits - u64::from(over), 0, &mut |bytes| decompressed.feed(bytes))?;
+    let over = u32::try_from(fingerprint.head_bits % 8).unwrap_or(0);
+    bits.take(fingerprint.head_bits - u64::from(over), 0, &mut |bytes| decompressed.feed(bytes))?;
     let last = bits.few(over)?;
     // In place of what follows an empty stored block and an empty last one of fixed codes (RFC 1951 3.2.3, 3.2.4, 3.2.6). Only
     // where a block begins can a stream end with both: if it ended sooner, something would be behind it.
@@ -37,7 +37,7 @@ fn head(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fa
     }
     ending.extend([0, 0, 0xFF, 0xFF, 0b011, 0]);
     decompressed.feed(&ending)?;
-    decompressed.end(witness.head)
+    decompressed.end(fingerprint.head)
 }
 
 fn run(run: &Run, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
@@ -72,13 +72,14 @@ fn run(run: &Run, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
     }
 }
 
-fn tail(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
-    let mut decompressed = Decompressed::new(witness.history.len());
+fn tail(fingerprint: &StreamFingerprint, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
+    let mut decompressed = Decompressed::new(fingerprint.history.len());
     // What is before the tail, as a stored block (RFC 1951 3.2.4).
-    let length = u16::try_from(witness.history.len()).map_err(|_| Fault::of("its witness is wrong"))?;
+    let length =
+        u16::try_from(fingerprint.history.len()).map_err(|_| Fault::of("its fingerprint is wrong"))?;
     let header = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
     decompressed.feed(&header)?;
-    decompressed.feed(&witness.history)?;
+    decompressed.feed(&fingerprint.history)?;
     // The tail's bits stay at their places in bytes, on which stored blocks depend. Empty blocks of fixed codes lead there:
     // 0, 01 and 0000000, ten bits each.
     let empty_blocks = bits.phase() / 2;
@@ -86,14 +87,14 @@ fn tail(witness: &Witness, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fa
     let whole = empty_blocks as usize * 10 / 8;
     decompressed.feed(&filler[..whole])?;
     let mut begun = Some(filler[whole]);
-    bits.take(witness.tail_bits, bits.phase(), &mut |bytes| match (begun.take(), bytes) {
+    bits.take(fingerprint.tail_bits, bits.phase(), &mut |bytes| match (begun.take(), bytes) {
         (Some(begun), [first, rest @ ..]) => {
             decompressed.feed(&[begun | first])?;
             decompressed.feed(rest)
         }
         _ => decompressed.feed(bytes),
     })?;
-    decompressed.end(witness.tail)?;
+    decompressed.end(fingerprint.tail)?;
     // Up to the next whole byte, and no further.
     if bits.few(bits.up_to_byte())? != 0 || !bits.is_at_end()? {
         return Err(Fault::of("it goes on behind its last block"));

@@ -1,0 +1,80 @@
+//! Where large files lie until they are written: temporary files without a name, so that nobody else can open or change them,
+//! and so that they are gone when the process is.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A folder for temporary files.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    /// A folder whose file system can give a file without a name one later; `None` for the system's temporary folder.
+    folder: Option<PathBuf>,
+}
+
+impl Scratch {
+    /// The file system of `target`, if it can make files without a name there: what is made so takes a name in `target`
+    /// without being copied ([`Sealed::link`](super::Sealed::link)). Else the system's temporary folder, as [`Self::default`].
+    #[must_use]
+    pub fn near(target: &Path) -> Self {
+        let target = std::path::absolute(target).unwrap_or_default();
+        // What does not exist yet will be made on the same file system.
+        let folder = target.ancestors().find(|folder| folder.is_dir());
+        Self { folder: folder.filter(|folder| nameless(folder).is_ok()).map(Path::to_owned) }
+    }
+
+    /// A new file, open for reading and writing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn file(&self) -> io::Result<File> {
+        match &self.folder {
+            Some(folder) => nameless(folder),
+            None => tempfile::tempfile(),
+        }
+    }
+
+    /// The folder, and how another one is chosen, in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!("the target's file system, at {},", folder.display()),
+            None => format!("the temporary folder {} (another one: TMPDIR)", std::env::temp_dir().display()),
+        }
+    }
+}
+
+/// A file that never had a name, with the mode that the umask gives a new file.
+///
+/// Source: open(2), `O_TMPFILE`, which is Linux's. Elsewhere such a file has a name for a moment, which a web server might
+/// serve.
+#[cfg(target_os = "linux")]
+fn nameless(folder: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, mode)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless(_folder: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_is_not_there_yet_is_near_what_is_above_it() {
+        let root = tempfile::tempdir().unwrap();
+        let scratch = Scratch::near(&root.path().join("site/of/mine"));
+        if let Some(folder) = &scratch.folder {
+            assert_eq!(folder, root.path());
+        }
+        assert!(scratch.file().is_ok() && Scratch::default().file().is_ok());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "it has a name");
+        assert!(Scratch::near(Path::new("/proc/self")).folder.is_none());
+    }
+}

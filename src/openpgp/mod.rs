@@ -1,0 +1,15 @@
+//! OpenPGP: secret keys and how they are read, public keys, detached signatures, and which clients accept them.
+
+pub mod certificate;
+pub mod client_support;
+pub mod inspection;
+mod key_check;
+pub mod key_packets;
+pub mod key_text;
+mod names;
+pub mod signature;
+pub mod signer;
+pub mod signing_key;
+
+pub use names::{Fingerprint, KeyId};
+pub use signer::Signer;

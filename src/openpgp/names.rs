@@ -1,0 +1,81 @@
+//! How keys are named.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sequoia_openpgp as openpgp;
+
+/// A key's id: the 16 hex digits by which clients name it, in upper case where tfreg writes them. They are the end of a
+/// version 4 key's fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(String);
+
+/// A primary key's fingerprint, in upper-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(String);
+
+impl KeyId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<openpgp::KeyID> for KeyId {
+    fn from(id: openpgp::KeyID) -> Self {
+        Self(format!("{id:X}"))
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is no key id: expected 16 hex digits"))
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<openpgp::Fingerprint> for Fingerprint {
+    fn from(fingerprint: openpgp::Fingerprint) -> Self {
+        Self(format!("{fingerprint:X}"))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_read_as_they_are_written() {
+        let id: KeyId = "A7F2BC5B6E845A69".parse().unwrap();
+        assert_eq!(id.to_string(), "A7F2BC5B6E845A69");
+        for bad in ["", "A7F2BC5B6E845A6", "A7F2BC5B6E845A69A", "A7F2BC5B6E845A6G", "../../../../../x"] {
+            assert!(bad.parse::<KeyId>().is_err(), "{bad}");
+        }
+    }
+}

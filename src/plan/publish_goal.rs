@@ -1,0 +1,100 @@
+//! The goal of a publish: a release that is listed, whole and signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Goal, Observation, Step, ToSign, planner};
+use crate::content::{Digest, Sealed, ShortDigest};
+use crate::error::Refusal;
+use crate::openpgp::certificate::PublishableKey;
+use crate::package::PackageSet;
+use crate::provider::{Platform, Provider};
+use crate::registry::provenance::Record;
+use crate::registry::{Area, Checksums, Key, Links};
+
+/// Whether a published platform's contents may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Never: other contents are refused.
+    Immutable,
+    /// They may be replaced (staging; `--replace`).
+    Replaceable,
+}
+
+/// Whether a version that is published with another key may be moved to this run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionKey {
+    /// It stays with the key that its documents embed.
+    Kept,
+    /// It may be moved (`--replace-key`).
+    Replaceable,
+}
+
+/// What a run wants; the same for all its rounds.
+#[derive(Debug)]
+pub struct PublishGoal {
+    /// The provider that is published.
+    pub provider: Provider,
+    /// Its packages.
+    pub packages: PackageSet,
+    /// The public half of the key that signs, as the documents embed it.
+    pub key: PublishableKey,
+    /// How the documents point to objects.
+    pub links: Links,
+    /// Whether published contents may change.
+    pub published: Published,
+    /// Whether a published version may be moved to this key.
+    pub version_key: VersionKey,
+    /// What the run tells of itself in the record of the publish.
+    pub record: Record,
+}
+
+/// What a publish remembers from round to round.
+#[derive(Debug, Default)]
+pub struct RunState {
+    /// What the SHA256SUMS of a digest hold.
+    pub sums: BTreeMap<ShortDigest, Checksums>,
+    /// Other platforms of the version that were listed, whose documents are looked at soon again.
+    pub listed: BTreeSet<Platform>,
+    /// Objects of `store/` that are there; they never change or go.
+    pub known_objects: BTreeSet<Key>,
+    /// Platforms whose document was seen or written with this run's contents.
+    pub own_platforms: BTreeSet<Platform>,
+    /// Signatures made or verified by this run, by the digest of what is signed.
+    pub signatures: BTreeMap<Digest, Sealed>,
+    /// Records of publishes that were there already, by the digest of their SHA256SUMS.
+    pub records: BTreeMap<ShortDigest, Bytes>,
+    /// Whether nothing else of the provider was published when this run found no index.
+    pub is_first: bool,
+    /// What was not carried over into the new SHA256SUMS, in words.
+    pub left_out: BTreeSet<String>,
+}
+
+impl Goal for PublishGoal {
+    type RunState = RunState;
+
+    fn next(&self, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
+        planner::next(self, seen, memory)
+    }
+
+    fn signed(&self, document: &ToSign, signature: Sealed, memory: &mut RunState) {
+        memory.signatures.insert(Digest::of(&document.document), signature);
+    }
+
+    fn written(&self, key: &Key, memory: &mut RunState) {
+        match key {
+            Key::Download { platform, .. } if self.packages.get(platform).is_some() => {
+                memory.own_platforms.insert(platform.clone());
+            }
+            key if key.area() == Area::Store => {
+                memory.known_objects.insert(key.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn indexed(&self) -> &'static str {
+        "The index lists this run's version."
+    }
+}

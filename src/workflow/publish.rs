@@ -1,0 +1,236 @@
+//! Publishing a release: tarballs in, a registry that clients install from out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Observer;
+use super::source::{Source, Sources};
+use super::target::{self, Place, Target};
+use crate::error::{Error, Result};
+use crate::openpgp::Signer;
+use crate::package::{BuildOptions, PackageSet};
+use crate::plan::{Plan, PublishGoal, Published, RunState, VersionKey};
+use crate::probe::{self, Probe};
+use crate::promotion;
+use crate::provider::{Namespace, Provider};
+use crate::publish::{self, Options};
+use crate::reader::Reader;
+use crate::registry::provenance::Record;
+use crate::registry::{DocumentMaxAge, Links};
+use crate::release::file::TarballFile;
+use crate::release::{Expected, Release};
+use crate::store::Store;
+use crate::store::access::Access;
+use crate::store::budget::{Budget, RealPace};
+use crate::verify::{self, Scope, Unwatched, Verification};
+
+/// What is to be published, and where.
+pub struct Request {
+    /// Where the tarballs are.
+    pub tarballs: Vec<Source>,
+    /// The account of those in buckets.
+    pub source: Access,
+    /// The registry.
+    pub target: Target,
+    /// The account that writes it.
+    pub access: Access,
+    /// The provider's namespace; its type comes from the tarballs.
+    pub namespace: Namespace,
+    /// What the release has to be.
+    pub expected: Expected,
+    /// Another registry that has to list the same zips.
+    pub expected_in: Option<Place>,
+    /// Whether that one may lead to private addresses.
+    pub private_links: bool,
+    /// How tarballs are repacked.
+    pub build: BuildOptions,
+    /// How an executable is asked for its protocols; `None` where none is.
+    pub probe: Option<probe::Options>,
+    /// How the documents point to objects.
+    pub links: Links,
+    /// Whether published contents may change.
+    pub published: Published,
+    /// Whether a published version may be moved to this run's key.
+    pub version_key: VersionKey,
+    /// A folder for the objects, of which none is then written to the target.
+    pub dry_run: Option<PathBuf>,
+    /// How long clients may keep a document.
+    pub max_age: DocumentMaxAge,
+    /// What the run tells of itself in the record of the publish.
+    pub record: Record,
+    /// How the run goes about its work.
+    pub options: Options,
+}
+
+/// A release that is ready to be published: every package is checked.
+pub struct Prepared {
+    request: Request,
+    wanted: PublishGoal,
+    expiry_warning: Option<String>,
+}
+
+/// What a publish has come to.
+pub struct Outcome {
+    /// What was wanted.
+    pub wanted: PublishGoal,
+    /// The registry in the user's words.
+    pub target: String,
+    /// What to tell the user if the key expires soon.
+    pub expiry_warning: Option<String>,
+    /// What an executable has said of its protocols, if one was asked.
+    pub probe: Option<Probe>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a publish ended.
+pub enum End {
+    /// Nothing was written to the target.
+    DryRun {
+        /// What would be.
+        plan: Box<Plan>,
+        /// Where its objects are.
+        folder: PathBuf,
+    },
+    /// All is in the registry.
+    Published {
+        /// What the run has done.
+        run: Box<publish::Outcome>,
+        /// What was found when it was read back, unless that was not wanted.
+        verified: Option<Verified>,
+    },
+}
+
+/// What was found when a publish was read back, or why it could not be.
+pub type Verified = Result<Verification>;
+
+impl Request {
+    /// Finds the tarballs, and fetches those in buckets. The key is read by `signing` in between: before anything large is
+    /// fetched, and after what is cheap to refuse.
+    ///
+    /// # Errors
+    /// A tarball's name is refused, a bucket cannot be read, or there is no usable key.
+    pub async fn fetch(
+        &self,
+        signing: impl FnOnce() -> Result<Arc<dyn Signer>>,
+        observer: &dyn Observer,
+    ) -> Result<(Vec<TarballFile>, Arc<dyn Signer>)> {
+        let sources = Sources::open(&self.tarballs, &self.source).await?;
+        let found = sources.find(&self.expected).await?;
+        let signer = signing()?;
+        Ok((sources.fetch(found, self.options.jobs, observer).await?, signer))
+    }
+
+    /// Repacks and checks the tarballs; the work of processors, not for an async thread.
+    ///
+    /// # Errors
+    /// A tarball is refused or cannot be read, or the protocols are unknown or disputed.
+    pub fn prepare(
+        mut self,
+        tarballs: Vec<TarballFile>,
+        signer: Arc<dyn Signer>,
+        observer: &dyn Observer,
+    ) -> Result<Prepared> {
+        let key = signer.public_key().clone();
+        self.options.signer = Some(signer);
+        let expiry_warning = key.expiry_warning();
+        if let Some(warning) = &expiry_warning {
+            observer.warn(warning);
+        }
+        let release = Release::open(tarballs, &self.expected)?;
+        let repacking = observer.repacking(&release);
+        let packages =
+            PackageSet::build(release, &self.build, &|index, bytes| repacking.advance(index, bytes))?;
+        repacking.finish();
+        for package in packages.packages() {
+            tracing::debug!(
+                platform = %package.platform,
+                tarball_sha256 = %package.tarball_digest,
+                zip_sha256 = %package.zip.digest(),
+                bytes = package.zip.len(),
+                "repacked"
+            );
+        }
+        drop(repacking);
+        let provider =
+            Provider { namespace: self.namespace.clone(), provider_type: packages.provider_type().clone() };
+        let wanted = PublishGoal {
+            provider,
+            packages,
+            key,
+            links: self.links.clone(),
+            published: self.published,
+            version_key: self.version_key,
+            record: self.record.clone(),
+        };
+        Ok(Prepared { request: self, wanted, expiry_warning })
+    }
+}
+
+impl Prepared {
+    /// Publishes, and reads back what was published.
+    ///
+    /// # Errors
+    /// The declared protocols are wrong, another registry lists other zips, or what [`publish::publish`] fails of. That what
+    /// was published is not good is a part of the outcome: see [`Outcome::verdict`].
+    pub async fn publish(self, observer: &dyn Observer) -> Result<Outcome> {
+        let Self { request, wanted, expiry_warning } = self;
+        let probe = match &request.probe {
+            Some(options) => Some(probe::probe(&wanted.packages, options).await?),
+            None => None,
+        };
+        if let Some(probe) = &probe {
+            observer.probed(probe);
+        }
+        if let Some(place) = &request.expected_in {
+            let reader = target::open_reader(place, &request.access, request.private_links).await?;
+            let reads = request.options.reads;
+            promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
+            observer.note(&format!("Every zip is the one that {} lists", reader.describe()));
+        }
+        let dry_run = request.dry_run.as_deref();
+        let store = target::open_store(&request.target, dry_run, request.max_age, &request.access).await?;
+        let target = store.describe();
+        let end = match request.dry_run {
+            Some(folder) => {
+                let plan =
+                    publish::observe(&*store, &wanted, &mut RunState::default(), &request.options).await?;
+                target::write_dry_run(&plan, &folder).await?;
+                End::DryRun { plan: Box::new(plan), folder }
+            }
+            None => run(store, &wanted, &request.options, observer).await?,
+        };
+        Ok(Outcome { wanted, target, expiry_warning, probe, end })
+    }
+}
+
+async fn run(
+    store: Box<dyn Store>,
+    wanted: &PublishGoal,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<End> {
+    let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
+    let mut run = publish::publish(&*store, wanted, options, budget, observer).await?;
+    let verified = match run.snapshot.take() {
+        Some(snapshot) => {
+            let scope = Scope::published(&wanted.provider, wanted.packages.version());
+            let reader = Reader::Store(snapshot.in_front_of(store));
+            Some(verify::verify(&reader, &scope, options.reads, &Unwatched).await)
+        }
+        None => None,
+    };
+    Ok(End::Published { run: Box::new(run), verified })
+}
+
+impl Outcome {
+    /// Whether the command has succeeded. What was read back and is not good fails it, though all is published then.
+    ///
+    /// # Errors
+    /// Clients would trip over what was published, or it could not be read back.
+    pub fn verdict(self) -> Result<()> {
+        let End::Published { verified: Some(verified), .. } = self.end else { return Ok(()) };
+        let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;
+        verification.publish_refusal().map_or(Ok(()), |refusal| Err(Error::Reported(Box::new(refusal))))
+    }
+}

@@ -1,0 +1,127 @@
+//! Opening the registry that a command reads or changes, and the folder of its dry run.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::content::Scratch;
+use crate::error::{Error, Refusal, Result};
+use crate::plan::{Action, Plan};
+use crate::reader::Reader;
+use crate::reader::web::Web;
+use crate::registry::DocumentMaxAge;
+use crate::store::access::Access;
+use crate::store::directory::Directory;
+use crate::store::s3::{Location, S3};
+use crate::store::{Answer, Condition, Store};
+
+/// Where a registry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// In a directory.
+    Directory(PathBuf),
+    /// In a bucket, or below a prefix of one.
+    S3(Location),
+}
+
+/// Where a registry is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Where it is kept.
+    Target(Target),
+    /// At its public address.
+    Web(Url),
+}
+
+/// Opens the target of a command that writes. A dry run leaves even what a killed run left there.
+pub async fn open_store(
+    target: &Target,
+    dry_run: Option<&Path>,
+    max_age: DocumentMaxAge,
+    access: &Access,
+) -> Result<Box<dyn Store>> {
+    if let (Target::Directory(root), None) = (target, dry_run) {
+        Directory::open(root)?.clean_up()?;
+    }
+    open(target, max_age, access).await
+}
+
+/// Where zips lie until they are written: where they will be, if that is a directory.
+pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
+    match (dry_run, target) {
+        (Some(folder), _) => Scratch::near(folder),
+        (None, Target::Directory(folder)) => Scratch::near(folder),
+        (None, Target::S3(_)) => Scratch::default(),
+    }
+}
+
+/// Opens a target, which is left as it is.
+pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<Box<dyn Store>> {
+    match target {
+        Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
+        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await?)),
+    }
+}
+
+/// Opens a registry to be read. `private_links` lets a host lead to others at private addresses.
+pub async fn open_reader(place: &Place, access: &Access, private_links: bool) -> Result<Reader> {
+    Ok(match place {
+        Place::Web(host) => {
+            Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref(), private_links)?))
+        }
+        Place::Target(target) => Reader::Store(open(target, DocumentMaxAge::default(), access).await?),
+    })
+}
+
+/// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.
+pub fn check_dry_run(target: &Target, folder: Option<&Path>) -> Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    let refuse = |found: &str| -> Error {
+        Refusal::new(folder.display(), "not a place for a dry run's objects")
+            .found(found)
+            .expected("a directory that is empty or does not exist, outside of the target")
+            .remedy("name another directory, or remove this one first")
+            .into()
+    };
+    if let Target::Directory(root) = target
+        && resolve(folder)?.starts_with(resolve(root)?)
+    {
+        return Err(refuse("a directory of the target itself"));
+    }
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => Err(refuse("a directory with files in it")),
+        Ok(false) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("cannot use", folder, error)),
+    }
+}
+
+/// Where `path` leads through links and `..`, also where its last parts do not exist yet.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error))?;
+    let mut resolved = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => resolved.push(part),
+        }
+        resolved = std::fs::canonicalize(&resolved).unwrap_or(resolved);
+    }
+    Ok(resolved)
+}
+
+/// Leaves every object that the plan would write, as it would be written.
+pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
+    let tree = Directory::open(folder)?;
+    for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
+        match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
+            Answer::Written => {}
+            Answer::ConditionFailed(found) | Answer::Busy(found) => {
+                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
+            }
+            Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
