@@ -13,8 +13,7 @@ use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::openpgp::certificate::Certificate;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::registry::Checksums;
-use crate::registry::{DownloadDocument, Key, Links};
+use crate::registry::{Checksums, DownloadDocument, Key, Links};
 use crate::store::Listed;
 
 /// The platforms of a provider's versions whose documents a listing has found.
@@ -77,7 +76,7 @@ pub(super) fn judge(
     seen: &Observation,
 ) -> Verdict {
     let key_of = |platform: &Platform| Key::Download {
-        release: ReleaseId { provider: provider.clone(), version: version.clone() },
+        release: ReleaseId::new(provider, version),
         platform: platform.clone(),
     };
     let unseen = |looks: Vec<(Key, ReadKind)>| {
@@ -163,32 +162,16 @@ fn part(
     let zip = target(document.zip_link())?;
     let sums = target(document.sums_link())?;
     let signature = target(document.signature_link())?;
+    let release = ReleaseId::new(provider, version);
     let ours = match (&zip, &sums, &signature) {
         (
-            Key::Zip { platform: of, digest, .. },
-            Key::Sums { digest: sums_digest, .. },
-            Key::Signature { digest: signed, key_id, .. },
+            Key::Zip { release: of_zip, platform: of, .. },
+            Key::Sums { release: of_sums, digest },
+            Key::Signature { release: of_signature, digest: signed, .. },
         ) => {
-            let (provider, version) = (provider.clone(), version.clone());
             of == platform
-                && signed == sums_digest
-                && zip
-                    == Key::Zip {
-                        release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                        platform: of.clone(),
-                        digest: *digest,
-                    }
-                && sums
-                    == Key::Sums {
-                        release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                        digest: *signed,
-                    }
-                && signature
-                    == Key::Signature {
-                        release: ReleaseId { provider, version },
-                        digest: *signed,
-                        key_id: key_id.clone(),
-                    }
+                && signed == digest
+                && [of_zip, of_sums, of_signature].into_iter().all(|of| *of == release)
         }
         _ => false,
     };

@@ -10,15 +10,13 @@ use super::{
     Action, ConditionCheck, Observation, Observed, Plan, PublishGoal, Published, ReadKind, RunState,
     SignedObjects, Step, ToSign, Write, keep, lost_index, object_conflict, yanked_record,
 };
-use crate::content::Sealed;
-use crate::content::{Digest, ShortDigest};
+use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
 use crate::package::Package;
 use crate::provider::{Platform, ReleaseId, Version};
-use crate::registry::Checksums;
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{DownloadDocument, Folder, Key, VersionsDocument, YankedRecord, discovery};
+use crate::registry::{Checksums, DownloadDocument, Folder, Key, VersionsDocument, YankedRecord, discovery};
 use crate::store::{Document, Revision};
 use next_checksums::NextSums;
 
@@ -52,10 +50,7 @@ impl Planner<'_> {
         let provider = &self.wanted.provider;
         let versions_key = Key::Versions { provider: provider.clone() };
         self.need(&Key::Discovery, ReadKind::Read);
-        self.need(
-            &Key::Yanked { release: ReleaseId { provider: provider.clone(), version: self.version.clone() } },
-            ReadKind::Read,
-        );
+        self.need(&Key::Yanked { release: self.release() }, ReadKind::Read);
         self.need(&versions_key, ReadKind::Read);
         for package in self.wanted.packages.packages() {
             self.need(&self.download_key(&package.platform), ReadKind::Read);
@@ -207,36 +202,28 @@ impl Planner<'_> {
         self.seen.document(key)
     }
 
+    fn release(&self) -> ReleaseId {
+        ReleaseId::new(&self.wanted.provider, self.version)
+    }
+
     fn download_key(&self, platform: &Platform) -> Key {
-        Key::Download {
-            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
-            platform: platform.clone(),
-        }
+        Key::Download { release: self.release(), platform: platform.clone() }
     }
 
     fn zip_key(&self, package: &Package) -> Key {
-        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
         Key::Zip {
-            release: ReleaseId { provider, version },
+            release: self.release(),
             platform: package.platform.clone(),
             digest: package.zip.digest().short(),
         }
     }
 
     fn sums_key(&self, digest: ShortDigest) -> Key {
-        Key::Sums {
-            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
-            digest,
-        }
+        Key::Sums { release: self.release(), digest }
     }
 
     fn signature_key(&self, digest: ShortDigest) -> Key {
-        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
-        Key::Signature {
-            release: ReleaseId { provider, version },
-            digest,
-            key_id: self.wanted.key.key_id().clone(),
-        }
+        Key::Signature { release: self.release(), digest, key_id: self.wanted.key.key_id().clone() }
     }
 
     fn zip_file_name(&self, platform: &Platform) -> String {
@@ -292,9 +279,7 @@ impl Planner<'_> {
     /// A yanked version is not listed in the index. The record may have been written after it was looked for; then the index says
     /// it, which is the one thing that a publish replaces.
     fn check_yanked(&self, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
-        let key = Key::Yanked {
-            release: ReleaseId { provider: self.wanted.provider.clone(), version: self.version.clone() },
-        };
+        let key = Key::Yanked { release: self.release() };
         let record = yanked_record(self.seen, &key)?;
         let mark = index.map(VersionsDocument::marks).transpose()?.unwrap_or_default().remove(self.version);
         let mark = mark.filter(|mark| mark.is_yanked);

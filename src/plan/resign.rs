@@ -18,13 +18,11 @@ use super::{
     Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, ToSign, Write, completeness,
     condition_check, keep, lost_index, object_conflict, replace,
 };
-use crate::content::Digest;
-use crate::content::Sealed;
+use crate::content::{Digest, Sealed};
 use crate::error::Refusal;
 use crate::openpgp::certificate::{Certificate, PublishableKey};
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::registry::Checksums;
-use crate::registry::{Area, DownloadDocument, Folder, Key, Links, VersionsDocument};
+use crate::registry::{Area, Checksums, DownloadDocument, Folder, Key, Links, VersionsDocument};
 
 /// What documents get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +170,7 @@ impl Goal for Resign {
 
 impl Resign {
     fn download(&self, version: &Version, platform: &Platform) -> Key {
-        Key::Download {
-            release: ReleaseId { provider: self.provider.clone(), version: version.clone() },
-            platform: platform.clone(),
-        }
+        Key::Download { release: ReleaseId::new(&self.provider, version), platform: platform.clone() }
     }
 
     /// The versions that are looked after, with their platforms.
@@ -232,23 +227,19 @@ impl Resign {
         let (sums, signature) =
             Links::target(sums_link).zip(Links::target(&signature_link)).ok_or_else(elsewhere)?;
         let (
-            Key::Sums { release: ReleaseId { provider, version: of }, digest },
-            Key::Signature { key_id, .. },
+            Key::Sums { release, digest },
+            Key::Signature { release: signed_release, digest: signed_digest, .. },
         ) = (&sums, &signature)
         else {
             return Err(elsewhere());
         };
-        let expected = Key::Signature {
-            release: ReleaseId { provider: provider.clone(), version: of.clone() },
-            digest: *digest,
-            key_id: key_id.clone(),
-        };
-        if *provider != self.provider || of != version || signature != expected {
+        let is_of_version = *release == ReleaseId::new(&self.provider, version);
+        if !is_of_version || signed_release != release || signed_digest != digest {
             return Err(elsewhere());
         }
         let wanted = match self.renewal {
             Renewal::Signatures => Key::Signature {
-                release: ReleaseId { provider: provider.clone(), version: of.clone() },
+                release: release.clone(),
                 digest: *digest,
                 key_id: self.key.key_id().clone(),
             },

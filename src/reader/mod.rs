@@ -184,10 +184,8 @@ impl Reader {
             return Ok(None);
         };
         let zips = stream::iter(listed.platforms.into_iter().map(|platform| async move {
-            let key = Key::Download {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                platform: platform.clone(),
-            };
+            let key =
+                Key::Download { release: ReleaseId::new(provider, version), platform: platform.clone() };
             let Some(bytes) = self.document(&key).await? else {
                 return Err(Refusal::new(
                     &key,

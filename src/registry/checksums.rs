@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Key;
-use crate::content::Digest;
-use crate::content::Sealed;
+use crate::content::{Digest, Sealed};
 use crate::provider::{Provider, Version};
 
 /// File names with their digests, in the order of the names.

@@ -307,7 +307,7 @@ impl FromStr for Key {
                 Self::Yanked { release: ReleaseId { provider: provider(ns, ty)?, version: version.parse()? } }
             }
             ["store", ns, ty, version, digest, name] => {
-                let (provider, version): (_, Version) = (provider(ns, ty)?, version.parse()?);
+                let release = ReleaseId { provider: provider(ns, ty)?, version: version.parse()? };
                 let digest = digest.parse().map_err(|_| NotAKey)?;
                 // Whose signature a file name ends in, behind the name of what is signed.
                 let key_id = |rest: &str| {
@@ -316,34 +316,23 @@ impl FromStr for Key {
                 };
                 match name.strip_prefix(PROVENANCE) {
                     Some("") => {
-                        return Ok(Self::Provenance { release: ReleaseId { provider, version }, digest });
+                        return Ok(Self::Provenance { release, digest });
                     }
                     Some(rest) => {
-                        return Ok(Self::ProvenanceSignature {
-                            release: ReleaseId { provider, version },
-                            digest,
-                            key_id: key_id(rest)?,
-                        });
+                        return Ok(Self::ProvenanceSignature { release, digest, key_id: key_id(rest)? });
                     }
                     None => {}
                 }
-                let rest =
-                    name.strip_prefix(&stem(&provider, &version)).and_then(|rest| rest.strip_prefix('_'));
+                let rest = name
+                    .strip_prefix(&stem(&release.provider, &release.version))
+                    .and_then(|rest| rest.strip_prefix('_'));
                 let rest = rest.ok_or(NotAKey)?;
                 match rest.strip_prefix("SHA256SUMS") {
-                    Some("") => Self::Sums { release: ReleaseId { provider, version }, digest },
-                    Some(rest) => Self::Signature {
-                        release: ReleaseId { provider, version },
-                        digest,
-                        key_id: key_id(rest)?,
-                    },
+                    Some("") => Self::Sums { release, digest },
+                    Some(rest) => Self::Signature { release, digest, key_id: key_id(rest)? },
                     None => {
                         let platform = rest.strip_suffix(".zip").ok_or(NotAKey)?;
-                        Self::Zip {
-                            release: ReleaseId { provider, version },
-                            platform: platform.parse()?,
-                            digest,
-                        }
+                        Self::Zip { release, platform: platform.parse()?, digest }
                     }
                 }
             }
@@ -442,37 +431,19 @@ mod tests {
     fn keys() -> Vec<Key> {
         let provider =
             Provider { namespace: "acme".parse().unwrap(), provider_type: "my-x".parse().unwrap() };
-        let version: Version = "1.2.3-rc.1".parse().unwrap();
+        let release = ReleaseId { provider: provider.clone(), version: "1.2.3-rc.1".parse().unwrap() };
         let platform: Platform = "linux_amd64".parse().unwrap();
         let digest = Digest::of(b"abc").short();
         vec![
             Key::Discovery,
-            Key::Versions { provider: provider.clone() },
-            Key::Download {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                platform: platform.clone(),
-            },
-            Key::Yanked { release: ReleaseId { provider: provider.clone(), version: version.clone() } },
-            Key::Zip {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                platform,
-                digest,
-            },
-            Key::Sums { release: ReleaseId { provider: provider.clone(), version: version.clone() }, digest },
-            Key::Signature {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                digest,
-                key_id: "0123456789ABCDEF".parse().unwrap(),
-            },
-            Key::Provenance {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
-                digest,
-            },
-            Key::ProvenanceSignature {
-                release: ReleaseId { provider, version },
-                digest,
-                key_id: "0123456789ABCDEF".parse().unwrap(),
-            },
+            Key::Versions { provider },
+            Key::Download { release: release.clone(), platform: platform.clone() },
+            Key::Yanked { release: release.clone() },
+            Key::Zip { release: release.clone(), platform, digest },
+            Key::Sums { release: release.clone(), digest },
+            Key::Signature { release: release.clone(), digest, key_id: "0123456789ABCDEF".parse().unwrap() },
+            Key::Provenance { release: release.clone(), digest },
+            Key::ProvenanceSignature { release, digest, key_id: "0123456789ABCDEF".parse().unwrap() },
         ]
     }
 

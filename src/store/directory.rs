@@ -25,9 +25,7 @@ use super::{
     Answer, Body, Condition, Conditions, Document, Headers, Listed, OnSent, Revision, Store, StoreError,
     Summary,
 };
-use crate::content::CHUNK;
-use crate::content::Digest;
-use crate::content::Sealed;
+use crate::content::{CHUNK, Digest, Sealed};
 use crate::registry::Key;
 use crate::regular;
 use lock::Lock;

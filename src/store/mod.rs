@@ -17,8 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::content::Digest;
-use crate::content::Sealed;
+use crate::content::{Digest, Sealed};
 use crate::registry::Key;
 
 pub use crate::error::StoreError;

@@ -36,8 +36,7 @@ use super::{
     Answer, Body, Condition, Conditions, Document, Headers, HttpHeaders, Listed, MAX_DOCUMENT, OnSent,
     Revision, Store, StoreError, Summary, readback,
 };
-use crate::content::Digest;
-use crate::content::Sealed;
+use crate::content::{Digest, Sealed};
 use crate::error::Error;
 use crate::registry::{DocumentMaxAge, Key};
 use crate::store::body::MachineClock;

@@ -62,15 +62,16 @@ impl VersionCheck<'_> {
         Ok(part)
     }
 
+    fn release(&self) -> ReleaseId {
+        ReleaseId::new(self.provider, &self.entry.version)
+    }
+
     fn expected<'a>(&'a self, platform: &'a Platform) -> download::Expected<'a> {
         download::Expected { provider: self.provider, entry: self.entry, platform }
     }
 
     async fn document(&self, platform: &Platform) -> Result<(Vec<Finding>, Option<Download>)> {
-        let key = Key::Download {
-            release: ReleaseId { provider: self.provider.clone(), version: self.entry.version.clone() },
-            platform: platform.clone(),
-        };
+        let key = Key::Download { release: self.release(), platform: platform.clone() };
         let url = self.site.url(&key);
         let reply = self.site.document(&url, site::DOCUMENT).await?;
         Ok(download::check(&self.expected(platform), &key, &self.site.name(&url), reply))
@@ -81,9 +82,7 @@ impl VersionCheck<'_> {
         if self.scope.extent == Extent::Versions {
             return Ok(None);
         }
-        let url = self.site.url(&Key::Yanked {
-            release: ReleaseId { provider: self.provider.clone(), version: self.entry.version.clone() },
-        });
+        let url = self.site.url(&Key::Yanked { release: self.release() });
         let Reply::Found(mark) = self.site.document(&url, site::DOCUMENT).await? else { return Ok(None) };
         let mark: Option<serde_json::Value> = serde_json::from_slice(&mark.bytes).ok();
         let yanked = mark.is_some_and(|mark| mark.get("yanked") == Some(&serde_json::Value::Bool(true)));
@@ -211,10 +210,8 @@ impl VersionCheck<'_> {
 
     /// The record beside SHA256SUMS, where one can be expected: beside one that tfreg wrote.
     async fn record(&self, sums: &Url) -> Result<Option<(Key, Option<bytes::Bytes>)>> {
-        let Some(Key::Sums { release: ReleaseId { provider, version }, digest }) = self.site.key(sums) else {
-            return Ok(None);
-        };
-        let key = Key::Provenance { release: ReleaseId { provider, version }, digest };
+        let Some(Key::Sums { release, digest }) = self.site.key(sums) else { return Ok(None) };
+        let key = Key::Provenance { release, digest };
         let Some(url) = beside(sums, &key) else { return Ok(None) };
         Ok(Some(match self.site.document(&url, site::DOCUMENT).await? {
             Reply::Found(document) => (key, Some(document.bytes)),
@@ -241,12 +238,10 @@ impl VersionCheck<'_> {
         };
         part.findings.extend(record::check(&name(&key), &bytes, sums));
         part.references.push(key.clone());
-        let Key::Provenance { release: ReleaseId { provider, version }, digest } = &key else {
-            return Ok(());
-        };
+        let Key::Provenance { release, digest } = &key else { return Ok(()) };
         for signer in signers {
             let signature = Key::ProvenanceSignature {
-                release: ReleaseId { provider: provider.clone(), version: version.clone() },
+                release: release.clone(),
                 digest: *digest,
                 key_id: signer.clone(),
             };

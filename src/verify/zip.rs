@@ -8,8 +8,7 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, System, ZipArchive};
 
-use crate::content::CHUNK;
-use crate::content::Digest;
+use crate::content::{CHUNK, Digest};
 use crate::provider::{Platform, ProviderType, Version};
 use crate::release::entry_name::{self, Names};
 use crate::release::executable::Expectation;

@@ -49,11 +49,11 @@ pub async fn open_store(
 
 /// Where zips lie until they are written: where they will be, if that is a directory.
 pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
-    match (dry_run, target) {
-        (Some(folder), _) => Scratch::near(folder),
-        (None, Target::Directory(folder)) => Scratch::near(folder),
-        (None, Target::S3(_)) => Scratch::default(),
-    }
+    let root = match target {
+        Target::Directory(root) => Some(root.as_path()),
+        Target::S3(_) => None,
+    };
+    dry_run.or(root).map(Scratch::near).unwrap_or_default()
 }
 
 /// Opens a target, which is left as it is.

@@ -11,8 +11,7 @@ use zip::read::read_zipfile_from_stream;
 use zip::{CompressionMethod, System, ZipArchive};
 
 use super::archive::ZipError;
-use crate::content::CHUNK;
-use crate::content::Digest;
+use crate::content::{CHUNK, Digest};
 use crate::splice::{Contents, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
 use pass::Pass;
 

@@ -18,8 +18,7 @@ use crate::content::{Digest, ShortDigest};
 use crate::error::Refusal;
 use crate::plan::{ReadKind, RunState, names};
 use crate::provider::{Platform, ReleaseId};
-use crate::registry::Checksums;
-use crate::registry::{DownloadDocument, Key, Links};
+use crate::registry::{Checksums, DownloadDocument, Key, Links};
 
 /// The SHA256SUMS that all documents of the version shall be on.
 pub(super) enum NextSums {

@@ -6,10 +6,8 @@
 //! signature is completed by the next attempt, and nobody else's record is signed.
 
 use super::Planner;
-use crate::content::Sealed;
-use crate::content::{Digest, ShortDigest};
+use crate::content::{Digest, Sealed, ShortDigest};
 use crate::plan::{Action, Observed, ReadKind, RunState, ToSign, Write, keep};
-use crate::provider::ReleaseId;
 use crate::registry::Key;
 use crate::registry::provenance::Material;
 
@@ -23,13 +21,9 @@ pub(super) struct RecordWrites {
 
 impl Planner<'_> {
     fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
-        let (provider, version) = (self.wanted.provider.clone(), self.version.clone());
-        let statement = Key::Provenance {
-            release: ReleaseId { provider: provider.clone(), version: version.clone() },
-            digest,
-        };
-        let key_id = self.wanted.key.key_id().clone();
-        (statement, Key::ProvenanceSignature { release: ReleaseId { provider, version }, digest, key_id })
+        let (release, key_id) = (self.release(), self.wanted.key.key_id().clone());
+        let statement = Key::Provenance { release: release.clone(), digest };
+        (statement, Key::ProvenanceSignature { release, digest, key_id })
     }
 
     pub(super) fn need_record(&mut self, memory: &RunState, digest: ShortDigest) {

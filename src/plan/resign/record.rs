@@ -8,28 +8,17 @@ use crate::content::Digest;
 use crate::openpgp::KeyId;
 use crate::openpgp::certificate::Certificate;
 use crate::plan::{Action, Observation, Plan, ToSign, Write, keep};
-use crate::provider::ReleaseId;
-use crate::registry::Checksums;
-use crate::registry::{Key, provenance};
+use crate::registry::{Checksums, Key, provenance};
 
 impl Resign {
     /// The record beside a SHA256SUMS, and its signatures by the keys that matter; the signer's is the last one.
     pub(super) fn record_keys(&self, signed: &Signed) -> Vec<Key> {
-        let (Renewal::Signatures, Key::Sums { release: ReleaseId { provider, version }, digest }) =
-            (self.renewal, &signed.sums)
-        else {
+        let (Renewal::Signatures, Key::Sums { release, digest }) = (self.renewal, &signed.sums) else {
             return Vec::new();
         };
-        let key = &self.key;
-        let signature = |id: KeyId| Key::ProvenanceSignature {
-            release: ReleaseId { provider: provider.clone(), version: version.clone() },
-            digest: *digest,
-            key_id: id,
-        };
-        let mut keys = vec![Key::Provenance {
-            release: ReleaseId { provider: provider.clone(), version: version.clone() },
-            digest: *digest,
-        }];
+        let (key, digest) = (&self.key, *digest);
+        let signature = |key_id: KeyId| Key::ProvenanceSignature { release: release.clone(), digest, key_id };
+        let mut keys = vec![Key::Provenance { release: release.clone(), digest }];
         let others = self.trusted.iter().map(Certificate::key_id).filter(|id| id != key.key_id());
         keys.extend(others.map(signature));
         keys.push(signature(key.key_id().clone()));

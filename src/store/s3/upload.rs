@@ -10,8 +10,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use crate::content::CHUNK;
-use crate::content::Sealed;
+use crate::content::{CHUNK, Sealed};
 use crate::store::OnSent;
 
 /// The request body of a sealed object: from memory, or streamed from its file by a thread that may block.
