@@ -131,11 +131,11 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
     reporter.note(words);
     if !std::io::stdin().is_terminal() {
         return Err(Error::Usage(
-            "this has to be confirmed, and standard input is no terminal; look at the plan, and give --yes"
+            "this needs a confirmation, and standard input is not a terminal; look at the plan, then give --yes"
                 .to_owned(),
         ));
     }
-    reporter.ask("Go on?");
+    reporter.ask("Continue?");
     let mut answer = String::new();
     std::io::stdin()
         .read_line(&mut answer)

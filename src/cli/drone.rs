@@ -28,10 +28,12 @@ use crate::provider::{ProviderType, Version};
 #[command(after_long_help = "\
 Examples:
   What Drone runs for a step with the settings `to`, `namespace` and `tarballs`:
-    PLUGIN_TO=site PLUGIN_NAMESPACE=acme PLUGIN_TARBALLS='build/*.tar.gz' tfreg drone
+    export PLUGIN_TO=site PLUGIN_NAMESPACE=acme
+    PLUGIN_TARBALLS='build/*.tar.gz' tfreg drone
 
   Staging and production in one step, told apart by what started the build:
-    export PLUGIN_NAMESPACE=acme PLUGIN_TARBALLS='s3://artifacts/{type}/v{version}/'
+    export PLUGIN_NAMESPACE=acme
+    export PLUGIN_TARBALLS='s3://artifacts/{type}/v{version}/'
     export PLUGIN_REGISTRIES='[
       {\"event\": \"tag\", \"to\": \"s3://staging\", \"replace\": true},
       {\"event\": \"promote\", \"deploy_to\": \"production\", \"to\": \"s3://production\",
@@ -39,11 +41,11 @@ Examples:
     DRONE_BUILD_EVENT=tag tfreg drone
     DRONE_BUILD_EVENT=promote DRONE_DEPLOY_TO=production tfreg drone
 
-The setting `registries` is a list. Of each entry, `event` and `deploy_to` (a text or
-a list of texts; left out: any) are compared with DRONE_BUILD_EVENT and
-DRONE_DEPLOY_TO. Exactly one entry must fit; its other members are settings, which go
-before those of the step. A text that begins with $ names a variable of the step's
-environment, in which a secret can be.")]
+The setting `registries` is a list. Of each entry, `event` and `deploy_to` (a
+text or a list of texts; left out: any) are compared with DRONE_BUILD_EVENT and
+DRONE_DEPLOY_TO. Exactly one entry must fit; its other members are settings,
+which take precedence over those of the step. A text that begins with $ names a
+variable of the step's environment, in which a secret can be.")]
 pub(super) struct DroneArgs {}
 
 /// Settings by their names; secrets are among them.

@@ -13,12 +13,12 @@ use crate::openpgp::inspection::{self, Inspection};
 use crate::openpgp::signing_key::Secret;
 use crate::report::Reporter;
 
-/// Look at a signing key: what it is, and which clients take signatures by it
+/// Look at a signing key: what it is, and which clients accept signatures by it
 ///
 /// Reads one OpenPGP key, secret or public, armored or binary, and prints its fingerprint, user ids, algorithm, expiry and
 /// revocation, the key or subkey that signs, whether tfreg would sign with it, and what each family of Terraform and
 /// OpenTofu makes of a signature by it. It needs no passphrase, changes nothing, and prints nothing secret. Exit code 3: not
-/// fit to sign with; of a public key, taken by no client.
+/// fit to sign with; of a public key, accepted by no client.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -35,8 +35,9 @@ Examples:
     jq -r '.signing_keys.gpg_public_keys[0].ascii_armor' \\
       site/registry/acme/sample/1.2.0/download/linux/amd64 | tfreg key -
 
-  The clients that refuse it, for another program:
-    tfreg key --format json key.asc | jq '.clients[] | select(.verdict == \"refuses\")'")]
+  The clients that reject it, for another program:
+    tfreg key --format json key.asc |
+      jq '.clients[] | select(.verdict == \"rejects\")'")]
 pub(super) struct KeyArgs {
     /// The file with the key; - is standard input [default: the text in TFREG_SIGNING_KEY]
     #[arg(value_name = "FILE")]

@@ -25,8 +25,10 @@ Examples:
       --publisher arn:aws:iam::123456789012:role/publisher
 
   Put the bucket policy on a bucket that has none yet:
-    tfreg policy --bucket registry-bucket --format json | jq .bucket_policy > policy.json
-    aws s3api put-bucket-policy --bucket registry-bucket --policy file://policy.json")]
+    tfreg policy --bucket registry-bucket --format json |
+      jq .bucket_policy > policy.json
+    aws s3api put-bucket-policy --bucket registry-bucket \\
+      --policy file://policy.json")]
 pub(super) struct PolicyArgs {
     /// The bucket's name
     #[arg(long, value_name = "BUCKET")]

@@ -32,7 +32,7 @@ use crate::workflow::publish::Request;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target, check_dry_run, scratch};
 
-/// Publish a release: tarballs in, a registry that `terraform init` installs from out
+/// Publish the tarballs of a release to a registry that `terraform init` installs from
 ///
 /// Reads the release tarballs of one version of one provider, checks them (names, checksums, limits, executable headers),
 /// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Publishing the same
@@ -42,9 +42,10 @@ use crate::workflow::target::{Place, Target, check_dry_run, scratch};
 #[command(after_long_help = "\
 Examples:
   Into a directory, to look at with `tfreg serve site`:
-    tfreg publish --to site --namespace acme --signing-key-file key.asc build/*.tar.gz
+    tfreg publish --to site --namespace acme --signing-key-file key.asc \\
+      build/*.tar.gz
 
-  To S3, from a pipeline that has TFREG_SIGNING_KEY and TFREG_SIGNING_PASSPHRASE:
+  To S3, in a pipeline with TFREG_SIGNING_KEY and TFREG_SIGNING_PASSPHRASE:
     tfreg publish --to s3://registry-bucket --namespace acme --protocol 6.0 \\
       --expect-version \"$DRONE_TAG\" --expect-platform linux_amd64,darwin_arm64 \\
       build/*.tar.gz

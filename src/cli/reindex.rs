@@ -16,8 +16,8 @@ use crate::report::Reporter;
 
 /// Compute the index of a provider again from its download documents
 ///
-/// For an index that was deleted or damaged by hand. Listed is every version whose download documents can be read and point
-/// to a zip, a SHA256SUMS of this version and its signature, which verifies; incomplete and yanked versions are skipped and
+/// For an index that was deleted or damaged by hand. It lists every version whose download documents can be read and point
+/// to a zip, a SHA256SUMS of this version, and a signature of it that verifies. Incomplete and yanked versions are skipped and
 /// reported. Warnings and other members of the old index are kept, if it can be read.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -31,7 +31,7 @@ pub(super) struct ReindexArgs {
     #[command(flatten)]
     subject: SubjectArgs,
 
-    /// Do not ask; needed where standard input is no terminal
+    /// Do not ask for confirmation; needed where standard input is not a terminal
     #[arg(long)]
     yes: bool,
 

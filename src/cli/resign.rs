@@ -38,8 +38,8 @@ Examples:
     tfreg resign site acme/sample@1.2.0 --dry-run preview \\
       --signing-key-file new.asc --trust-key old-public.asc
 
-The public half of a lost key is in every download document that it has signed. Compare its fingerprint with one that you
-know before you trust it:
+The public half of a lost key is in every download document that it has signed.
+Compare its fingerprint with one that you know before you trust it:
     curl -s https://HOST/registry/NS/TYPE/VERSION/download/OS/ARCH |
       jq -r '.signing_keys.gpg_public_keys[0].ascii_armor' > old-public.asc
     gpg --show-keys old-public.asc")]

@@ -28,14 +28,15 @@ Examples:
     tfreg verify site
     tfreg verify s3://registry-bucket
 
-  What users get, through the CDN; a host cannot be listed, so the provider is named:
+  What users get, through the CDN (a host cannot be listed: name the provider):
     tfreg verify https://registry.example.com/ acme/sample
 
   One version, without downloading its zips:
     tfreg verify site acme/sample@1.2.0 --quick
 
   What clients would trip over, for another program:
-    tfreg verify site --format json | jq '[.findings[] | select(.severity == \"error\")]'
+    tfreg verify site --format json |
+      jq '[.findings[] | select(.severity == \"error\")]'
 
 Exit codes:
   0  nothing that clients would trip over; there may be warnings

@@ -18,7 +18,7 @@ use crate::report::Reporter;
 #[command(after_long_help = "\
 Examples:
   Tell all users of a provider:
-    tfreg warn s3://registry-bucket acme/sample \
+    tfreg warn s3://registry-bucket acme/sample \\
       \"Version 1.2.0 deletes tags; use 1.2.1.\"
 
   What would be done, without writing to the target:

@@ -17,14 +17,15 @@ use crate::report::Reporter;
 
 /// Take a version out of the index; its objects stay
 ///
-/// Clients do not find the version any more. Who has it in a lock file, or names it exactly, gets an error from `terraform
-/// init`; what is installed already goes on working without. A publish of the version is refused until `tfreg unyank` puts it back. Nothing is
+/// Clients do not find the version any more. `terraform init` fails where a lock file or an exact constraint names it; a
+/// copy that is installed goes on working. A publish of the version is refused until `tfreg unyank` puts it back. Nothing is
 /// deleted.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   Without being asked, as in a pipeline:
-    tfreg yank s3://registry-bucket acme/sample@1.2.0 --reason \"deletes tags\" --yes
+    tfreg yank s3://registry-bucket acme/sample@1.2.0 \\
+      --reason \"deletes tags\" --yes
 
   What would be done, without writing to the target:
     tfreg yank site acme/sample@1.2.0 --dry-run preview")]
@@ -36,11 +37,11 @@ pub(super) struct YankArgs {
     #[arg(value_name = "VERSION")]
     version: Option<String>,
 
-    /// Why; it is kept in the record, and told to who publishes the version
+    /// Why; kept in the record of the yank, and shown when somebody publishes the version
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 
-    /// Do not ask; needed where standard input is no terminal
+    /// Do not ask for confirmation; needed where standard input is not a terminal
     #[arg(long)]
     yes: bool,
 
@@ -92,8 +93,8 @@ pub(super) fn yank(
         args.subject.read(args.version.into_iter().collect(), environment.to.as_deref(), values::target)?;
     let version = subject.version()?;
     let words = format!(
-        "Version {} of {} will not be found any more: terraform init fails for lock files and constraints that name it, \
-         until they are changed.",
+        "Clients will not find version {} of {} any more:\n\
+         terraform init fails for lock files and constraints that name it.",
         version,
         subject.provider()
     );

@@ -88,30 +88,30 @@ impl fmt::Display for ClientFamily {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It installs.
-    Takes,
+    Accepts,
     /// It installs, and warns its user.
     Warns,
     /// Nobody has seen or read what it does.
     NotKnown,
     /// It does not install.
-    Refuses,
+    Rejects,
 }
 
 impl Verdict {
     /// Whether the client installs, as far as is known.
     #[must_use]
     pub fn installs(self) -> bool {
-        matches!(self, Self::Takes | Self::Warns)
+        matches!(self, Self::Accepts | Self::Warns)
     }
 
     /// The verdict in a word or two.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::Takes => "takes",
+            Self::Accepts => "accepts",
             Self::Warns => "warns",
             Self::NotKnown => "not known",
-            Self::Refuses => "refuses",
+            Self::Rejects => "rejects",
         }
     }
 }
@@ -143,7 +143,7 @@ pub fn judge(cert: &Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Vec<
         .collect();
     let judged = ClientFamily::ALL.into_iter().enumerate().map(|(column, family)| {
         let effects = findings.iter().filter_map(|(rule, found)| Some((*rule.effects.get(column)?, found)));
-        let verdict = effects.clone().map(|(effect, _)| effect.verdict()).max().unwrap_or(Verdict::Takes);
+        let verdict = effects.clone().map(|(effect, _)| effect.verdict()).max().unwrap_or(Verdict::Accepts);
         // Reasons of the verdict only: a client that refuses a key warns of nothing.
         let reasons = effects
             .filter(|(effect, _)| *effect != Effect::Nothing && effect.verdict() == verdict)
@@ -212,10 +212,10 @@ enum Effect {
 impl Effect {
     fn verdict(self) -> Verdict {
         match self {
-            Self::Nothing | Self::Overlooks => Verdict::Takes,
+            Self::Nothing | Self::Overlooks => Verdict::Accepts,
             Self::Warns => Verdict::Warns,
             Self::NotKnown => Verdict::NotKnown,
-            Self::Refuses => Verdict::Refuses,
+            Self::Refuses => Verdict::Rejects,
         }
     }
 

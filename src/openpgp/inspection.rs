@@ -125,13 +125,13 @@ impl Inspection {
     /// Whether the key is fit for what it is: a secret key to sign releases with, a public key to verify them with.
     ///
     /// # Errors
-    /// tfreg would not sign with the secret key, or no client takes a signature by it.
+    /// tfreg would not sign with the secret key, or no client accepts a signature by it.
     pub fn fit(&self) -> Result<(), Refusal> {
         let taken = self.clients.iter().any(|judged| judged.verdict.installs());
         match &self.refusal {
             Some(refusal) if !self.is_public_half() => Err(refusal.clone()),
             _ if taken => Ok(()),
-            _ => Err(Refusal::new(&self.source, "no client takes a signature by this key")
+            _ => Err(Refusal::new(&self.source, "no client accepts a signature by this key")
                 .found(
                     self.clients
                         .iter()

@@ -165,7 +165,9 @@ impl Reindex {
         let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
         let wanted = match &mark {
             Some(mark) if found.mark.as_ref() != Some(mark) => {
-                plan.changes.push(format!("~ the mark of {version}, as its record says"));
+                plan.changes.push(format!(
+                    "~ {version}: what the index says of its yank, corrected from the record of the yank"
+                ));
                 wanted.with_mark(version, mark)
             }
             _ => wanted,

@@ -1,4 +1,4 @@
-//! Results as values, printed as JSON with `--format json`. The README documents the members.
+//! Results as values, printed as JSON with `--format json`. `docs/json-output.md` documents the members.
 
 use std::fmt;
 use std::net::SocketAddr;

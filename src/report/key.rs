@@ -86,10 +86,10 @@ pub(super) struct ClientReport<'a> {
 impl<'a> ClientReport<'a> {
     pub(super) fn new(judged: &'a Judgement) -> Self {
         let verdict = match judged.verdict {
-            Verdict::Takes => "takes",
+            Verdict::Accepts => "accepts",
             Verdict::Warns => "warns",
             Verdict::NotKnown => "not_known",
-            Verdict::Refuses => "refuses",
+            Verdict::Rejects => "rejects",
         };
         Self { client: judged.family.name(), verdict, reasons: &judged.reasons }
     }
@@ -201,14 +201,14 @@ fn write_human(out: &mut fmt::Formatter<'_>, inspection: &Inspection) -> fmt::Re
         Some(_) if inspection.is_public_half() => {
             (DIM, "cannot sign", Some("public half only: it cannot sign".to_owned()))
         }
-        Some(refusal) => (RED, "refuses", Some(format!("{}: {}", refusal.problem, refusal.found))),
+        Some(refusal) => (RED, "rejects", Some(format!("{}: {}", refusal.problem, refusal.found))),
     };
     row(out, "tfreg publish", style, word, why.as_slice())?;
     for judged in &inspection.clients {
         let style = match judged.verdict {
-            Verdict::Takes => GREEN,
+            Verdict::Accepts => GREEN,
             Verdict::Warns | Verdict::NotKnown => YELLOW,
-            Verdict::Refuses => RED,
+            Verdict::Rejects => RED,
         };
         row(out, judged.family.name(), style, judged.verdict.word(), &judged.reasons)?;
     }
@@ -223,8 +223,10 @@ fn row(
     reasons: &[String],
 ) -> fmt::Result {
     let reasons = printable(&reasons.join("; ").replace('\n', " "));
-    let line = format!("  {name:<24} {style}{word:<12}{style:#} {reasons}");
-    writeln!(out, "{}", line.trim_end())
+    if reasons.is_empty() {
+        return writeln!(out, "  {name:<24} {style}{word}{style:#}");
+    }
+    writeln!(out, "  {name:<24} {style}{word:<12}{style:#} {reasons}")
 }
 
 fn secret(part: SecretPart) -> &'static str {

@@ -227,7 +227,7 @@ impl Reporter {
         } else {
             let folder = report.dry_run.as_deref().unwrap_or_default();
             to_stdout(&format!(
-                "{BOLD}Dry run:{BOLD:#} nothing was written to {}; the objects that would be are in {folder}.",
+                "{BOLD}Dry run:{BOLD:#} nothing was written to {}; the objects that would be written are in {folder}.",
                 report.target
             ));
         }
@@ -279,13 +279,13 @@ impl Reporter {
                     format!("{BOLD}Nothing to do.{BOLD:#} Nothing was written to {target}.")
                 } else {
                     format!(
-                        "{BOLD}Dry run:{BOLD:#} nothing was written to {target}; the objects that would be are in {folder}."
+                        "{BOLD}Dry run:{BOLD:#} nothing was written to {target}; the objects that would be written are in {folder}."
                     )
                 };
                 to_stdout(&what);
             }
             None if report.is_unchanged() => {
-                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {provider} in {target} is so already"));
+                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {provider} in {target} needs no change"));
             }
             None => {
                 to_stdout(&format!(

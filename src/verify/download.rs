@@ -59,7 +59,7 @@ rules! { Documents:
         "publish the platform's tarball again after removing the damaged document";
     PLAIN_HTTP = "document-plain-http", Warning,
         "a link of a download document leads to plain http",
-        "the signature still protects the contents, but who installs what can be seen on the way, and networks block it",
+        "the signature still protects the contents, but others on the network can see who installs what, and networks block it",
         "publish with a --base-url of https, or without one";
     OTHER_VERSION = "document-reuse", Warning,
         "a download document leads to an object of another version, platform or provider",

@@ -69,7 +69,7 @@ impl Group {
     #[must_use]
     pub fn why(self) -> &'static str {
         match self {
-            Self::Discovery => "by it clients find the registry",
+            Self::Discovery => "clients find the registry by it",
             Self::Index => "it is what clients choose a version from",
             Self::Documents => "they lead clients to the zip, its checksum and the key",
             Self::Checksums => "every line of it goes into users' lock files",

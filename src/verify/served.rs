@@ -31,7 +31,7 @@ rules! { Objects:
     /// Source: CDNs keep a 404 as `Cache-Control` says, or by a rule of their own.
     MISSING_CACHE = "missing-cache", Warning,
         "the answer that an object is missing may be kept too long",
-        "who asks for a release before it is there makes a CDN say so to everybody, long after it was published",
+        "one request for a release before it is there makes the CDN tell everybody that it is missing, long after it was published",
         "send no Cache-Control with 404, or max-age=60 at most; set the CDN's time for error answers to a minute at most";
     /// Source: `GET Bucket`, which S3 answers for the empty key to whoever may list.
     ROOT_LISTING = "root-listing", Warning,

@@ -57,7 +57,7 @@ rules! { Signature:
     /// Source: Terraform 1.11 takes SHA-1; the libraries warn that they will not always.
     HASH = "signature-hash", Warning,
         "the signature is over a hash that is broken",
-        "who can make two files with one hash can make the signature fit both; clients will stop to take it",
+        "anybody who can make two files of one hash can make the signature fit both; clients will stop accepting it",
         "`tfreg resign` the version, which uses SHA-512";
     /// Source: ProtonMail/go-crypto, `SigExpired`; Terraform tolerates an expired key, and no expired signature.
     EXPIRED = "signature-expired", Error,
@@ -66,16 +66,16 @@ rules! { Signature:
         "`tfreg resign` the version; signatures by tfreg do not expire";
     /// Source: the rules of `openpgp::client_support`.
     KEY_REFUSED = "key-refused", Error,
-        "clients refuse signatures by this key",
+        "clients reject signatures by this key",
         "terraform init or tofu init fails, and says that the signature cannot be checked",
         "`tfreg resign` with another key; `tfreg key` tells what clients make of a key";
     KEY_DOUBTFUL = "key-doubtful", Warning,
-        "some clients warn of this key or refuse it, or nobody knows what they do",
+        "some clients warn about this key or reject it, or what they do is not known",
         "users of these releases are told that something is wrong, or cannot install",
         "`tfreg resign` with another key, or with a newer copy of this one; `tfreg key` tells more";
     KEY_EXPIRES = "key-expires", Warning,
         "the key that signs expires within 90 days",
-        "OpenTofu warns then, and Terraform 1.6.0 refuses",
+        "OpenTofu warns then, and Terraform 1.6.0 rejects it",
         "extend it, and `tfreg resign --refresh-key`";
 }
 
@@ -254,18 +254,18 @@ fn alive(subject: &str, signature: &Signature, now: SystemTime) -> Option<Findin
 /// cannot read Ed25519 at all.
 fn accepted(subject: &str, cert: &Cert, clients: &[Judgement]) -> Option<Finding> {
     let worst = |judged: &&Judgement| match judged.verdict {
-        Verdict::Takes => false,
-        Verdict::Warns | Verdict::NotKnown | Verdict::Refuses => {
+        Verdict::Accepts => false,
+        Verdict::Warns | Verdict::NotKnown | Verdict::Rejects => {
             IN_USE.contains(&judged.family)
                 // It takes what the others of its kind take, but for expired keys.
-                || (judged.family == ClientFamily::Terraform1_6_0 && judged.verdict == Verdict::Refuses)
+                || (judged.family == ClientFamily::Terraform1_6_0 && judged.verdict == Verdict::Rejects)
         }
     };
     let objections: Vec<&Judgement> = clients.iter().filter(worst).collect();
     if objections.is_empty() {
         return None;
     }
-    let refused = objections.iter().any(|j| j.verdict == Verdict::Refuses && IN_USE.contains(&j.family));
+    let refused = objections.iter().any(|j| j.verdict == Verdict::Rejects && IN_USE.contains(&j.family));
     let rule = if refused { &KEY_REFUSED } else { &KEY_DOUBTFUL };
     let lines: Vec<String> = objections
         .iter()
@@ -274,7 +274,7 @@ fn accepted(subject: &str, cert: &Cert, clients: &[Judgement]) -> Option<Finding
     Some(
         rule.at(subject)
             .found(format!("key {:X}: {}", cert.keyid(), lines.join("\n")))
-            .expected("a key that all clients in use take"),
+            .expected("a key that all clients in use accept"),
     )
 }
 

@@ -313,13 +313,13 @@ fn verdicts(name: &str) -> String {
     let judged = judge(&cert, None, SystemTime::now());
     assert!(judged.iter().map(|judged| judged.family).eq(ClientFamily::ALL));
     for judged in &judged {
-        assert!(judged.verdict == Verdict::Takes || !judged.reasons.is_empty(), "{name}: {judged:?}");
+        assert!(judged.verdict == Verdict::Accepts || !judged.reasons.is_empty(), "{name}: {judged:?}");
     }
     let letter = |judged: &Judgement| match judged.verdict {
-        Verdict::Takes => 'T',
+        Verdict::Accepts => 'T',
         Verdict::Warns => 'W',
         Verdict::NotKnown => 'U',
-        Verdict::Refuses => 'R',
+        Verdict::Rejects => 'R',
     };
     judged.iter().map(letter).collect()
 }
@@ -369,7 +369,7 @@ fn a_named_signer_is_judged_rather_than_the_likeliest() {
     let cert = Cert::from_file(key("two-signing-subkeys.asc")).unwrap();
     let primary = cert.fingerprint();
     let judged = judge(&cert, Some(&primary), SystemTime::now());
-    assert!(judged.iter().all(|judged| judged.verdict == Verdict::Refuses), "{judged:?}");
+    assert!(judged.iter().all(|judged| judged.verdict == Verdict::Rejects), "{judged:?}");
     assert!(judged[3].reasons[0].contains("is not for signing"), "{judged:?}");
 }
 

@@ -363,7 +363,7 @@ fn who_is_at_a_terminal_is_asked() {
     for answer in ["n\n", "\n", "yesterday\n", ""] {
         let asked = yank_on_a_terminal(&site, answer);
         assert_eq!(asked.code, 1, "{answer:?}: {asked:?}");
-        for text in ["fails for lock files", "- 1.2.0 (darwin_arm64", "Go on?", "[y/N]"] {
+        for text in ["fails for lock files", "- 1.2.0 (darwin_arm64", "Continue?", "[y/N]"] {
             assert!(asked.stdout.contains(text), "{answer:?}, {text}: {asked:?}");
         }
         assert_eq!(tree(&site), before, "{answer:?}");

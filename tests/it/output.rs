@@ -165,7 +165,7 @@ fn yank_checks_before_it_warns() {
         command.arg("yank").arg(&site).args(["acme/sample", version, "--yes"]);
         run(&mut command)
     };
-    let words = "will not be found any more";
+    let words = "Clients will not find version";
     let missing = yank("9.9.9").fails(3, &["version 9.9.9 is not published"]);
     assert!(!missing.stderr.contains(words), "{missing:#?}");
     let done = yank("1.2.0").succeeds();
