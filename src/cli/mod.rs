@@ -56,7 +56,8 @@ use running::{runtime, stop_signal};
     after_long_help = "\
 Examples:
   From the tarballs of a release to a registry in the directory `site`:
-    tfreg publish --to site --namespace acme --signing-key-file key.asc build/*.tar.gz
+    tfreg publish --to site --namespace acme --signing-key-file key.asc \\
+      build/*.tar.gz
 
   What a command does, its options, and examples of it:
     tfreg help publish
@@ -108,7 +109,7 @@ struct GlobalArgs {
     verbose: bool,
 
     /// How many tarballs are repacked, and how many requests are under way, at once
-    /// [default: one tarball a core, 8 writes and 64 reads]
+    /// [default: one tarball per core, 8 writes and 64 reads]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 }
@@ -228,6 +229,13 @@ impl GlobalArgs {
         // A pseudo-terminal of a CI runner records every redrawn bar.
         Reporter::new(self.format, volume, std::env::var_os("CI").is_none())
     }
+}
+
+/// The definition of the command line, of which the tests make `docs/cli.md`.
+#[doc(hidden)]
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Parses the command line, runs the command, prints its error once, and gives its exit code.

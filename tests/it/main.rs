@@ -11,6 +11,7 @@ mod acceptance;
 mod children;
 mod clients;
 mod directory;
+mod docs;
 mod documents;
 mod drone;
 mod faults;

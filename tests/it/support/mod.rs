@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod child;
 pub(crate) mod clients;
 pub(crate) mod drone;
+pub(crate) mod examples;
 pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;

@@ -26,6 +26,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("gzip", "gzip"),
     ("jq", "jq"),
     ("libdeflate-gzip", "libdeflate-tools"),
+    ("make", "make"),
     ("man", "man-db"),
     ("node", "nodejs"),
     ("pigz", "pigz"),
