@@ -39,7 +39,7 @@ use crate::probe::launcher;
 use crate::registry::provenance::Build;
 use crate::regular;
 use crate::report::{Format, Reporter, Volume};
-use crate::store::ca_bundle::CaBundle;
+use crate::store::trust::CaBundle;
 use running::{runtime, stop_signal};
 
 /// Publish Terraform providers to a registry that is nothing but files.

@@ -4,10 +4,13 @@ use std::error::Error;
 
 use rustls::CertificateError;
 
+use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
+
 /// The problem and its remedy, where a request failed over the server's certificate.
 pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)> {
     let certificate = certificate_error(error)?;
     let remedy = match certificate {
+        CertificateError::UnknownIssuer if !machine_has_certificates() => NO_CERTIFICATES,
         CertificateError::UnknownIssuer => {
             "name the file with the certificate of its issuer: --ca-file PEM for `tfreg verify`, or the variable \
              AWS_CA_BUNDLE or SSL_CERT_FILE; if clients do not know the issuer either, serve a certificate that they trust, \

@@ -22,8 +22,8 @@ use super::{Fetched, Missing, NotFollowed, Opened, Pieces, Reply};
 use crate::error::{Error, Refusal, Result, chain};
 use crate::registry::{Key, json};
 use crate::store::body::{self, BodyError, Limits, MachineClock};
-use crate::store::ca_bundle::CaBundle;
 use crate::store::encoding::{self, gunzip};
+use crate::store::trust::{CaBundle, machine_has_certificates};
 use crate::store::{Headers, HttpHeaders, MAX_DOCUMENT, StoreError};
 
 /// A registry behind a web server or a CDN.
@@ -145,9 +145,13 @@ impl Web {
             None => Vec::new(),
         };
         let client = || {
-            Client::builder()
-                .user_agent(concat!("tfreg/", env!("CARGO_PKG_VERSION")))
-                .tls_certs_merge(certificates.clone())
+            let client = Client::builder().user_agent(concat!("tfreg/", env!("CARGO_PKG_VERSION")));
+            let client = if machine_has_certificates() {
+                client.tls_certs_merge(certificates.clone())
+            } else {
+                client.tls_certs_only(certificates.clone())
+            };
+            client
                 // Followed by `send`, which judges and counts them.
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIME)

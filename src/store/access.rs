@@ -21,9 +21,9 @@ use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::StoreError;
-use super::ca_bundle::CaBundle;
 use super::identity::Identity;
 use super::s3::encryption::Encryption;
+use super::trust::{CaBundle, machine_has_certificates};
 use crate::store::budget::Patience;
 
 /// What goes before the standard AWS configuration, and what the SDK does not take from the environment by itself.
@@ -103,10 +103,9 @@ impl Access {
 
     /// The SDK's own client ignores proxies and `AWS_CA_BUNDLE`, so the connector is built here.
     fn http_client(&self) -> SharedHttpClient {
-        let trust = self
-            .ca_bundle
-            .iter()
-            .fold(TrustStore::default(), |trust, bundle| trust.with_pem_certificate(bundle.pem()));
+        let system = TrustStore::empty().with_native_roots(machine_has_certificates());
+        let trust =
+            self.ca_bundle.iter().fold(system, |trust, bundle| trust.with_pem_certificate(bundle.pem()));
         let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
         Builder::new().build_with_connector_fn(move |connection, components| {
             let mut builder = ConnectorBuilder::default().proxy_config(ProxyConfig::from_env());

@@ -5,13 +5,13 @@
 pub mod access;
 pub mod body;
 pub mod budget;
-pub mod ca_bundle;
 pub mod directory;
 pub(crate) mod encoding;
 pub mod identity;
 pub mod readback;
 pub mod s3;
 pub mod snapshot;
+pub mod trust;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::support::archive::gzip;
+use crate::support::clients::Preview;
+use crate::support::host::Host;
 use crate::support::reader;
 use crate::support::s3_server::{Action, Conditions, Matcher, S3Server};
 use crate::support::watched::{listed, objects, watched};
@@ -175,6 +177,36 @@ fn broken_access_is_explained() {
     run(&mut publish_to(&server, "s3://bucket", &tarballs))
         .fails(1, &["HTTP status 403", "s3:PutObject", "Nothing was written", "again is safe"]);
     assert!(server.history().is_empty());
+}
+
+/// As a small container image has it. The libraries below end the program, or refuse to begin, where a machine has no
+/// certificates, even for a server that is asked by plain http.
+#[test]
+fn a_machine_without_certificates_needs_them_for_https_alone() {
+    let server = S3Server::start(&["bucket"]);
+    let root = folder();
+    let release = tarballs("release-1.2.0");
+    let empty = root.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let without =
+        |command: &mut Command| run(command.env("SSL_CERT_FILE", &empty).env("SSL_CERT_DIR", root.path()));
+    without(&mut publish_to(&server, "s3://bucket", &release)).succeeds();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &release)).succeeds();
+    let preview = Preview::of(&site);
+    without(tfreg().args(["verify", preview.url(), "acme/sample"])).succeeds();
+    preview.stop();
+
+    let host = Host::of(&site);
+    let remedy = ["certificate", "remedy:", "ca-certificates", "AWS_CA_BUNDLE"];
+    let url = host.url();
+    without(publish_to(&server, "s3://bucket", &release).env("AWS_ENDPOINT_URL", &url)).fails(1, &remedy);
+    without(tfreg().args(["verify", &url, "acme/sample"])).fails(1, &remedy);
+    let with_bundle = |command: &mut Command| without(command.env("AWS_CA_BUNDLE", host.certificate()));
+    // The host is reached then; it is no S3 server.
+    let ran = with_bundle(publish_to(&server, "s3://bucket", &release).env("AWS_ENDPOINT_URL", &url));
+    assert!(!ran.stderr.contains("certificate"), "{ran:#?}");
+    with_bundle(tfreg().args(["verify", &url, "acme/sample"])).succeeds();
 }
 
 #[test]

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::chain;
 use crate::store::identity::Identity;
+use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,6 +289,9 @@ impl Failure {
 fn no_answer(chain: &str) -> String {
     // rustls' own name for it.
     if chain.contains("UnknownIssuer") {
+        if !machine_has_certificates() {
+            return NO_CERTIFICATES.to_owned();
+        }
         return "name the file with the certificate of the server's CA by AWS_CA_BUNDLE".to_owned();
     }
     "check the network, AWS_ENDPOINT_URL, AWS_REGION and the proxy settings".to_owned()

@@ -1,7 +1,25 @@
-//! Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+//! The certificates of CAs that are trusted: the system's, and those of a file beside them (`AWS_CA_BUNDLE`).
+
+use std::sync::LazyLock;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+
+/// What to do where nothing can be trusted, because the machine has no certificates.
+pub const NO_CERTIFICATES: &str = "this machine has no certificates of CAs: install them (the package ca-certificates of Debian, Alpine \
+    and others), or name a file of them by AWS_CA_BUNDLE or SSL_CERT_FILE";
+
+/// Whether the machine has certificates of CAs where TLS libraries look for them: in what `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name, otherwise in the system's files. Small container images have none, and the libraries give up then before any
+/// connection is made, be it one that needs no certificate.
+#[must_use]
+pub fn machine_has_certificates() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(|| {
+        let found = rustls_native_certs::load_native_certs();
+        found.certs.iter().any(|certificate| webpki::anchor_from_trusted_cert(certificate).is_ok())
+    });
+    *FOUND
+}
 
 /// A PEM file of certificates, every one of which can be read. The SDK's connector ends the program over one that cannot.
 #[derive(Debug, Clone)]
