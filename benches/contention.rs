@@ -34,7 +34,7 @@ use tfreg::verify::{Scope, Unwatched, verify};
 use tokio::runtime::Runtime;
 
 use support::archive::{Archive, genuine_executable, write};
-use support::in_process::{bucket, signer, wanted};
+use support::in_process::{self, bucket, signer, wanted};
 use support::s3_server::{RecordedRequest, S3Server};
 use support::watched::listed;
 use support::{folder, tarball, tarballs};
@@ -79,7 +79,7 @@ impl Observer for Pauses {
 /// Publishes as `tfreg publish` does once the tarballs are read; gives the time, and how often it lost a race.
 async fn timed(server: &S3Server, wanted: &PublishGoal) -> (Duration, usize) {
     // A client, and so connections, of its own, as a process has.
-    let store = bucket(server, "s3://bucket");
+    let store = in_process::registry(bucket(server, "s3://bucket"));
     let options = Options {
         jobs: JOBS,
         reads: READS,
@@ -90,7 +90,7 @@ async fn timed(server: &S3Server, wanted: &PublishGoal) -> (Duration, usize) {
     let (budget, pauses) = (Budget::new(PATIENCE, Box::new(RealPace::default())), Pauses::default());
     let began = Instant::now();
     let outcome = publish(&store, wanted, &options, budget, &pauses).await.unwrap();
-    let reader = Reader::Store(outcome.snapshot.unwrap_or_default().in_front_of(Box::new(store)));
+    let reader = Reader::Store(outcome.snapshot.unwrap_or_default().in_front_of(store));
     let scope = Scope::published(&wanted.provider, wanted.packages.version());
     let verification = verify(&reader, &scope, READS, &Unwatched).await.unwrap();
     // As a publish judges what it has written: discovery is the host's own.

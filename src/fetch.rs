@@ -12,15 +12,14 @@ use crate::release::file::TarballFile;
 use crate::release::manifest;
 use crate::release::name::TarballName;
 use crate::release::sidecar::Sidecar;
-use crate::store::s3::S3;
-use crate::store::{Listed, Store as _};
+use crate::store::{Body, Form, Listed, ObjectStore, StoreError};
 
 /// Small files beside tarballs, by their names.
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// The release tarballs below a prefix, which are not fetched yet.
 pub struct Found<'a> {
-    source: &'a S3,
+    source: &'a dyn ObjectStore,
     tarballs: Vec<Listed>,
     companions: Vec<Listed>,
 }
@@ -29,7 +28,7 @@ pub struct Found<'a> {
 ///
 /// # Errors
 /// The bucket cannot be read, or there is no release tarball.
-pub async fn find(source: &S3) -> Result<Found<'_>> {
+pub async fn find(source: &dyn ObjectStore) -> Result<Found<'_>> {
     let mut found = Found { source, tarballs: Vec::new(), companions: Vec::new() };
     let mut others = 0_u64;
     let mut listing = source.list("");
@@ -108,15 +107,13 @@ impl Found<'_> {
                     .into());
             }
             let mut bytes = Vec::new();
-            let mut take = |chunk: &[u8]| {
-                bytes.extend_from_slice(chunk);
+            let mut pieces = self.open(listed).await?;
+            while let Some(piece) = pieces.try_next().await? {
+                bytes.extend_from_slice(&piece);
                 if bytes.len() as u64 > listed.len {
-                    Err(self.changing(listed, bytes.len() as u64))
-                } else {
-                    Ok(())
+                    return Err(self.changing(listed, bytes.len() as u64));
                 }
-            };
-            self.source.download(&listed.key, &mut take).await?;
+            }
             Ok::<_, Error>((listed.key.as_str(), bytes))
         }));
         let read: Vec<(&str, Vec<u8>)> = read.buffered(jobs).try_collect().await?;
@@ -139,20 +136,30 @@ impl Found<'_> {
         };
         let mut file = tempfile::tempfile().map_err(failed)?;
         let mut len = 0;
-        let mut take = |chunk: &[u8]| {
-            len += chunk.len() as u64;
+        let mut pieces = self.open(listed).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            len += piece.len() as u64;
             if len > listed.len {
                 // Whatever it is, it is not kept.
                 return Err(self.changing(listed, len));
             }
-            progress(chunk.len() as u64);
-            file.write_all(chunk).map_err(failed)
-        };
-        self.source.download(&listed.key, &mut take).await?;
+            progress(piece.len() as u64);
+            file.write_all(&piece).map_err(failed)?;
+        }
         if len != listed.len {
             return Err(self.changing(listed, len));
         }
         Ok(file)
+    }
+
+    /// Opens what a listing has found, as it is stored: a tarball is a gzip file, whatever `Content-Encoding` says.
+    async fn open(&self, listed: &Listed) -> Result<Body> {
+        let Some(object) = self.source.open(&listed.key, Form::Stored).await? else {
+            let doing = format!("cannot read {}", self.address(listed));
+            let answer = "it was listed, and is not there any more".to_owned();
+            return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
+        };
+        Ok(object.body)
     }
 
     fn changing(&self, listed: &Listed, len: u64) -> Error {

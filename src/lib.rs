@@ -65,4 +65,5 @@ pub mod splice;
 pub mod store;
 pub mod verify;
 mod words;
+mod worker;
 pub mod workflow;

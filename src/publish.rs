@@ -23,8 +23,9 @@ use crate::registry::Key;
 use crate::store::budget::Budget;
 use crate::store::readback::{self, Intent, WriteOutcome};
 use crate::store::snapshot::Snapshot;
-use crate::store::{Condition, Conditions, MAX_DOCUMENT, OnSent, Store, StoreError};
+use crate::store::{Condition, Conditions, MAX_DOCUMENT, OnSent, RegistryStore, StoreError};
 use crate::words;
+use crate::worker;
 use conditional_writes::Proof;
 
 /// Is told of what a run does.
@@ -81,7 +82,7 @@ pub enum Effect {
 /// # Errors
 /// The store cannot be read, or the plan is refused.
 pub async fn observe<G: Goal>(
-    store: &dyn Store,
+    store: &RegistryStore,
     goal: &G,
     memory: &mut G::RunState,
     options: &Options,
@@ -100,14 +101,15 @@ enum RoundResult {
 }
 
 async fn observe_once<G: Goal>(
-    store: &dyn Store,
+    store: &RegistryStore,
     goal: &G,
     memory: &mut G::RunState,
     options: &Options,
 ) -> Result<RoundResult> {
     let mut seen = Observation::default();
     loop {
-        let next = goal.next(&seen, memory).map_err(|refusal| with_target(refusal, store))?;
+        let next = worker::compute(|| goal.next(&seen, memory));
+        let next = next.map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
             Step::Ready(plan) => {
                 check_sizes(&plan).map_err(|refusal| with_target(refusal, store))?;
@@ -153,7 +155,7 @@ async fn sign(signer: Option<&dyn Signer>, document: &ToSign) -> Result<Sealed> 
 }
 
 /// A remedy names commands as they are typed, for this store in place of TARGET.
-fn with_target(mut refusal: Refusal, store: &dyn Store) -> Refusal {
+fn with_target(mut refusal: Refusal, store: &RegistryStore) -> Refusal {
     if refusal.remedy.contains("TARGET") {
         refusal.remedy = refusal.remedy.replace("TARGET", &words::quoted(&store.describe()));
     }
@@ -181,7 +183,7 @@ fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
         .remedy(remedy))
 }
 
-async fn look_at(store: &dyn Store, key: &Key, look: ReadKind) -> Result<Observed, StoreError> {
+async fn look_at(store: &RegistryStore, key: &Key, look: ReadKind) -> Result<Observed, StoreError> {
     Ok(match look {
         ReadKind::Read => store.get(key).await?.map_or(Observed::Absent, Observed::Document),
         ReadKind::Summary => store.summary(key).await?.map_or(Observed::Absent, Observed::Summary),
@@ -204,7 +206,7 @@ fn describe(seen: &Observed) -> String {
 /// The plan is refused, the store cannot be read or written, or others were first until the budget was used up. Once
 /// something was planned, the error is an [`Error::Unfinished`] that says what was and what was not written.
 pub async fn publish<G: Goal>(
-    store: &dyn Store,
+    store: &RegistryStore,
     goal: &G,
     options: &Options,
     budget: Budget,
@@ -245,7 +247,7 @@ fn objects(plan: &Plan) -> Vec<Key> {
 }
 
 /// Reads these objects, if a run shall read back what it has written.
-async fn snapshot(store: &dyn Store, keys: Option<Vec<Key>>, options: &Options) -> Option<Snapshot> {
+async fn snapshot(store: &RegistryStore, keys: Option<Vec<Key>>, options: &Options) -> Option<Snapshot> {
     let keys = keys.filter(|_| options.read_back)?;
     Some(Snapshot::take(store, keys, options.reads).await)
 }
@@ -279,7 +281,7 @@ enum Written {
 }
 
 struct Run<'a, G: Goal> {
-    store: &'a dyn Store,
+    store: &'a RegistryStore,
     goal: &'a G,
     options: &'a Options,
     budget: Budget,
@@ -480,7 +482,7 @@ impl<G: Goal> Run<'_, G> {
 }
 
 /// Writes one object, once, and finds out what became of it.
-async fn write_one(store: &dyn Store, write: &Write, on_sent: OnSent) -> Written {
+async fn write_one(store: &RegistryStore, write: &Write, on_sent: OnSent) -> Written {
     let condition = match &write.action {
         Action::Replace { revision, .. } => Condition::Unchanged(revision.clone()),
         Action::Create | Action::Keep => Condition::Absent,

@@ -24,6 +24,7 @@ use super::certificate::PublishableKey;
 use super::key_check::{KeyCheck, KeyUse};
 use super::signer::{Signer, bad_signature};
 use crate::error::{Error, Refusal};
+use crate::worker;
 
 /// A warning is due when the key expires within this time.
 const EXPIRY_WARNING: Duration = Duration::from_hours(90 * 24);
@@ -104,10 +105,8 @@ impl Signer for SigningKey {
     async fn sign(&self, document: &Bytes) -> Result<Vec<u8>, Error> {
         let failed = |error: anyhow::Error| bad_signature(self.public.key_id(), error.to_string());
         let mut pair = self.pair.clone();
-        let signature = SignatureBuilder::new(SignatureType::Binary)
-            .set_hash_algo(HashAlgorithm::SHA512)
-            .sign_message(&mut pair, document)
-            .map_err(failed)?;
+        let signature = SignatureBuilder::new(SignatureType::Binary).set_hash_algo(HashAlgorithm::SHA512);
+        let signature = worker::compute(|| signature.sign_message(&mut pair, document)).map_err(failed)?;
         Ok(Packet::from(signature).to_vec().map_err(failed)?)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::content::Sealed;
 use crate::error::{Error, Refusal, Result};
 use crate::registry::Key;
-use crate::store::{Answer, Condition, Revision, Store};
+use crate::store::{Answer, Condition, RegistryStore, Revision};
 
 /// A revision that no object has.
 const NO_REVISION: &str = "\"00000000000000000000000000000000\"";
@@ -27,7 +27,7 @@ pub enum Proof {
 ///
 /// # Errors
 /// The store does not honour conditions, or refuses the writes.
-pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof> {
+pub async fn prove(store: &RegistryStore, key: &Key, body: &Sealed) -> Result<Proof> {
     let nothing: crate::store::OnSent = Arc::new(|_| {});
     let wrong = Condition::Unchanged(Revision(NO_REVISION.to_owned()));
     let (create, replace) = tokio::join!(
@@ -60,7 +60,7 @@ pub async fn prove(store: &dyn Store, key: &Key, body: &Sealed) -> Result<Proof>
 pub const FIRST_CREATE: &str = "a create (If-None-Match: *)";
 
 /// The refusal of a store, by name: what was tried, and what was answered.
-pub fn refuse(store: &dyn Store, tried: &str, key: &Key, answer: &str) -> Refusal {
+pub fn refuse(store: &RegistryStore, tried: &str, key: &Key, answer: &str) -> Refusal {
     Refusal::new(store.describe(), "the store does not honour conditional writes")
         .found(format!("{tried} ({key}) {answer}"))
         .expected("HTTP status 412 where the condition does not hold")

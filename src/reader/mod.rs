@@ -14,7 +14,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{DownloadDocument, Key, VersionsDocument};
 use crate::store::body::BodyError;
-use crate::store::{Headers, Store, StoreError};
+use crate::store::{Headers, RegistryStore, StoreError};
 use futures::stream::BoxStream;
 pub use network::Forbidden;
 use url::Url;
@@ -25,7 +25,7 @@ pub enum Reader {
     /// At its public address, as clients do.
     Web(Box<Web>),
     /// In a directory or a bucket.
-    Store(Box<dyn Store>),
+    Store(RegistryStore),
 }
 
 /// What came of asking for an object.

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use anstyle::Style;
 use serde::Serialize;
 
-use super::json::{RefusalReport, to_json};
+use super::failure::RefusalReport;
+use super::json::to_json;
 use super::{BOLD, DIM, Format, GREEN, RED, Reporter, YELLOW, printable, to_stdout};
 use crate::openpgp::client_support::{Judgement, Verdict};
 use crate::openpgp::inspection::{Inspection, KeyPart};

@@ -1,9 +1,13 @@
 //! The only printer: results on standard output, for people or as JSON; progress, warnings and logs on standard error.
 
+mod change;
+mod failure;
 mod json;
 mod key;
 mod masked;
 mod progress;
+mod publish;
+mod serve;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -26,10 +30,11 @@ use crate::store::OnSent;
 use crate::words;
 use crate::workflow;
 use crate::workflow::publish::End;
-pub use json::{ChangeReport, ServeReport};
-use json::{PublishReport, Report};
+pub use change::ChangeReport;
 use masked::masked;
 use progress::{Bars, Repacking, Sending};
+use publish::{PublishReport, Report};
+pub use serve::ServeReport;
 pub use verify::Verifying;
 
 /// How results are printed.
@@ -120,7 +125,7 @@ impl Reporter {
             self.bars.around(|| to_stderr(&printable(&state.to_string())));
         }
         if self.format == Format::Json && !matches!(error, Error::Reported(_) | Error::Unverified(_)) {
-            to_stdout(&json::failure(error, &text));
+            to_stdout(&failure::failure(error, &text));
         }
     }
 
@@ -158,7 +163,7 @@ impl Reporter {
         }
         if self.format == Format::Json {
             let message = shown.trim_end().trim_start_matches("error: ").to_owned();
-            to_stdout(&json::failure(&Error::Usage(message.clone()), &message));
+            to_stdout(&failure::failure(&Error::Usage(message.clone()), &message));
         }
     }
 

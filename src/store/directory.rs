@@ -1,4 +1,4 @@
-//! A registry in a directory.
+//! Objects in a directory, each a file.
 //!
 //! The same promises as S3's, between processes: a write happens under an exclusive lock, compares, and then renames a
 //! complete, synced file into place. Readers need no lock: a rename is atomic.
@@ -22,11 +22,10 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::{
-    Answer, Body, Condition, Conditions, Document, Headers, Listed, OnSent, Revision, Store, StoreError,
-    Summary,
+    Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed, Object, ObjectState, ObjectStore,
+    OnSent, Revision, StoreError, Summary,
 };
 use crate::content::{CHUNK, Digest, Sealed};
-use crate::registry::Key;
 use crate::regular;
 use lock::Lock;
 
@@ -69,8 +68,8 @@ impl Directory {
         self.lock().map(drop).map_err(|error| failed("cannot clean up", &self.root, &error))
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(key.to_string())
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
     }
 
     /// Takes the exclusive lock, waiting a moment for it, and removes what a killed process left behind. The inner error says
@@ -90,7 +89,7 @@ impl Directory {
     }
 
     /// Writes under the lock, if the condition holds.
-    fn write(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: &OnSent) -> io::Result<Answer> {
+    fn write(&self, key: &str, body: &Sealed, condition: &Condition, on_sent: &OnSent) -> io::Result<Answer> {
         let refused = |found: &str| Ok(Answer::ConditionFailed(found.to_owned()));
         let path = self.path(key);
         let locked = match self.lock()? {
@@ -272,11 +271,7 @@ fn summary_of(path: &Path) -> io::Result<Option<Summary>> {
 
 /// A file's revision is the digest of its bytes: equal contents are the same state.
 fn revision_of(path: &Path) -> io::Result<Option<Revision>> {
-    Ok(summary_of(path)?.map(|summary| revision(summary.digest)))
-}
-
-fn revision(digest: Digest) -> Revision {
-    Revision(digest.to_string())
+    Ok(summary_of(path)?.map(|summary| Revision::of_contents(summary.digest)))
 }
 
 fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError {
@@ -305,7 +300,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 #[async_trait]
-impl Store for Directory {
+impl ObjectStore for Directory {
     fn describe(&self) -> String {
         self.root.display().to_string()
     }
@@ -314,31 +309,13 @@ impl Store for Directory {
         Conditions::Built
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
-        let path = self.path(key);
-        let read = {
-            let path = path.clone();
-            blocking(move || {
-                let Some(file) = open(&path)? else { return Ok(None) };
-                let mut bytes = Vec::new();
-                file.take(super::MAX_DOCUMENT + 1).read_to_end(&mut bytes)?;
-                if bytes.len() as u64 > super::MAX_DOCUMENT {
-                    let text = format!("a file of more than {} bytes is no document", super::MAX_DOCUMENT);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-                }
-                Ok(Some(Document { revision: revision(Digest::of(&bytes)), bytes: bytes.into() }))
-            })
-        };
-        read.await.map_err(|error| failed("cannot read", &path, &error))
-    }
-
-    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+    async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError> {
         let path = self.path(key);
         let read = path.clone();
         blocking(move || summary_of(&read)).await.map_err(|error| failed("cannot read", &path, &error))
     }
 
-    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
+    async fn head(&self, key: &str) -> Result<Option<Headers>, StoreError> {
         let path = self.path(key);
         let read = path.clone();
         let len = blocking(move || open(&read)?.map(|file| Ok(file.metadata()?.len())).transpose());
@@ -346,23 +323,28 @@ impl Store for Directory {
         Ok(len.map(|len| Headers { len: Some(len), ..Headers::default() }))
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
+    async fn open(&self, key: &str, _: Form) -> Result<Option<Object>, StoreError> {
         let path = self.path(key);
         let read = path.clone();
         let opened =
             blocking(move || open(&read)?.map(|file| Ok((file.metadata()?.len(), file))).transpose());
         let opened = opened.await.map_err(|error| failed("cannot read", &path, &error))?;
         let Some((len, file)) = opened else { return Ok(None) };
-        let body = stream::try_unfold(file, |mut file| async {
+        let body = stream::try_unfold((file, path), |(mut file, path)| async move {
             let read = blocking(move || {
                 let mut buffer = vec![0; CHUNK];
                 let count = file.read(&mut buffer)?;
                 buffer.truncate(count);
                 Ok((!buffer.is_empty()).then(|| (buffer.into(), file)))
             });
-            read.await.map_err(|error| error.to_string())
+            let read = read.await.map_err(|error| failed("cannot read", &path, &error))?;
+            Ok(read.map(|(piece, file)| (piece, (file, path))))
         });
-        Ok(Some((Headers { len: Some(len), ..Headers::default() }, body.boxed())))
+        Ok(Some(Object {
+            headers: Headers { len: Some(len), ..Headers::default() },
+            state: ObjectState::Contents,
+            body: body.boxed(),
+        }))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
@@ -379,8 +361,15 @@ impl Store for Directory {
         stream::unfold(found, |mut found| async { found.recv().await.map(|listed| (listed, found)) }).boxed()
     }
 
-    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
-        let (store, key_, body, condition) = (self.clone(), key.clone(), body.clone(), condition.clone());
+    async fn put(
+        &self,
+        key: &str,
+        body: &Sealed,
+        _: &HttpHeaders,
+        condition: &Condition,
+        on_sent: OnSent,
+    ) -> Answer {
+        let (store, key_, body, condition) = (self.clone(), key.to_owned(), body.clone(), condition.clone());
         match blocking(move || store.write(&key_, &body, &condition, &on_sent)).await {
             Ok(answer) => answer,
             Err(error) => Answer::Failed(failed("cannot write", &self.path(key), &error)),

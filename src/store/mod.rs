@@ -1,4 +1,5 @@
-//! Where a registry lives: a directory or an S3 bucket, behind one trait with conditional writes.
+//! Where objects live: a directory or an S3 bucket, behind one trait with conditional writes, [`ObjectStore`]; above it the
+//! objects of a registry, [`RegistryStore`].
 //!
 //! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
 
@@ -8,40 +9,31 @@ pub mod budget;
 pub mod directory;
 pub(crate) mod encoding;
 pub mod identity;
+mod object;
 pub mod readback;
+mod registry_store;
 pub mod s3;
 pub mod snapshot;
 pub mod trust;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::content::{Digest, Sealed};
-use crate::registry::Key;
 
 pub use crate::error::StoreError;
+pub use object::{Body, Form, Headers, HttpHeaders, Object, ObjectState, Summary};
+pub use registry_store::{Document, MAX_DOCUMENT, RegistryStore};
 
 /// An object's state as the store names it: opaque, equal only to itself. On S3 the `ETag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision(pub String);
 
-/// A document as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// Its bytes.
-    pub bytes: Bytes,
-    /// The state that was read; a later replace can be made to depend on it.
-    pub revision: Revision,
-}
-
-/// What a store tells of an object without giving its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Its length in bytes.
-    pub len: u64,
-    /// Its SHA-256.
-    pub digest: Digest,
+impl Revision {
+    /// The name of a state whose contents have this digest: equal contents are the same state.
+    fn of_contents(digest: Digest) -> Self {
+        Self(digest.to_string())
+    }
 }
 
 /// An object that a listing has found.
@@ -52,29 +44,6 @@ pub struct Listed {
     /// Its length in bytes.
     pub len: u64,
 }
-
-/// What a store tells of an object besides its contents.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers {
-    /// Its length in bytes.
-    pub len: Option<u64>,
-    /// Its SHA-256, where one is kept beside it.
-    pub digest: Option<Digest>,
-    /// What is sent along with it over HTTP. `None` for files: of them the web server decides.
-    pub http: Option<HttpHeaders>,
-}
-
-/// Headers that clients and CDNs go by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HttpHeaders {
-    /// `Content-Type`.
-    pub content_type: Option<String>,
-    /// `Cache-Control`.
-    pub cache_control: Option<String>,
-}
-
-/// An object's bytes as they arrive; a failure in words.
-pub type Body = BoxStream<'static, Result<Bytes, String>>;
 
 /// What must be true of an object for a write to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,26 +81,24 @@ pub enum Conditions {
 /// Is told of bytes as they are sent.
 pub type OnSent = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
 
-/// A place for a registry's objects.
+/// A place for objects, by their names.
 #[async_trait]
-pub trait Store: Send + Sync {
-    /// The target in the user's words, such as `s3://BUCKET/PREFIX`.
+pub trait ObjectStore: Send + Sync {
+    /// The place in the user's words, such as `s3://BUCKET/PREFIX`.
     fn describe(&self) -> String;
 
     /// Whether conditional writes must be proven first.
     fn conditions(&self) -> Conditions;
 
-    /// Reads a document; `None` only where the store says that it does not exist.
-    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError>;
-
-    /// Length and digest of an object; `None` only where the store says that it does not exist.
-    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError>;
+    /// Opens an object to be read once, in pieces; `None` only where the store says that it does not exist.
+    async fn open(&self, key: &str, form: Form) -> Result<Option<Object>, StoreError>;
 
     /// What is told of an object without its bytes; `None` only where the store says that it does not exist.
-    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError>;
+    async fn head(&self, key: &str) -> Result<Option<Headers>, StoreError>;
 
-    /// Opens an object to be read once, in pieces; `None` only where the store says that it does not exist.
-    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError>;
+    /// Length and digest of an object, read to its end where the store keeps no digest; `None` only where the store says
+    /// that it does not exist.
+    async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError>;
 
     /// Every object below `folder`, in the order of the keys' bytes; none where nothing is there. The folder is named with or
     /// without the slash at its end, which counts either way: `1.2.0` does not hold `1.2.0-rc.1/…`. Only a few keys are in
@@ -141,14 +108,19 @@ pub trait Store: Send + Sync {
     /// a listing within `store/` and `registry/`, and none of the whole bucket.
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>>;
 
-    /// Writes an object if `condition` holds, all at once or not at all. Never repeats the write by itself.
-    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer;
+    /// Writes an object if `condition` holds, all at once or not at all, with `headers` where the store keeps any. Never
+    /// repeats the write by itself.
+    async fn put(
+        &self,
+        key: &str,
+        body: &Sealed,
+        headers: &HttpHeaders,
+        condition: &Condition,
+        on_sent: OnSent,
+    ) -> Answer;
 }
 
 /// A folder as keys below it begin: empty, or ending in a slash.
 fn with_slash(folder: &str) -> String {
     if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") }
 }
-
-/// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).
-pub const MAX_DOCUMENT: u64 = 32 << 20;

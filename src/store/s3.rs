@@ -1,4 +1,4 @@
-//! A registry in an S3 bucket, or under a prefix of one.
+//! Objects in an S3 bucket, or under a prefix of one.
 //!
 //! Conditional writes are sent once: a repeated write could meet the echo of its own first attempt. Reads are sent again within
 //! the store's patience, which is that of the run. The SDK itself repeats nothing. Every object is one `PutObject`, streamed in
@@ -8,9 +8,9 @@ pub mod encryption;
 mod location;
 mod read;
 mod remedy;
+mod request;
 mod upload;
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,11 +19,9 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 
@@ -33,18 +31,17 @@ pub use read::Clocks;
 use super::access::{Access, Connection, DOCUMENT_TIMEOUT};
 use super::identity::Identity;
 use super::{
-    Answer, Body, Condition, Conditions, Document, Headers, HttpHeaders, Listed, MAX_DOCUMENT, OnSent,
-    Revision, Store, StoreError, Summary, readback,
+    Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed, Object, ObjectState, ObjectStore,
+    OnSent, Revision, StoreError, Summary, readback,
 };
 use crate::content::{Digest, Sealed};
-use crate::error::Error;
-use crate::registry::{DocumentMaxAge, Key};
 use crate::store::body::MachineClock;
 use crate::store::budget::{Budget, Patience};
 use crate::store::encoding::is_gzip;
 use encryption::Encryption;
 use read::Reading;
-use remedy::{Context, Doing, Failure};
+use remedy::Doing;
+use request::{Explained, found};
 
 /// An S3 bucket as a store.
 #[derive(Clone)]
@@ -53,7 +50,6 @@ pub struct S3 {
     identity: Identity,
     region_setting: &'static str,
     location: Location,
-    max_age: DocumentMaxAge,
     encryption: Option<Encryption>,
     timeout: Duration,
     patience: Patience,
@@ -64,42 +60,32 @@ pub struct S3 {
     troubled: Arc<AtomicBool>,
 }
 
-/// How often a server is tried that has never answered.
-const FIRST_ATTEMPTS: u32 = 3;
 /// The slowest upload that is still worth waiting for, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 50_000;
-
-/// Takes the next piece of an object.
-pub type TakePiece<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send);
 
 impl S3 {
     /// Connects to a bucket. No request to it is made yet.
     ///
     /// # Errors
     /// The configuration names a profile that does not exist.
-    pub async fn open(
-        location: Location,
-        access: &Access,
-        max_age: DocumentMaxAge,
-    ) -> Result<Self, StoreError> {
+    pub async fn connect(location: Location, access: &Access) -> Result<Self, StoreError> {
         let Connection { client, identity, region_setting } = access.connect().await?;
         Ok(Self {
             identity,
             region_setting,
             encryption: access.encryption.clone(),
             patience: access.patience.clone(),
-            ..Self::new(client, location, max_age)
+            ..Self::new(client, location)
         })
     }
 
     /// A store that sends its requests by `client`.
-    pub fn new(client: Client, location: Location, max_age: DocumentMaxAge) -> Self {
+    pub fn new(client: Client, location: Location) -> Self {
         Self {
             client,
             identity: Identity::unknown(),
             region_setting: "AWS_REGION",
             location,
-            max_age,
             encryption: None,
             timeout: DOCUMENT_TIMEOUT,
             patience: Patience::default(),
@@ -132,32 +118,14 @@ impl S3 {
     }
 
     /// Reads an object to the end for its digest, for stores that keep no SHA-256.
-    async fn digest_by_reading(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
-        let Some((_, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
+    async fn digest_by_reading(&self, key: &str) -> Result<Option<Summary>, StoreError> {
+        let Some(mut object) = self.open(key, Form::Decoded).await? else { return Ok(None) };
         let (mut hash, mut len) = (Sha256::new(), 0);
-        let mut pieces = reading.decoded();
-        while let Some(chunk) = pieces.try_next().await? {
-            hash.update(&chunk);
-            len += chunk.len() as u64;
+        while let Some(piece) = object.body.try_next().await? {
+            hash.update(&piece);
+            len += piece.len() as u64;
         }
         Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
-    }
-
-    /// Reads the object that a listing has found under `key` from its beginning, giving its pieces to `take` in order, as they
-    /// are kept: a tarball is a gzip file, whatever `Content-Encoding` says.
-    ///
-    /// # Errors
-    /// It cannot be read, does not exist any more, or `take` fails.
-    pub async fn download(&self, key: &str, take: TakePiece<'_>) -> Result<(), Error> {
-        let Some((_, mut reading)) = Reading::open(self, key).await? else {
-            let doing = format!("cannot read {}", self.name(key));
-            let answer = "it was listed, and is not there any more".to_owned();
-            return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
-        };
-        while let Some(chunk) = reading.next().await? {
-            take(&chunk)?;
-        }
-        Ok(())
     }
 
     /// Asks for an object, or for what is behind `at` bytes of the state that `tag` names. `None` only where the store says
@@ -176,59 +144,6 @@ impl S3 {
         };
         let sent = || request.clone().send();
         found(self.ask(Doing::Read, key, budget, sent).await)
-    }
-
-    /// Sends a request that changes nothing until it is answered, or the patience is used up.
-    async fn ask<T, E, F>(
-        &self,
-        doing: Doing,
-        key: &str,
-        budget: &mut Option<Budget>,
-        send: impl Fn() -> F,
-    ) -> Result<T, Explained>
-    where
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-        E: ProvideErrorMetadata + StdError + 'static,
-    {
-        let mut attempt = 1;
-        loop {
-            let error = match send().await {
-                Ok(answer) => {
-                    self.answered.store(true, Ordering::Relaxed);
-                    self.troubled.store(false, Ordering::Relaxed);
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            let explained = self.explain(doing, key, &error);
-            if explained.error.status.is_some() {
-                self.answered.store(true, Ordering::Relaxed);
-            }
-            let unheard = !self.answered.load(Ordering::Relaxed) && attempt >= FIRST_ATTEMPTS;
-            if !explained.passes || unheard {
-                return Err(explained);
-            }
-            let Explained { code, error, .. } = explained;
-            self.wait(budget, error).await.map_err(|error| Explained { code, error, passes: true })?;
-            attempt += 1;
-        }
-    }
-
-    /// Waits before what has failed is tried again; gives the failure back when the patience is used up.
-    async fn wait(&self, budget: &mut Option<Budget>, error: StoreError) -> Result<(), StoreError> {
-        tracing::debug!("{}: {}, trying again", error.doing, error.answer);
-        // A single failure is nothing to tell of, nor are all of those that come at the same time.
-        if budget.is_some() && !self.troubled.swap(true, Ordering::Relaxed) {
-            self.patience.tell(&format!("{}: {}", error.doing, error.answer));
-        }
-        match budget.get_or_insert_with(|| self.patience.budget()).wait().await {
-            Ok(()) => Ok(()),
-            Err(spent) if spent.is_zero() => Err(error),
-            Err(spent) => Err(StoreError {
-                answer: format!("{} (tried again for {} s)", error.answer, spent.as_secs()),
-                ..error
-            }),
-        }
     }
 
     /// One page of a listing, and where the next one begins; `None` behind the last.
@@ -264,67 +179,10 @@ impl S3 {
         });
         Ok((listed.collect::<Result<_, StoreError>>()?, next))
     }
-
-    fn explain<E>(
-        &self,
-        doing: Doing,
-        key: impl std::fmt::Display,
-        error: &SdkError<E, HttpResponse>,
-    ) -> Explained
-    where
-        E: ProvideErrorMetadata + StdError + 'static,
-    {
-        let failure = Failure::of(error, &self.identity);
-        let context = Context {
-            doing,
-            bucket: self.location.bucket(),
-            identity: &self.identity,
-            region_setting: self.region_setting,
-            encrypts: self.encryption.is_some(),
-        };
-        let error = StoreError {
-            doing: format!("{} {}", doing.words(), self.name(key)),
-            answer: failure.answer(),
-            status: failure.status,
-            remedy: failure.remedy(context),
-        };
-        Explained { passes: passes(&failure), code: failure.code, error }
-    }
-}
-
-/// Whether a failure passes by itself, so that a read is worth sending again.
-fn passes(failure: &Failure) -> bool {
-    match failure.status {
-        _ if failure.is_unsigned() => false,
-        Some(501 | 505 | 507) => false,
-        // None: a timeout, or a connection that was refused or closed.
-        None | Some(408 | 429 | 500..) => true,
-        Some(400) => failure.code == "RequestTimeout",
-        // An answer that was cut short within the document that it is.
-        Some(200..300) => !failure.is_web_page(),
-        Some(_) => false,
-    }
-}
-
-/// A store error with S3's code for it. Decisions go by the status; the code only tells two kinds of 404 and 400 apart.
-struct Explained {
-    code: String,
-    /// Whether the same request may succeed a moment later.
-    passes: bool,
-    error: StoreError,
-}
-
-/// `None` for an object that does not exist; every other failure, a missing bucket too, stays one.
-fn found<T>(answer: Result<T, Explained>) -> Result<Option<T>, StoreError> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(explained) if explained.error.status == Some(404) && explained.code != "NoSuchBucket" => Ok(None),
-        Err(explained) => Err(explained.error),
-    }
 }
 
 #[async_trait]
-impl Store for S3 {
+impl ObjectStore for S3 {
     fn describe(&self) -> String {
         self.location.to_string()
     }
@@ -333,25 +191,7 @@ impl Store for S3 {
         Conditions::ToBeProven
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
-        let Some((object, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
-        let unusable = |answer: String| StoreError {
-            doing: format!("cannot read {}", self.name(key)),
-            answer,
-            status: None,
-            remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
-        };
-        let Some(tag) = object.e_tag() else {
-            let answer = "the answer has no ETag, without which no safe update is possible";
-            return Err(unusable(answer.to_owned()));
-        };
-        match reading.collect(MAX_DOCUMENT).await? {
-            Some(bytes) => Ok(Some(Document { bytes, revision: Revision(tag.to_owned()) })),
-            None => Err(unusable(format!("an object of more than {MAX_DOCUMENT} bytes is no document"))),
-        }
-    }
-
-    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+    async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError> {
         let Some(headers) = self.head(key).await? else { return Ok(None) };
         match (headers.digest, headers.len) {
             (Some(digest), Some(len)) => Ok(Some(Summary { len, digest })),
@@ -359,11 +199,11 @@ impl Store for S3 {
         }
     }
 
-    async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
+    async fn head(&self, key: &str) -> Result<Option<Headers>, StoreError> {
         let request = self.client.head_object().bucket(self.location.bucket());
         let request = request.key(self.location.within(key)).checksum_mode(ChecksumMode::Enabled);
         let sent = || request.clone().send();
-        let asked = self.ask(Doing::Read, &key.to_string(), &mut None, sent).await;
+        let asked = self.ask(Doing::Read, key, &mut None, sent).await;
         let Some(head) = found(asked)? else { return Ok(None) };
         // Of what is kept compressed, length and checksum are not those of the contents.
         let is_plain = !is_gzip(head.content_encoding());
@@ -378,18 +218,20 @@ impl Store for S3 {
         }))
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
-        let Some((object, reading)) = Reading::open(self, &key.to_string()).await? else { return Ok(None) };
-        let is_plain = !is_gzip(object.content_encoding());
+    async fn open(&self, key: &str, form: Form) -> Result<Option<Object>, StoreError> {
+        let Some((object, reading)) = Reading::open(self, key).await? else { return Ok(None) };
+        let is_same = form == Form::Stored || !is_gzip(object.content_encoding());
         let headers = Headers {
-            len: object.content_length().filter(|_| is_plain).and_then(|len| u64::try_from(len).ok()),
+            len: object.content_length().filter(|_| is_same).and_then(|len| u64::try_from(len).ok()),
             digest: None,
             http: Some(HttpHeaders {
                 content_type: object.content_type().map(str::to_owned),
                 cache_control: object.cache_control().map(str::to_owned),
             }),
         };
-        Ok(Some((headers, reading.decoded().map_err(|error| error.answer).boxed())))
+        let tag = object.e_tag().map(|tag| ObjectState::Named(Revision(tag.to_owned())));
+        let body = if is_same { reading.stored() } else { reading.decoded() };
+        Ok(Some(Object { headers, state: tag.unwrap_or(ObjectState::Unnamed), body }))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
@@ -406,7 +248,14 @@ impl Store for S3 {
         pages.try_flatten().boxed()
     }
 
-    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
+    async fn put(
+        &self,
+        key: &str,
+        body: &Sealed,
+        headers: &HttpHeaders,
+        condition: &Condition,
+        on_sent: OnSent,
+    ) -> Answer {
         let timeout = self.timeout + Duration::from_secs(body.len() / SLOWEST_UPLOAD);
         let once = aws_sdk_s3::config::Builder::new()
             .retry_config(RetryConfig::disabled())
@@ -416,8 +265,8 @@ impl Store for S3 {
             .put_object()
             .bucket(self.location.bucket())
             .key(self.location.within(key))
-            .content_type(key.content_type())
-            .cache_control(key.cache_control(self.max_age))
+            .set_content_type(headers.content_type.clone())
+            .set_cache_control(headers.cache_control.clone())
             .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
             // The algorithm beside the value: with the value alone some servers ignore it, and accept a wrong one.
             .checksum_algorithm(ChecksumAlgorithm::Sha256)

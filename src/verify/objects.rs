@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use crate::error::Result;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Area, Key};
-use crate::store::{Listed, Store};
+use crate::store::{Listed, RegistryStore};
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::{Scope, Unreferenced};
@@ -85,7 +85,7 @@ fn in_scope(scope: &Scope, provider: &Provider) -> bool {
 
 impl Inventory {
     /// Lists the documents that are there.
-    pub(super) async fn take(store: &dyn Store, scope: &Scope) -> Result<Self> {
+    pub(super) async fn take(store: &RegistryStore, scope: &Scope) -> Result<Self> {
         let mut inventory = Self::default();
         let mut listing = store.list(&folder(Area::Registry, scope));
         while let Some(listed) = listing.next().await {
@@ -146,7 +146,7 @@ pub(super) struct Known<'a> {
 /// Looks for objects that nothing refers to: not a document of a listed or yanked version. Earlier SHA256SUMS of a listed
 /// version, with their signatures and records, are its history, and are counted only: each added platform leaves some.
 pub(super) async fn check(
-    store: &dyn Store,
+    store: &RegistryStore,
     scope: &Scope,
     inventory: Inventory,
     known: &Known<'_>,

@@ -8,7 +8,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::reader::{Fetched, Missing, Opened, Pieces, Reader, Reply};
 use crate::registry::{Key, Links};
 use crate::store::body::{self, BodyError, Limits, MachineClock};
-use crate::store::{Headers, MAX_DOCUMENT, Store, StoreError};
+use crate::store::{Headers, MAX_DOCUMENT, RegistryStore, StoreError};
 
 use super::Watch;
 
@@ -59,7 +59,7 @@ pub(super) struct Spooled {
 /// Where the object of a URL is.
 enum At<'a> {
     Web(&'a crate::reader::web::Web),
-    Store(&'a dyn Store, Key),
+    Store(&'a RegistryStore, Key),
     /// No object of this store has this address.
     Nowhere,
 }
@@ -84,9 +84,9 @@ impl<'a> RegistryView<'a> {
         self.service = service;
     }
 
-    pub(super) fn store(&self) -> Option<&'a dyn Store> {
+    pub(super) fn store(&self) -> Option<&'a RegistryStore> {
         match self.reader {
-            Reader::Store(store) => Some(&**store),
+            Reader::Store(store) => Some(store),
             Reader::Web(_) => None,
         }
     }
@@ -148,7 +148,7 @@ impl<'a> RegistryView<'a> {
         match self.reader {
             Reader::Web(web) => At::Web(web),
             Reader::Store(store) => match self.key(url) {
-                Some(key) => At::Store(&**store, key),
+                Some(key) => At::Store(store, key),
                 None => At::Nowhere,
             },
         }
@@ -160,9 +160,15 @@ impl<'a> RegistryView<'a> {
         let reply = match self.at(url) {
             At::Web(web) => web.fetch(url, limit).await?,
             At::Nowhere => Reply::Absent(Missing::Stored),
-            At::Store(store, key) => read_document(store, &key, limit)
-                .await?
-                .map(|(bytes, headers)| Fetched { bytes, headers, url: url.clone(), redirects: 0 }),
+            At::Store(store, key) => match store.open(&key).await? {
+                Some(object) => {
+                    let headers = object.headers.clone();
+                    object.collect(limit).await?.map_or(Reply::TooLarge(limit), |bytes| {
+                        Reply::Found(Fetched { bytes, headers, url: url.clone(), redirects: 0 })
+                    })
+                }
+                None => Reply::Absent(Missing::Stored),
+            },
         };
         if let Reply::Found(document) = &reply {
             self.watch.read(document.bytes.len() as u64);
@@ -201,9 +207,15 @@ impl<'a> RegistryView<'a> {
                 At::Web(web) => web.stream(url, limit).await?,
                 At::Nowhere => Reply::Absent(Missing::Stored),
                 At::Store(store, key) => match store.open(&key).await? {
-                    Some((headers, body)) => {
+                    Some(object) => {
+                        // The store has tried it again as long as it is worth it.
+                        attempt = ATTEMPTS;
+                        let body = object.body.map_err(|error| error.answer);
                         let limits = Limits::new(limit, TOTAL);
-                        Reply::Found((headers, body::bounded(body, limits, MachineClock::start()).boxed()))
+                        Reply::Found((
+                            object.headers,
+                            body::bounded(body, limits, MachineClock::start()).boxed(),
+                        ))
                     }
                     None => Reply::Absent(Missing::Stored),
                 },
@@ -225,22 +237,6 @@ impl<'a> RegistryView<'a> {
         self.watch.read(spooled.len);
         let looked = tokio::task::spawn_blocking(move || look(spooled)).await;
         looked.map(Reply::Found).map_err(|error| temporary(std::io::Error::other(error)))
-    }
-}
-
-async fn read_document(store: &dyn Store, key: &Key, limit: u64) -> Result<Reply<(Bytes, Headers)>> {
-    let mut attempt = 1;
-    loop {
-        let Some((headers, body)) = store.open(key).await? else { return Ok(Reply::Absent(Missing::Stored)) };
-        match body::collect(body, Limits::new(limit, TOTAL), MachineClock::start()).await {
-            Ok(bytes) => return Ok(Reply::Found((bytes, headers))),
-            Err(BodyError::TooLarge { limit }) => return Ok(Reply::TooLarge(limit)),
-            Err(failure) if attempt == ATTEMPTS || !failure.may_pass() => {
-                return Err(cut_short(&key.to_string(), &failure).into());
-            }
-            Err(failure) => tracing::debug!(%key, attempt, "the answer was cut short: {failure}"),
-        }
-        attempt += 1;
     }
 }
 

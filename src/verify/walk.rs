@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::provider::{Provider, ReleaseId};
 use crate::reader::{Reader, Reply};
 use crate::registry::Key;
+use crate::worker;
 
 use super::finding::Finding;
 use super::objects::{Folder, Inventory};
@@ -97,7 +98,8 @@ async fn check_provider(
     let key = Key::Versions { provider: provider.clone() };
     let url = site.url(&key);
     let subject = site.name(&url);
-    let (findings, entries) = index::check(&key, &subject, site.document(&url, site::DOCUMENT).await?);
+    let index = site.document(&url, site::DOCUMENT).await?;
+    let (findings, entries) = worker::compute(|| index::check(&key, &subject, index));
     let mut part = PartialResult { findings, ..PartialResult::default() };
     part.checked.providers = 1;
     let Some(mut entries) = entries else { return Ok(part) };

@@ -60,7 +60,7 @@ pub async fn change<G: Goal>(
 ) -> Result<Outcome> {
     let Request { target, access, dry_run, max_age, options } = request;
     let store = target::open_store(&target, dry_run.as_deref(), max_age, &access).await?;
-    let observe = async || publish::observe(&*store, goal, &mut G::RunState::default(), &options).await;
+    let observe = async || publish::observe(&store, goal, &mut G::RunState::default(), &options).await;
     let target = store.describe();
     if let Some(folder) = dry_run {
         let plan = observe().await?;
@@ -74,6 +74,6 @@ pub async fn change<G: Goal>(
         }
     }
     let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
-    let run = publish::publish(&*store, goal, &options, budget, observer).await?;
+    let run = publish::publish(&store, goal, &options, budget, observer).await?;
     Ok(Outcome { target, end: End::Changed(run) })
 }

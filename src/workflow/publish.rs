@@ -19,7 +19,7 @@ use crate::registry::provenance::Record;
 use crate::registry::{DocumentMaxAge, Links};
 use crate::release::file::TarballFile;
 use crate::release::{Expected, Release};
-use crate::store::Store;
+use crate::store::RegistryStore;
 use crate::store::access::Access;
 use crate::store::budget::{Budget, RealPace};
 use crate::verify::{self, Scope, Unwatched, Verification};
@@ -194,7 +194,7 @@ impl Prepared {
         let end = match request.dry_run {
             Some(folder) => {
                 let plan =
-                    publish::observe(&*store, &wanted, &mut RunState::default(), &request.options).await?;
+                    publish::observe(&store, &wanted, &mut RunState::default(), &request.options).await?;
                 target::write_dry_run(&plan, &folder).await?;
                 End::DryRun { plan: Box::new(plan), folder }
             }
@@ -205,13 +205,13 @@ impl Prepared {
 }
 
 async fn run(
-    store: Box<dyn Store>,
+    store: RegistryStore,
     wanted: &PublishGoal,
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<End> {
     let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
-    let mut run = publish::publish(&*store, wanted, options, budget, observer).await?;
+    let mut run = publish::publish(&store, wanted, options, budget, observer).await?;
     let verified = match run.snapshot.take() {
         Some(snapshot) => {
             let scope = Scope::published(&wanted.provider, wanted.packages.version());

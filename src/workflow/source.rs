@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::Observer;
 use crate::error::Result;
 use crate::fetch;
-use crate::registry::DocumentMaxAge;
 use crate::release::file::TarballFile;
 use crate::release::{Expected, Release};
+use crate::store::ObjectStore;
 use crate::store::access::Access;
 use crate::store::s3::{Location, S3};
 
@@ -23,7 +23,7 @@ pub enum Source {
 /// Tarballs whose names are in order; those in buckets are not fetched yet.
 pub struct Sources {
     files: Vec<TarballFile>,
-    buckets: Vec<S3>,
+    buckets: Vec<Box<dyn ObjectStore>>,
 }
 
 impl Sources {
@@ -37,9 +37,7 @@ impl Sources {
             match tarball {
                 Source::File(path) => sources.files.push(TarballFile::at(path)),
                 Source::Prefix(location) => {
-                    sources
-                        .buckets
-                        .push(S3::open(location.clone(), access, DocumentMaxAge::default()).await?);
+                    sources.buckets.push(Box::new(S3::connect(location.clone(), access).await?));
                 }
             }
         }
@@ -54,7 +52,7 @@ impl Sources {
         let mut found = Vec::with_capacity(self.buckets.len());
         let mut named = self.files.clone();
         for bucket in &self.buckets {
-            let in_bucket = fetch::find(bucket).await?;
+            let in_bucket = fetch::find(&**bucket).await?;
             named.extend(in_bucket.named());
             found.push(in_bucket);
         }

@@ -14,7 +14,7 @@ use crate::registry::DocumentMaxAge;
 use crate::store::access::Access;
 use crate::store::directory::Directory;
 use crate::store::s3::{Location, S3};
-use crate::store::{Answer, Condition, Store};
+use crate::store::{Answer, Condition, RegistryStore};
 
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub async fn open_store(
     dry_run: Option<&Path>,
     max_age: DocumentMaxAge,
     access: &Access,
-) -> Result<Box<dyn Store>> {
+) -> Result<RegistryStore> {
     if let (Target::Directory(root), None) = (target, dry_run) {
         Directory::open(root)?.clean_up()?;
     }
@@ -57,10 +57,10 @@ pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
 }
 
 /// Opens a target, which is left as it is.
-pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<Box<dyn Store>> {
+pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<RegistryStore> {
     match target {
-        Target::Directory(root) => Ok(Box::new(Directory::open(root)?)),
-        Target::S3(location) => Ok(Box::new(S3::open(location.clone(), access, max_age).await?)),
+        Target::Directory(root) => Ok(RegistryStore::new(Directory::open(root)?, max_age)),
+        Target::S3(location) => Ok(RegistryStore::new(S3::connect(location.clone(), access).await?, max_age)),
     }
 }
 
@@ -113,7 +113,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
 
 /// Leaves every object that the plan would write, as it would be written.
 pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
-    let tree = Directory::open(folder)?;
+    let tree = RegistryStore::new(Directory::open(folder)?, DocumentMaxAge::default());
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
         match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
             Answer::Written => {}

@@ -11,10 +11,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tfreg::error::Error;
 use tfreg::plan::{PublishGoal, Published};
-use tfreg::store::Store as _;
 
 use crate::support::child::Running;
-use crate::support::in_process::{bucket, publish_with, unhurried, wanted};
+use crate::support::in_process::{bucket, publish_with, registry, unhurried, wanted};
 use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
@@ -61,7 +60,7 @@ fn base() -> Objects {
 async fn every_request_fails(fault: &Fault, base: &Objects, adding: &PublishGoal) {
     for nth in 1.. {
         let server = watched_with(base);
-        let store = bucket(&server, "s3://bucket");
+        let store = registry(bucket(&server, "s3://bucket"));
         let rule = server.fault(Matcher::any().nth(nth), (fault.action)());
         let outcome = publish_with(&store, adding, 1, PATIENCE).await;
         let fired = rule.fired() > 0;
@@ -114,7 +113,7 @@ async fn a_fault_that_stays_uses_up_the_budget() {
         ("412", answer(412, "PreconditionFailed"), 4, "412"),
     ] {
         let server = watched();
-        let store = bucket(&server, "s3://bucket");
+        let store = registry(bucket(&server, "s3://bucket"));
         server.fault(Matcher::put().suffix("versions"), action);
         let wanted = wanted(&tarballs("release-1.2.0"), Published::Immutable);
         let error = publish_with(&store, &wanted, 4, PATIENCE).await.unwrap_err();
@@ -151,7 +150,8 @@ async fn reads_are_as_patient_as_writes() {
         for reads in [Matcher::get().suffix("versions"), Matcher::head(), Matcher::get()] {
             let server = watched_with(&base);
             // Ten in a row take longer than a minute: 0.1 s, 0.2 s, … 10 s, 10 s, 10 s.
-            let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+            let store =
+                registry(bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2))));
             // One request first, so that the server is known to answer.
             store.get(&".well-known/terraform.json".parse().unwrap()).await.unwrap();
             let rule = server.fault(reads.occurrences(1..=10), action());
@@ -167,13 +167,13 @@ async fn reads_are_as_patient_as_writes() {
     // What does not pass is not waited for, and what stays is given up.
     for (action, count) in [(answer(403, "AccessDenied"), 1), (answer(501, "NotImplemented"), 1)] {
         let server = watched_with(&base);
-        let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+        let store = registry(bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2))));
         let rule = server.fault(Matcher::get(), action);
         publish_with(&store, &wanted, 1, Duration::from_mins(2)).await.unwrap_err();
         assert_eq!(rule.fired(), count);
     }
     let server = watched_with(&base);
-    let store = bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2)));
+    let store = registry(bucket(&server, "s3://bucket").with_patience(unhurried(Duration::from_mins(2))));
     let rule = server.fault(Matcher::get(), answer(503, "SlowDown"));
     let error = publish_with(&store, &wanted, 1, Duration::from_mins(2)).await.unwrap_err().to_string();
     assert!(error.contains("HTTP status 503") && error.contains("(tried again for 120 s)"), "{error}");
@@ -247,7 +247,8 @@ async fn an_answer_that_does_not_come_is_given_up() {
             [".zip", "SHA256SUMS", "provenance.json", ".sig", "linux/amd64", "versions", "terraform.json"]
         {
             let server = watched();
-            let store = bucket(&server, "s3://bucket").with_write_timeout(Duration::from_millis(300));
+            let store =
+                registry(bucket(&server, "s3://bucket").with_write_timeout(Duration::from_millis(300)));
             let gate = Gate::manual();
             server.gate(Matcher::put().suffix(key).nth(1), point, &gate);
             publish_with(&store, &wanted, 4, PATIENCE).await.unwrap();

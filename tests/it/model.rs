@@ -46,11 +46,11 @@ use tfreg::provider::{Provider, Version};
 use tfreg::publish::Outcome;
 use tfreg::registry::Key;
 use tfreg::store::{
-    Answer, Body, Condition, Conditions, Document, Headers, Listed as Found, OnSent, Revision, Store,
-    StoreError, Summary,
+    Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed as Found, Object, ObjectState,
+    ObjectStore, OnSent, Revision, StoreError, Summary,
 };
 
-use crate::support::in_process::{publish_signed, publish_with, signer, wanted};
+use crate::support::in_process::{publish_signed, publish_with, registry, signer, wanted};
 use crate::support::reader::{self, Listed, Objects};
 use crate::support::{key, tarball, tarballs};
 
@@ -203,7 +203,8 @@ impl Publisher {
 
 impl Memory {
     /// Waits until this step is chosen.
-    async fn step(&self, key: &Key) {
+    async fn step(&self, key: &str) {
+        let key: Key = key.parse().unwrap();
         if matches!(key, Key::Versions { .. } | Key::Download { .. } | Key::Yanked { .. }) {
             self.wait().await;
         }
@@ -221,9 +222,16 @@ impl Memory {
         .await;
     }
 
-    fn remember(&self, what: &str, key: &Key, seen: Option<&[u8]>) {
+    async fn read(&self, key: &str) -> Option<Vec<u8>> {
+        self.step(key).await;
+        let bytes = self.objects.lock().unwrap().get(key).cloned();
+        self.remember("get", key, bytes.as_deref());
+        bytes
+    }
+
+    fn remember(&self, what: &str, key: &str, seen: Option<&[u8]>) {
         let history = &mut self.publisher.lock().unwrap().history;
-        (what, key.to_string(), seen.map(|bytes| content(&key.to_string(), bytes))).hash(history);
+        (what, key, seen.map(|bytes| content(key, bytes))).hash(history);
     }
 }
 
@@ -233,7 +241,7 @@ fn content(key: &str, bytes: &[u8]) -> Digest {
 }
 
 #[async_trait]
-impl Store for Memory {
+impl ObjectStore for Memory {
     fn describe(&self) -> String {
         "memory".to_owned()
     }
@@ -242,27 +250,21 @@ impl Store for Memory {
         Conditions::Built
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
-        self.step(key).await;
-        let bytes = self.objects.lock().unwrap().get(&key.to_string()).cloned();
-        self.remember("get", key, bytes.as_deref());
-        Ok(bytes.map(|bytes| Document {
-            revision: Revision(Digest::of(&bytes).to_string()),
-            bytes: bytes.into(),
+    async fn open(&self, key: &str, _: Form) -> Result<Option<Object>, StoreError> {
+        Ok(self.read(key).await.map(|bytes| Object {
+            headers: Headers::default(),
+            state: ObjectState::Named(Revision(Digest::of(&bytes).to_string())),
+            body: stream::iter([Ok(bytes.into())]).boxed(),
         }))
     }
 
-    async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
-        let document = self.get(key).await?;
-        Ok(document.map(|d| Summary { len: d.bytes.len() as u64, digest: Digest::of(&d.bytes) }))
-    }
-
-    async fn head(&self, _: &Key) -> Result<Option<Headers>, StoreError> {
+    async fn head(&self, _: &str) -> Result<Option<Headers>, StoreError> {
         panic!("a publish reads documents and summaries")
     }
 
-    async fn open(&self, _: &Key) -> Result<Option<(Headers, Body)>, StoreError> {
-        panic!("a publish reads documents and summaries")
+    async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError> {
+        let bytes = self.read(key).await;
+        Ok(bytes.map(|bytes| Summary { len: bytes.len() as u64, digest: Digest::of(&bytes) }))
     }
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Found, StoreError>> {
@@ -280,26 +282,33 @@ impl Store for Memory {
         stream::once(found).flatten().boxed()
     }
 
-    async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, _: OnSent) -> Answer {
+    async fn put(
+        &self,
+        key: &str,
+        body: &Sealed,
+        _: &HttpHeaders,
+        condition: &Condition,
+        _: OnSent,
+    ) -> Answer {
         self.step(key).await;
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut body.reader(), &mut bytes).unwrap();
         let mut objects = self.objects.lock().unwrap();
-        let now = objects.get(&key.to_string());
+        let now = objects.get(key);
         let holds = match (condition, now) {
             (Condition::Absent, None) => true,
             (Condition::Unchanged(Revision(read)), Some(now)) => *read == Digest::of(now).to_string(),
             _ => false,
         };
-        assert!(!holds || now.is_none() || !key.to_string().starts_with("store/"), "R3: {key} would change");
+        assert!(!holds || now.is_none() || !key.starts_with("store/"), "R3: {key} would change");
         if let Some(honest) = self.honest.as_ref().filter(|_| holds) {
-            honest.judge(&key.to_string(), &bytes, &objects);
+            honest.judge(key, &bytes, &objects);
         }
         self.remember(if holds { "written" } else { "refused" }, key, None);
         if !holds {
             return Answer::ConditionFailed("412".to_owned());
         }
-        objects.insert(key.to_string(), bytes);
+        objects.insert(key.to_owned(), bytes);
         Answer::Written
     }
 }
@@ -344,14 +353,15 @@ enum Actor {
 
 impl Actor {
     async fn run(&self, store: &Memory) -> Result<Outcome, Error> {
+        let registry = registry(store.clone());
         match self {
             Self::Publish(goal) => {
                 let signer = Stepped { store: store.clone(), signer: signer() };
-                publish_signed(store, &**goal, 1, PATIENCE, Arc::new(signer)).await
+                publish_signed(&registry, &**goal, 1, PATIENCE, Arc::new(signer)).await
             }
-            Self::Yank(goal) => publish_with(store, goal, 1, PATIENCE).await,
-            Self::Unyank(goal) => publish_with(store, goal, 1, PATIENCE).await,
-            Self::Reindex(goal) => publish_with(store, goal, 1, PATIENCE).await,
+            Self::Yank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
+            Self::Unyank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
+            Self::Reindex(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
         }
     }
 }

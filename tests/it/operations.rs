@@ -27,7 +27,7 @@ use tfreg::provider::{Provider, Version};
 
 use crate::support::child::Running;
 use crate::support::clients::{Preview, Terraform, require_program};
-use crate::support::in_process::{bucket, publish_signed, signer, signer_of};
+use crate::support::in_process::{bucket, publish_signed, registry, signer, signer_of};
 use crate::support::reader::{self, Objects};
 use crate::support::s3_server::{Action, Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, objects, watched, watched_with};
@@ -473,7 +473,7 @@ fn every_request<G: Goal>(
             ("answer cut", Action::CutAnswer),
         ] {
             let server = watched_with(base);
-            let store = bucket(&server, "s3://bucket");
+            let store = registry(bucket(&server, "s3://bucket"));
             let rule = server.fault(Matcher::any().nth(nth), action);
             let outcome =
                 runtime.block_on(publish_signed(&store, goal, 1, Duration::from_secs(5), Arc::clone(signer)));

@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "provider",
     "content",
     "regular",
+    "worker",
     "splice",
     "openpgp",
     "registry",

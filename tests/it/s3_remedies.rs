@@ -7,14 +7,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use serde_json::json;
 use tfreg::content::Digest;
-use tfreg::store::Store as _;
 use tfreg::store::body::Clock;
+use tfreg::store::{Form, ObjectStore as _};
 
 use crate::support::clients::require_program;
 use crate::support::iam::{self, Principal};
-use crate::support::in_process::{bucket, unhurried};
+use crate::support::in_process::{bucket, registry, unhurried};
 use crate::support::s3_server::{Action, Matcher, Rule, S3Server, SSO_TOKEN};
 use crate::support::watched::listed;
 use crate::support::{Ran, folder, publish, run, tarball, tarballs};
@@ -398,11 +399,11 @@ async fn bytes_are_counted_as_they_come() {
     let key = "registry/acme/sample/versions".parse().unwrap();
     let store =
         |endpoint: &str| at_endpoint(endpoint, &server).with_patience(unhurried(Duration::from_secs(1)));
-    let error = store(&endless).get(&key).await.unwrap_err().to_string();
+    let error = registry(store(&endless)).get(&key).await.unwrap_err().to_string();
     assert!(error.contains("more than 33554432 bytes is no document"), "{error}");
     // Time passes only where the reader waits.
     let silent = store(&silent).with_clocks(Arc::new(|| Box::new(Hasty::default())));
-    let error = silent.get(&key).await.unwrap_err().to_string();
+    let error = registry(silent).get(&key).await.unwrap_err().to_string();
     assert!(
         error.contains("below 1024 bytes per second") && error.contains("tried again for 1 s"),
         "{error}"
@@ -441,11 +442,7 @@ fn at_endpoint(endpoint: &str, server: &S3Server) -> tfreg::store::s3::S3 {
         .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
         .force_path_style(true);
     let location = tfreg::store::s3::Location::parse("s3://bucket").unwrap();
-    tfreg::store::s3::S3::new(
-        aws_sdk_s3::Client::from_conf(config.build()),
-        location,
-        tfreg::registry::DocumentMaxAge::default(),
-    )
+    tfreg::store::s3::S3::new(aws_sdk_s3::Client::from_conf(config.build()), location)
 }
 
 /// A large object whose answers are cut again and again is continued where it ended, of the same state.
@@ -457,14 +454,8 @@ async fn what_is_cut_is_continued() {
     let name = "v/large.tar.gz";
     server.put_directly("bucket", name, content.clone());
     server.fault(Matcher::get().occurrences(1..=6), Action::CutAnswer);
-    let mut read = Vec::new();
-    store
-        .download(name, &mut |chunk: &[u8]| {
-            read.extend_from_slice(chunk);
-            Ok(())
-        })
-        .await
-        .unwrap();
+    let object = store.open(name, Form::Stored).await.unwrap().unwrap();
+    let read = object.collect(u64::MAX).await.unwrap().unwrap();
     assert_eq!(Digest::of(&read), Digest::of(&content));
     let ranges: Vec<_> =
         server.requests().iter().map(|request| request.headers.get("range").cloned()).collect();
@@ -478,13 +469,16 @@ async fn what_is_cut_is_continued() {
     server.fault(Matcher::get().nth(1), Action::CutAnswer);
     let mut count = 0;
     let swap = Arc::clone(&server);
-    let mut take = |chunk: &[u8]| {
+    let mut pieces = store.open(name, Form::Stored).await.unwrap().unwrap().body;
+    let error = loop {
+        let piece = match pieces.try_next().await {
+            Ok(piece) => piece.expect("it is cut, and then another"),
+            Err(error) => break error.to_string(),
+        };
         if count == 0 {
             swap.put_directly("bucket", name, vec![0; 3_000_000]);
         }
-        count += chunk.len();
-        Ok(())
+        count += piece.len();
     };
-    let error = store.download(name, &mut take).await.unwrap_err().to_string();
     assert!(error.contains("it has changed while it was read") && count < 3_000_000, "{count} {error}");
 }

@@ -4,22 +4,24 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::TryStreamExt as _;
 use tfreg::content::Digest;
 use tfreg::content::Sealed;
-use tfreg::registry::{DocumentMaxAge, Key};
 use tfreg::store::access::Access;
 use tfreg::store::directory::Directory;
 use tfreg::store::s3::{Location, S3};
-use tfreg::store::{Answer, Condition, Listed, OnSent, Revision, Store};
+use tfreg::store::{
+    Answer, Condition, Form, HttpHeaders, Listed, ObjectState, ObjectStore, OnSent, Revision,
+};
 
 use crate::support::folder;
 use crate::support::in_process::bucket;
 use crate::support::programs::skipped;
 use crate::support::s3_server::{Action, Matcher, S3Server};
 
-fn index(name: &str) -> Key {
-    format!("registry/acme/{name}/versions").parse().unwrap()
+fn index(name: &str) -> String {
+    format!("registry/acme/{name}/versions")
 }
 
 fn sealed(text: &str) -> Sealed {
@@ -30,30 +32,54 @@ fn unheard() -> OnSent {
     Arc::new(|_| {})
 }
 
-async fn put(store: &dyn Store, key: &Key, body: &Sealed, condition: &Condition) -> Answer {
-    store.put(key, body, condition, unheard()).await
+async fn put(store: &dyn ObjectStore, key: &str, body: &Sealed, condition: &Condition) -> Answer {
+    store.put(key, body, &headers(), condition, unheard()).await
 }
 
-async fn conforms(store: Arc<dyn Store>) {
+fn headers() -> HttpHeaders {
+    HttpHeaders {
+        content_type: Some("text/plain".to_owned()),
+        cache_control: Some("public, max-age=60".to_owned()),
+    }
+}
+
+/// An object's bytes, and what a later replace can be made to depend on.
+async fn get(store: &dyn ObjectStore, key: &str) -> Option<(Bytes, Revision)> {
+    let object = store.open(key, Form::Decoded).await.unwrap()?;
+    let named = match &object.state {
+        ObjectState::Named(revision) => Some(revision.clone()),
+        ObjectState::Contents => None,
+        ObjectState::Unnamed => panic!("{key}: a state without a name"),
+    };
+    let bytes = object.collect(1 << 24).await.unwrap().unwrap();
+    let revision = named.unwrap_or_else(|| Revision(Digest::of(&bytes).to_string()));
+    Some((bytes, revision))
+}
+
+async fn conforms(store: Arc<dyn ObjectStore>) {
     objects_are_created_once(&*store).await;
     documents_are_replaced_only_unchanged(&*store).await;
     files_are_streamed(&*store).await;
     folders_are_listed_exactly(&*store).await;
+    limits_hold_whatever_is_announced(&*store).await;
+    headers_are_kept_over_http(&*store).await;
     a_counter_loses_nothing(store).await;
 }
 
-async fn objects_are_created_once(store: &dyn Store) {
+async fn objects_are_created_once(store: &dyn ObjectStore) {
     let key = index("created");
-    assert!(store.get(&key).await.unwrap().is_none() && store.summary(&key).await.unwrap().is_none());
+    assert!(get(store, &key).await.is_none() && store.summary(&key).await.unwrap().is_none());
+    assert!(store.head(&key).await.unwrap().is_none());
     assert!(matches!(put(store, &key, &sealed("one"), &Condition::Absent).await, Answer::Written));
     assert!(matches!(put(store, &key, &sealed("two"), &Condition::Absent).await, Answer::ConditionFailed(_)));
     assert!(matches!(put(store, &key, &sealed("one"), &Condition::Absent).await, Answer::ConditionFailed(_)));
-    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, "one");
+    assert_eq!(get(store, &key).await.unwrap().0, "one");
+    assert_eq!(store.head(&key).await.unwrap().unwrap().len, Some(3));
     let summary = store.summary(&key).await.unwrap().unwrap();
     assert_eq!((summary.len, summary.digest), (3, Digest::of(b"one")));
 }
 
-async fn documents_are_replaced_only_unchanged(store: &dyn Store) {
+async fn documents_are_replaced_only_unchanged(store: &dyn ObjectStore) {
     let key = index("replaced");
     let nothing = Condition::Unchanged(Revision("\"00000000000000000000000000000000\"".to_owned()));
     assert!(matches!(put(store, &key, &sealed("x"), &nothing).await, Answer::ConditionFailed(_)), "absent");
@@ -62,18 +88,18 @@ async fn documents_are_replaced_only_unchanged(store: &dyn Store) {
         matches!(put(store, &key, &sealed("x"), &nothing).await, Answer::ConditionFailed(_)),
         "another revision"
     );
-    let first = store.get(&key).await.unwrap().unwrap().revision;
-    assert_eq!(store.get(&key).await.unwrap().unwrap().revision, first);
+    let first = get(store, &key).await.unwrap().1;
+    assert_eq!(get(store, &key).await.unwrap().1, first);
     assert!(matches!(
         put(store, &key, &sealed("two"), &Condition::Unchanged(first.clone())).await,
         Answer::Written
     ));
     let stale = put(store, &key, &sealed("three"), &Condition::Unchanged(first)).await;
     assert!(matches!(stale, Answer::ConditionFailed(_)), "{stale:?}");
-    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, "two");
+    assert_eq!(get(store, &key).await.unwrap().0, "two");
 }
 
-async fn files_are_streamed(store: &dyn Store) {
+async fn files_are_streamed(store: &dyn ObjectStore) {
     let content: Vec<u8> = (0..3_000_000_u32).map(|i| i.to_le_bytes()[usize::from(i % 7 == 0)]).collect();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&content).unwrap();
@@ -84,13 +110,13 @@ async fn files_are_streamed(store: &dyn Store) {
     let on_sent: OnSent = Arc::new(move |bytes| {
         count.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
     });
-    assert!(matches!(store.put(&key, &body, &Condition::Absent, on_sent).await, Answer::Written));
+    assert!(matches!(store.put(&key, &body, &headers(), &Condition::Absent, on_sent).await, Answer::Written));
     assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), 3_000_000);
-    assert_eq!(store.get(&key).await.unwrap().unwrap().bytes, content);
+    assert_eq!(get(store, &key).await.unwrap().0, content);
     assert_eq!(store.summary(&key).await.unwrap().unwrap().digest, body.digest());
 }
 
-async fn folders_are_listed_exactly(store: &dyn Store) {
+async fn folders_are_listed_exactly(store: &dyn ObjectStore) {
     let document =
         |version: &str, platform: &str| format!("registry/acme/listed/{version}/download/{platform}");
     // In the order of their bytes: a slash comes behind the dash of a pre-release.
@@ -105,7 +131,7 @@ async fn folders_are_listed_exactly(store: &dyn Store) {
     ];
     for (len, key) in keys.iter().enumerate().rev() {
         let body = sealed(&"x".repeat(len));
-        let answer = put(store, &key.parse().unwrap(), &body, &Condition::Absent).await;
+        let answer = put(store, key, &body, &Condition::Absent).await;
         assert!(matches!(answer, Answer::Written), "{key}: {answer:?}");
     }
     for (folder, expected) in [
@@ -123,8 +149,31 @@ async fn folders_are_listed_exactly(store: &dyn Store) {
     }
 }
 
+async fn limits_hold_whatever_is_announced(store: &dyn ObjectStore) {
+    let key = index("limited");
+    assert!(matches!(put(store, &key, &sealed("four"), &Condition::Absent).await, Answer::Written));
+    for (limit, expected) in [(3, None), (4, Some("four")), (5, Some("four"))] {
+        for (form, announced) in [(Form::Decoded, true), (Form::Stored, true), (Form::Stored, false)] {
+            let mut object = store.open(&key, form).await.unwrap().unwrap();
+            object.headers.len = object.headers.len.filter(|_| announced);
+            let read = object.collect(limit).await.unwrap();
+            assert_eq!(read.as_deref(), expected.map(str::as_bytes), "{limit} {form:?}");
+        }
+    }
+}
+
+/// Of files a web server decides.
+async fn headers_are_kept_over_http(store: &dyn ObjectStore) {
+    let key = index("with-headers");
+    assert!(matches!(put(store, &key, &sealed("x"), &Condition::Absent).await, Answer::Written));
+    let opened = store.open(&key, Form::Decoded).await.unwrap().unwrap().headers.http;
+    let asked = store.head(&key).await.unwrap().unwrap().http;
+    assert_eq!(opened, asked);
+    assert!(asked.is_none_or(|http| http == headers()));
+}
+
 /// N workers add one M times each, by compare-and-swap: the sum must be N × M.
-async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
+async fn a_counter_loses_nothing(store: Arc<dyn ObjectStore>) {
     const WORKERS: usize = 4;
     const INCREMENTS: usize = 5;
     let key = index("counter");
@@ -135,10 +184,10 @@ async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
             tokio::spawn(async move {
                 let mut done = 0;
                 while done < INCREMENTS {
-                    let document = store.get(&key).await.unwrap().unwrap();
-                    let value: usize = std::str::from_utf8(&document.bytes).unwrap().parse().unwrap();
+                    let (bytes, revision) = get(&*store, &key).await.unwrap();
+                    let value: usize = std::str::from_utf8(&bytes).unwrap().parse().unwrap();
                     let next = sealed(&(value + 1).to_string());
-                    match put(&*store, &key, &next, &Condition::Unchanged(document.revision)).await {
+                    match put(&*store, &key, &next, &Condition::Unchanged(revision)).await {
                         Answer::Written => done += 1,
                         Answer::ConditionFailed(_) => {}
                         other => panic!("{other:?}"),
@@ -150,7 +199,7 @@ async fn a_counter_loses_nothing(store: Arc<dyn Store>) {
     for worker in workers {
         worker.await.unwrap();
     }
-    let total = store.get(&key).await.unwrap().unwrap().bytes;
+    let (total, _) = get(&*store, &key).await.unwrap();
     assert_eq!(total, (WORKERS * INCREMENTS).to_string());
 }
 
@@ -181,15 +230,15 @@ async fn another_s3_endpoint_conforms() {
     };
     let run = fastrand::u64(..);
     let location = Location::parse(&format!("{}/conformance-{run:x}", target.trim_end_matches('/'))).unwrap();
-    conforms(Arc::new(S3::open(location, &Access::default(), DocumentMaxAge::default()).await.unwrap()))
-        .await;
+    conforms(Arc::new(S3::connect(location, &Access::default()).await.unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_fails_says_so() {
     let root = folder();
     let site = root.path().join("site");
-    let listed = async |store: &dyn Store, folder: &str| store.list(folder).try_collect::<Vec<_>>().await;
+    let listed =
+        async |store: &dyn ObjectStore, folder: &str| store.list(folder).try_collect::<Vec<_>>().await;
     let directory = Directory::open(&site).unwrap();
     assert_eq!(listed(&directory, "registry/").await.unwrap(), []);
     put(&directory, &index("x"), &sealed("x"), &Condition::Absent).await;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::clients::{Preview, require_program};
 use crate::support::host::{Host, Instead, PRIVATE};
+use crate::support::in_process::registry;
 use crate::support::mutated::{
     Case, DISCOVERY, EXECUTABLE, Entry, HERE, INDEX, Signer, THERE, central, executable, expired, zip_of,
 };
@@ -156,7 +157,7 @@ fn no_bytes_in_any_file_make_it_panic() {
     let files: Vec<(String, Vec<u8>)> = tree(&case.site).into_iter().collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let store = tfreg::store::directory::Directory::open(&case.site).unwrap();
-    let reader = tfreg::reader::Reader::Store(Box::new(store));
+    let reader = tfreg::reader::Reader::Store(registry(store));
     let scope = tfreg::verify::Scope {
         namespace: None,
         provider_type: None,

@@ -15,14 +15,14 @@ use std::time::Duration;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _};
 
-use super::{Explained, S3};
+use super::S3;
 use crate::error::chain;
-use crate::store::StoreError;
 use crate::store::body::{self, BodyError, Clock, Limits, SLOWEST};
 use crate::store::budget::Budget;
-use crate::store::encoding::{self, gunzip};
+use crate::store::encoding::gunzip;
+use crate::store::{Body, StoreError};
 
 /// Makes the clocks that answers are measured by.
 pub type Clocks = Arc<dyn Fn() -> Box<dyn Clock + Sync> + Send + Sync>;
@@ -50,8 +50,6 @@ pub(super) struct Reading {
     body: BoxStream<'static, Result<Bytes, BodyError<String>>>,
     budget: Option<Budget>,
     failed_at: u64,
-    /// Clients decode it.
-    is_gzip: bool,
 }
 
 impl Reading {
@@ -70,13 +68,12 @@ impl Reading {
             body: bounded(body, len.unwrap_or(LARGEST), store),
             budget: None,
             failed_at: 0,
-            is_gzip: encoding::is_gzip(object.content_encoding()),
         };
         Ok(Some((object, reading)))
     }
 
     /// The next bytes, as they are kept; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {
             let failure = match self.body.next().await {
                 Some(Ok(mut chunk)) => {
@@ -102,15 +99,17 @@ impl Reading {
         }
     }
 
-    /// All pieces, as clients get them.
-    pub(super) fn decoded(self) -> BoxStream<'static, Result<Bytes, StoreError>> {
-        let (is_gzip, template) = (self.is_gzip, self.failed(""));
-        let raw = stream::try_unfold(self, |mut reading| async {
-            Ok(reading.next().await?.map(|chunk| (chunk, reading)))
+    /// All pieces, as they are stored.
+    pub(super) fn stored(self) -> Body {
+        let pieces = stream::try_unfold(self, |mut reading| async {
+            Ok(reading.next().await?.map(|piece| (piece, reading)))
         });
-        if !is_gzip {
-            return raw.boxed();
-        }
+        pieces.boxed()
+    }
+
+    /// All pieces of what is stored with `Content-Encoding: gzip`, as clients get them.
+    pub(super) fn decoded(self) -> Body {
+        let template = self.failed("");
         let failed = move |error: BodyError<String>| StoreError {
             doing: template.doing.clone(),
             answer: error.to_string(),
@@ -118,23 +117,7 @@ impl Reading {
             remedy: Some("upload it again, without the header Content-Encoding".to_owned()),
         };
         // Whoever reads it counts the bytes, and stops.
-        gunzip(raw.boxed(), u64::MAX, failed).boxed()
-    }
-
-    /// Reads to the end, at most `limit` bytes, as clients do. `None` for an object that is larger.
-    pub(super) async fn collect(self, limit: u64) -> Result<Option<Bytes>, StoreError> {
-        if self.len.is_some_and(|len| len > limit) {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        let mut pieces = self.decoded();
-        while let Some(chunk) = pieces.try_next().await? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > limit {
-                return Ok(None);
-            }
-        }
-        Ok(Some(bytes.into()))
+        gunzip(self.stored(), u64::MAX, failed).boxed()
     }
 
     /// Asks for the rest, after a pause.
@@ -203,11 +186,5 @@ impl Clock for Boxed {
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.0.sleep(duration)
-    }
-}
-
-impl From<Explained> for StoreError {
-    fn from(explained: Explained) -> Self {
-        explained.error
     }
 }

@@ -22,7 +22,7 @@ use tfreg::release::file::TarballFile;
 use tfreg::release::{Expected, Release};
 use tfreg::store::budget::{Budget, Pace, Patience};
 use tfreg::store::s3::{Location, S3};
-use tfreg::store::{OnSent, Store};
+use tfreg::store::{ObjectStore, OnSent, RegistryStore};
 
 use super::key;
 use super::s3_server::S3Server;
@@ -89,7 +89,7 @@ impl Observer for Deaf {
 /// Publishes, or does what else a goal wants, by the library; `patience` is the contention timeout on the clock that does
 /// not wait.
 pub(crate) async fn publish_with<G: Goal>(
-    store: &dyn Store,
+    store: &RegistryStore,
     wanted: &G,
     jobs: usize,
     patience: Duration,
@@ -99,7 +99,7 @@ pub(crate) async fn publish_with<G: Goal>(
 
 /// The same with another signer.
 pub(crate) async fn publish_signed<G: Goal>(
-    store: &dyn Store,
+    store: &RegistryStore,
     wanted: &G,
     jobs: usize,
     patience: Duration,
@@ -121,8 +121,13 @@ pub(crate) fn bucket(server: &S3Server, target: &str) -> S3 {
         .retry_config(RetryConfig::disabled())
         .force_path_style(true);
     let client = aws_sdk_s3::Client::from_conf(config.build());
-    let store = S3::new(client, Location::parse(target).unwrap(), DocumentMaxAge::default());
+    let store = S3::new(client, Location::parse(target).unwrap());
     store.with_patience(unhurried(Duration::from_secs(5)))
+}
+
+/// The registry in `objects`, with the default cache rule.
+pub(crate) fn registry(objects: impl ObjectStore + 'static) -> RegistryStore {
+    RegistryStore::new(objects, DocumentMaxAge::default())
 }
 
 /// The patience of reads, on the clock that does not wait.
