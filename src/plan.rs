@@ -62,16 +62,16 @@ pub trait Goal: Send + Sync {
     ///
     /// # Errors
     /// The registry holds what is not understood, or what the goal is refused for.
-    fn next(&self, seen: &Observation, memory: &mut Self::RunState) -> Result<Step, Refusal>;
+    fn next(&self, seen: &Observation, state: &mut Self::RunState) -> Result<Step, Refusal>;
 
     /// Takes a signature that [`Step::Sign`] has asked for, and that verifies by this run's key. A goal that signs nothing
     /// asks for none.
     fn signed(&self, _document: &ToSign, _signature: Sealed, _memory: &mut Self::RunState) {}
 
     /// Remembers that this run has written an object.
-    fn written(&self, key: &Key, memory: &mut Self::RunState);
+    fn written(&self, key: &Key, state: &mut Self::RunState);
 
-    /// What it means to who looks at the registry that this run has written the index.
+    /// What it means to who reads at the registry that this run has written the index.
     fn indexed(&self) -> &'static str;
 }
 
@@ -114,12 +114,12 @@ impl Observation {
         }
     }
 
-    /// Those of `looks` that were not seen yet, as the next step; `None` when all were.
-    fn missing(&self, looks: impl IntoIterator<Item = (Key, ReadKind)>) -> Option<Step> {
+    /// Those of `reads` that were not seen yet, as the next step; `None` when all were.
+    fn missing(&self, reads: impl IntoIterator<Item = (Key, ReadKind)>) -> Option<Step> {
         let mut missing: Vec<(Key, ReadKind)> = Vec::new();
-        for (key, look) in looks {
+        for (key, kind) in reads {
             if !self.objects.contains_key(&key) && !missing.iter().any(|(other, _)| *other == key) {
-                missing.push((key, look));
+                missing.push((key, kind));
             }
         }
         if missing.is_empty() { None } else { Some(Step::Read(missing)) }

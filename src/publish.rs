@@ -84,10 +84,10 @@ pub enum Effect {
 pub async fn observe<G: Goal>(
     store: &RegistryStore,
     goal: &G,
-    memory: &mut G::RunState,
+    state: &mut G::RunState,
     options: &Options,
 ) -> Result<Plan> {
-    match observe_once(store, goal, memory, options).await? {
+    match observe_once(store, goal, state, options).await? {
         RoundResult::Plan(plan) => Ok(*plan),
         RoundResult::Missing(refusal) => Err(Error::Refused(refusal)),
     }
@@ -103,12 +103,12 @@ enum RoundResult {
 async fn observe_once<G: Goal>(
     store: &RegistryStore,
     goal: &G,
-    memory: &mut G::RunState,
+    state: &mut G::RunState,
     options: &Options,
 ) -> Result<RoundResult> {
     let mut seen = Observation::default();
     loop {
-        let next = worker::compute(|| goal.next(&seen, memory));
+        let next = worker::compute(|| goal.next(&seen, state));
         let next = next.map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
             Step::Ready(plan) => {
@@ -120,7 +120,7 @@ async fn observe_once<G: Goal>(
             Step::Sign(documents) => {
                 for document in documents {
                     let signature = sign(options.signer.as_deref(), &document).await?;
-                    goal.signed(&document, signature, memory);
+                    goal.signed(&document, signature, state);
                 }
                 continue;
             }
@@ -134,12 +134,12 @@ async fn observe_once<G: Goal>(
         tracing::debug!("looking at {} objects", missing.len());
         // In order, so that of several failures the same one is reported every time: that of a document, whose answer says
         // more than that of a HEAD request.
-        let mut looks = stream::iter(missing.into_iter().map(|(key, look)| async move {
-            let found = look_at(store, &key, look).await;
+        let mut reads = stream::iter(missing.into_iter().map(|(key, kind)| async move {
+            let found = read_one(store, &key, kind).await;
             (key, found)
         }))
         .buffered(options.reads);
-        while let Some((key, found)) = looks.next().await {
+        while let Some((key, found)) = reads.next().await {
             let found = found?;
             tracing::debug!(%key, found = %describe(&found), "seen");
             seen.objects.insert(key, found);
@@ -183,8 +183,8 @@ fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
         .remedy(remedy))
 }
 
-async fn look_at(store: &RegistryStore, key: &Key, look: ReadKind) -> Result<Observed, StoreError> {
-    Ok(match look {
+async fn read_one(store: &RegistryStore, key: &Key, kind: ReadKind) -> Result<Observed, StoreError> {
+    Ok(match kind {
         ReadKind::Read => store.get(key).await?.map_or(Observed::Absent, Observed::Document),
         ReadKind::Summary => store.summary(key).await?.map_or(Observed::Absent, Observed::Summary),
     })
@@ -218,7 +218,7 @@ pub async fn publish<G: Goal>(
         options,
         budget,
         observer,
-        memory: G::RunState::default(),
+        state: G::RunState::default(),
         written: BTreeMap::new(),
         pending: BTreeSet::new(),
         proven: store.conditions() == Conditions::Built,
@@ -286,7 +286,7 @@ struct Run<'a, G: Goal> {
     options: &'a Options,
     budget: Budget,
     observer: &'a dyn Observer,
-    memory: G::RunState,
+    state: G::RunState,
     written: BTreeMap<Key, Effect>,
     pending: BTreeSet<Key>,
     proven: bool,
@@ -302,7 +302,7 @@ impl<G: Goal> Run<'_, G> {
         // The objects of the plan of which all was just written.
         let mut written: Option<Vec<Key>> = None;
         loop {
-            let observed = observe_once(self.store, self.goal, &mut self.memory, self.options);
+            let observed = observe_once(self.store, self.goal, &mut self.state, self.options);
             let (observed, snapshot) =
                 futures::join!(observed, snapshot(self.store, written.take(), self.options));
             let plan = match observed? {
@@ -447,7 +447,7 @@ impl<G: Goal> Run<'_, G> {
                         if write.action == Action::Create { Effect::Created } else { Effect::Changed };
                     self.written.entry(write.key.clone()).or_insert(effect);
                     self.pending.remove(&write.key);
-                    self.goal.written(&write.key, &mut self.memory);
+                    self.goal.written(&write.key, &mut self.state);
                 }
                 Written::Again(interruption) => {
                     tracing::debug!(key = %write.key, %interruption, "not written");

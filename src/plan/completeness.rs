@@ -79,25 +79,25 @@ pub(super) fn judge(
         release: ReleaseId::new(provider, version),
         platform: platform.clone(),
     };
-    let unseen = |looks: Vec<(Key, ReadKind)>| {
-        looks.into_iter().filter(|(key, _)| !seen.objects.contains_key(key)).collect::<Vec<_>>()
+    let unseen = |reads: Vec<(Key, ReadKind)>| {
+        reads.into_iter().filter(|(key, _)| !seen.objects.contains_key(key)).collect::<Vec<_>>()
     };
-    let looks = unseen(platforms.iter().map(|platform| (key_of(platform), ReadKind::Read)).collect());
-    if !looks.is_empty() {
-        return Verdict::Read(looks);
+    let reads = unseen(platforms.iter().map(|platform| (key_of(platform), ReadKind::Read)).collect());
+    if !reads.is_empty() {
+        return Verdict::Read(reads);
     }
-    let (mut parts, mut problems, mut looks) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut parts, mut problems, mut reads) = (BTreeMap::new(), Vec::new(), Vec::new());
     for platform in platforms {
         match part(provider, version, platform, &key_of(platform), seen) {
             Ok((part, needed)) => {
-                looks.extend(unseen(needed));
+                reads.extend(unseen(needed));
                 parts.insert(platform, part);
             }
             Err(problem) => problems.push(problem),
         }
     }
-    if !looks.is_empty() {
-        return Verdict::Read(looks);
+    if !reads.is_empty() {
+        return Verdict::Read(reads);
     }
     let (mut lines, mut protocols, mut signers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let mut verified = Verified::new();
@@ -178,9 +178,9 @@ fn part(
     if !ours {
         return Err(format!("{key}: it points to the objects of something else: {zip}, {sums}, {signature}"));
     }
-    let looks =
+    let reads =
         vec![(zip, ReadKind::Summary), (sums.clone(), ReadKind::Read), (signature.clone(), ReadKind::Read)];
-    Ok((Part { document, sums, signature }, looks))
+    Ok((Part { document, sums, signature }, reads))
 }
 
 /// Whether what a document points to is there and is what it says, and is signed for this version.

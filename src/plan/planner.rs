@@ -21,10 +21,10 @@ use crate::store::{Document, Revision};
 use next_checksums::NextSums;
 
 /// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
-pub(super) fn next(wanted: &PublishGoal, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
-    let version = wanted.packages.version();
-    Planner { wanted, version, seen, missing: Vec::new(), left_out: BTreeSet::new(), unsigned: Vec::new() }
-        .run(memory)
+pub(super) fn next(goal: &PublishGoal, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
+    let version = goal.packages.version();
+    Planner { goal, version, seen, missing: Vec::new(), left_out: BTreeSet::new(), unsigned: Vec::new() }
+        .run(state)
 }
 
 /// A platform's document as it was read.
@@ -35,7 +35,7 @@ struct PublishedDocument {
 }
 
 struct Planner<'a> {
-    wanted: &'a PublishGoal,
+    goal: &'a PublishGoal,
     version: &'a Version,
     seen: &'a Observation,
     missing: Vec<(Key, ReadKind)>,
@@ -44,98 +44,98 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn run(mut self, memory: &mut RunState) -> Result<Step, Refusal> {
+    fn run(mut self, state: &mut RunState) -> Result<Step, Refusal> {
         // Round one asks at once for all that can be named before anything was read: for a first publish, and for one that
         // was done already, that is all.
-        let provider = &self.wanted.provider;
+        let provider = &self.goal.provider;
         let versions_key = Key::Versions { provider: provider.clone() };
         self.need(&Key::Discovery, ReadKind::Read);
         self.need(&Key::Yanked { release: self.release() }, ReadKind::Read);
         self.need(&versions_key, ReadKind::Read);
-        for package in self.wanted.packages.packages() {
+        for package in self.goal.packages.packages() {
             self.need(&self.download_key(&package.platform), ReadKind::Read);
-            self.need_stored(memory, &self.zip_key(package), ReadKind::Summary);
+            self.need_stored(state, &self.zip_key(package), ReadKind::Summary);
         }
-        for platform in &memory.listed {
+        for platform in &state.listed {
             self.need(&self.download_key(platform), ReadKind::Read);
         }
         let mut own = Checksums::default();
         self.add_packages(&mut own);
-        self.need_signed(memory, own.seal().digest().short());
-        if let Some(look) = self.look() {
-            return Ok(look);
+        self.need_signed(state, own.seal().digest().short());
+        if let Some(step) = self.next_reads() {
+            return Ok(step);
         }
 
         let index = self.index(&versions_key)?;
         self.check_yanked(index.as_ref().map(|(document, _)| document))?;
         let listed = if let Some((document, _)) = &index {
-            memory.is_first = false;
+            state.is_first = false;
             document.listed(self.version)?
-        } else if let Some(step) = self.without_index(memory) {
+        } else if let Some(step) = self.without_index(state) {
             return Ok(step);
         } else {
             None
         };
         for platform in listed.iter().flat_map(|listed| &listed.platforms) {
             self.need(&self.download_key(platform), ReadKind::Read);
-            memory.listed.insert(platform.clone());
+            state.listed.insert(platform.clone());
         }
-        if let Some(look) = self.look() {
-            return Ok(look);
+        if let Some(step) = self.next_reads() {
+            return Ok(step);
         }
         let documents = self.documents(listed.as_ref())?;
-        self.check_immutable(&documents, listed.as_ref(), memory)?;
+        self.check_immutable(&documents, listed.as_ref(), state)?;
 
-        let sums = match self.sums(&documents, memory)? {
+        let sums = match self.sums(&documents, state)? {
             NextSums::Read => return Ok(Step::Read(self.missing)),
             NextSums::Wait(refusal) => return Ok(Step::Wait(refusal)),
             NextSums::Known(sums) => sums,
         };
         let changes = self.key_changes(&documents)?;
         let sealed_sums = sums.seal();
-        memory.sums.insert(sealed_sums.digest().short(), sums);
+        state.sums.insert(sealed_sums.digest().short(), sums);
         let signed = self.signed(sealed_sums.digest());
         let downloads = self.downloads(&documents, &signed);
-        self.need_record(memory, sealed_sums.digest().short());
+        self.need_record(state, sealed_sums.digest().short());
         if downloads.iter().any(|write| write.action != Action::Keep) {
             // The documents will point to these; when they already do, the objects were there before them.
-            self.need_signed(memory, sealed_sums.digest().short());
+            self.need_signed(state, sealed_sums.digest().short());
         }
-        if let Some(look) = self.look() {
-            return Ok(look);
+        if let Some(step) = self.next_reads() {
+            return Ok(step);
         }
-        let mut writes = self.zips(memory)?;
-        writes.extend(self.signed_writes(&sealed_sums, &signed, memory)?);
-        let record = self.record(sealed_sums.digest().short(), memory);
+        let mut writes = self.zips(state)?;
+        writes.extend(self.signed_writes(&sealed_sums, &signed, state)?);
+        let record = self.record(sealed_sums.digest().short(), state);
         writes.push(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
         // Told at the end too, when nothing points to it any more.
-        memory.left_out.append(&mut self.left_out);
-        let mut warnings: Vec<String> = memory.left_out.iter().cloned().collect();
+        state.left_out.append(&mut self.left_out);
+        let mut warnings: Vec<String> = state.left_out.iter().cloned().collect();
         warnings.extend(record.warning);
         match self.document(&Key::Discovery) {
             None => writes.push(Write {
                 key: Key::Discovery,
-                body: Sealed::from_bytes(discovery::document(&self.wanted.links)),
+                body: Sealed::from_bytes(discovery::document(&self.goal.links)),
                 action: Action::Create,
             }),
             Some(document) => {
-                warnings.extend(discovery::check(&self.wanted.links, &document.bytes)?);
+                warnings.extend(discovery::check(&self.goal.links, &document.bytes)?);
                 writes.push(keep(Key::Discovery, &document.bytes));
             }
         }
-        for package in self.wanted.packages.packages() {
+        for package in self.goal.packages.packages() {
             if documents.get(&package.platform).is_some_and(|d| d.document.shasum() == package.zip.digest()) {
-                memory.own_platforms.insert(package.platform.clone());
+                state.own_platforms.insert(package.platform.clone());
             }
         }
         // When all that could be refused was checked.
         if !self.unsigned.is_empty() {
             return Ok(Step::Sign(self.unsigned));
         }
-        let condition_check = self.condition_check(&signed, &sealed_sums, memory);
+        let condition_check = self.condition_check(&signed, &sealed_sums, state);
         let signed = Some(signed);
         Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, condition_check })))
     }
@@ -143,13 +143,13 @@ impl Planner<'_> {
     /// An index that is not there is the first one only if nothing else of the provider is published. The first publishes of
     /// several versions or platforms may be under way at once, though: what this run once saw that is not there, was
     /// published since, by others who write the index too.
-    fn without_index(&self, memory: &mut RunState) -> Option<Step> {
-        if memory.is_first {
+    fn without_index(&self, state: &mut RunState) -> Option<Step> {
+        if state.is_first {
             return None;
         }
-        let folder = Folder::provider(&self.wanted.provider);
+        let folder = Folder::provider(&self.goal.provider);
         let Some(listing) = self.seen.folders.get(&folder) else { return Some(Step::List(folder)) };
-        let mut published = lost_index::published(&self.wanted.provider, listing);
+        let mut published = lost_index::published(&self.goal.provider, listing);
         if let Some(platforms) = published.get_mut(self.version) {
             platforms.retain(|platform| self.package(platform).is_none());
             if platforms.is_empty() {
@@ -157,10 +157,10 @@ impl Planner<'_> {
             }
         }
         if published.is_empty() {
-            memory.is_first = true;
+            state.is_first = true;
             return None;
         }
-        Some(Step::Wait(Box::new(lost_index::refusal(&self.wanted.provider, &published))))
+        Some(Step::Wait(Box::new(lost_index::refusal(&self.goal.provider, &published))))
     }
 
     /// The SHA256SUMS, or discovery, if they are there; else the SHA256SUMS, which nothing points to yet.
@@ -168,33 +168,33 @@ impl Planner<'_> {
         &self,
         signed: &SignedObjects,
         sums: &Sealed,
-        memory: &RunState,
+        state: &RunState,
     ) -> Option<ConditionCheck> {
-        let is_there = memory.known_objects.contains(&signed.sums);
+        let is_there = state.known_objects.contains(&signed.sums);
         let sums = ConditionCheck { key: signed.sums.clone(), body: sums.clone(), is_there };
         let discovery = || Some(ConditionCheck::there(&Key::Discovery, self.document(&Key::Discovery)?));
         if is_there { Some(sums) } else { discovery().or(Some(sums)) }
     }
 
-    fn need(&mut self, key: &Key, look: ReadKind) {
+    fn need(&mut self, key: &Key, kind: ReadKind) {
         if !self.seen.objects.contains_key(key) && !self.missing.iter().any(|(missing, _)| missing == key) {
-            self.missing.push((key.clone(), look));
+            self.missing.push((key.clone(), kind));
         }
     }
 
-    fn need_stored(&mut self, memory: &RunState, key: &Key, look: ReadKind) {
-        if !memory.known_objects.contains(key) {
-            self.need(key, look);
+    fn need_stored(&mut self, state: &RunState, key: &Key, kind: ReadKind) {
+        if !state.known_objects.contains(key) {
+            self.need(key, kind);
         }
     }
 
-    fn need_signed(&mut self, memory: &RunState, digest: ShortDigest) {
-        self.need_stored(memory, &self.sums_key(digest), ReadKind::Read);
-        self.need_stored(memory, &self.signature_key(digest), ReadKind::Read);
-        self.need_record(memory, digest);
+    fn need_signed(&mut self, state: &RunState, digest: ShortDigest) {
+        self.need_stored(state, &self.sums_key(digest), ReadKind::Read);
+        self.need_stored(state, &self.signature_key(digest), ReadKind::Read);
+        self.need_record(state, digest);
     }
 
-    fn look(&mut self) -> Option<Step> {
+    fn next_reads(&mut self) -> Option<Step> {
         if self.missing.is_empty() { None } else { Some(Step::Read(std::mem::take(&mut self.missing))) }
     }
 
@@ -203,7 +203,7 @@ impl Planner<'_> {
     }
 
     fn release(&self) -> ReleaseId {
-        ReleaseId::new(&self.wanted.provider, self.version)
+        ReleaseId::new(&self.goal.provider, self.version)
     }
 
     fn download_key(&self, platform: &Platform) -> Key {
@@ -223,19 +223,19 @@ impl Planner<'_> {
     }
 
     fn signature_key(&self, digest: ShortDigest) -> Key {
-        Key::Signature { release: self.release(), digest, key_id: self.wanted.key.key_id().clone() }
+        Key::Signature { release: self.release(), digest, key_id: self.goal.key.key_id().clone() }
     }
 
     fn zip_file_name(&self, platform: &Platform) -> String {
-        Key::zip_file_name(&self.wanted.provider, self.version, platform)
+        Key::zip_file_name(&self.goal.provider, self.version, platform)
     }
 
     fn package(&self, platform: &Platform) -> Option<&Package> {
-        self.wanted.packages.get(platform)
+        self.goal.packages.get(platform)
     }
 
     fn add_packages(&self, sums: &mut Checksums) {
-        for package in self.wanted.packages.packages() {
+        for package in self.goal.packages.packages() {
             sums.set(self.zip_file_name(&package.platform), package.zip.digest());
         }
     }
@@ -250,7 +250,7 @@ impl Planner<'_> {
         &self,
         listed: Option<&ListedVersion>,
     ) -> Result<BTreeMap<Platform, PublishedDocument>, Refusal> {
-        let own = self.wanted.packages.packages().iter().map(|package| &package.platform);
+        let own = self.goal.packages.packages().iter().map(|package| &package.platform);
         let listed = listed.iter().flat_map(|listed| &listed.platforms);
         let mut documents = BTreeMap::new();
         for platform in own.chain(listed).collect::<BTreeSet<_>>() {
@@ -295,7 +295,7 @@ impl Planner<'_> {
             .expected("a version that is not yanked")
             .remedy(format!(
                 "release a new version; or put this one back by `tfreg unyank TARGET {} {}` first",
-                self.wanted.provider, self.version
+                self.goal.provider, self.version
             )))
     }
 
@@ -305,17 +305,17 @@ impl Planner<'_> {
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
         listed: Option<&ListedVersion>,
-        memory: &RunState,
+        state: &RunState,
     ) -> Result<(), Refusal> {
         let mut theirs = Vec::new();
         let mut ours = Vec::new();
         let mut overtaken = false;
         let mut keys = Vec::new();
-        for package in self.wanted.packages.packages() {
+        for package in self.goal.packages.packages() {
             let Some(published) = documents.get(&package.platform) else { continue };
             let (found, meant) = (published.document.shasum(), package.zip.digest());
-            let was_ours = memory.own_platforms.contains(&package.platform);
-            if found != meant && (was_ours || self.wanted.published == Published::Immutable) {
+            let was_ours = state.own_platforms.contains(&package.platform);
+            if found != meant && (was_ours || self.goal.published == Published::Immutable) {
                 overtaken |= was_ours;
                 keys.push(self.download_key(&package.platform).to_string());
                 theirs.push(format!("{}: SHA-256 {found}", package.platform));
@@ -343,7 +343,7 @@ impl Planner<'_> {
                 .expected(ours.join("\n"))
                 .remedy(remedy));
         }
-        if self.wanted.published == Published::Immutable {
+        if self.goal.published == Published::Immutable {
             self.check_protocols(documents, listed)?;
         }
         Ok(())
@@ -354,11 +354,10 @@ impl Planner<'_> {
         documents: &BTreeMap<Platform, PublishedDocument>,
         listed: Option<&ListedVersion>,
     ) -> Result<(), Refusal> {
-        let ours: BTreeSet<String> = self.wanted.packages.protocols().to_strings().into_iter().collect();
+        let ours: BTreeSet<String> = self.goal.packages.protocols().to_strings().into_iter().collect();
         let mut declared = Vec::new();
         if let Some(listed) = listed {
-            declared
-                .push((Key::Versions { provider: self.wanted.provider.clone() }, listed.protocols.clone()));
+            declared.push((Key::Versions { provider: self.goal.provider.clone() }, listed.protocols.clone()));
         }
         for (platform, published) in documents {
             let key = self.download_key(platform);
@@ -369,7 +368,7 @@ impl Planner<'_> {
             if protocols.iter().cloned().collect::<BTreeSet<_>>() != ours {
                 return Err(Refusal::new(key, format!("version {} is published with other protocols", self.version))
                     .found(protocols.join(", "))
-                    .expected(self.wanted.packages.protocols())
+                    .expected(self.goal.packages.protocols())
                     .remedy("all platforms of a version speak the same protocols; correct --protocol or the manifest, or \
                              release a new version; on a staging registry, --replace allows it"));
             }
@@ -391,15 +390,15 @@ impl Planner<'_> {
         documents: &BTreeMap<Platform, PublishedDocument>,
         signed: &SignedObjects,
     ) -> Vec<Write> {
-        let links = &self.wanted.links;
+        let links = &self.goal.links;
         let sums = SignedSums {
             sums_link: links.to(&signed.sums),
             signature_link: links.to(&signed.signature),
-            key_id: self.wanted.key.key_id().clone(),
-            public_key: self.wanted.key.armored().to_owned(),
+            key_id: self.goal.key.key_id().clone(),
+            public_key: self.goal.key.armored().to_owned(),
         };
-        let own = self.wanted.packages.packages().iter().map(|package| &package.platform);
-        let protocols = self.wanted.packages.protocols();
+        let own = self.goal.packages.packages().iter().map(|package| &package.platform);
+        let protocols = self.goal.packages.protocols();
         let platforms: BTreeSet<&Platform> = own.chain(documents.keys()).collect();
         let write = |platform: &Platform| {
             let earlier = documents.get(platform);
@@ -440,14 +439,14 @@ impl Planner<'_> {
         platforms.into_iter().filter_map(write).collect()
     }
 
-    fn zips(&self, memory: &mut RunState) -> Result<Vec<Write>, Refusal> {
+    fn zips(&self, state: &mut RunState) -> Result<Vec<Write>, Refusal> {
         let mut writes = Vec::new();
-        for package in self.wanted.packages.packages() {
+        for package in self.goal.packages.packages() {
             let key = self.zip_key(package);
             let action = match self.seen.objects.get(&key) {
-                _ if memory.known_objects.contains(&key) => Action::Keep,
+                _ if state.known_objects.contains(&key) => Action::Keep,
                 Some(Observed::Summary(found)) if found.digest == package.zip.digest() => {
-                    memory.known_objects.insert(key.clone());
+                    state.known_objects.insert(key.clone());
                     Action::Keep
                 }
                 Some(Observed::Summary(found)) => {
@@ -465,7 +464,7 @@ impl Planner<'_> {
         &mut self,
         sums: &Sealed,
         signed: &SignedObjects,
-        memory: &mut RunState,
+        state: &mut RunState,
     ) -> Result<Vec<Write>, Refusal> {
         let text = sums.bytes().cloned().unwrap_or_default();
         let sums_action = match self.seen.objects.get(&signed.sums) {
@@ -474,7 +473,7 @@ impl Planner<'_> {
                 return Err(object_conflict(&signed.sums, Digest::of(&found.bytes), sums.digest()));
             }
             Some(Observed::Document(_)) => {
-                memory.known_objects.insert(signed.sums.clone());
+                state.known_objects.insert(signed.sums.clone());
                 Action::Keep
             }
             // Remembered, or known to be there because the documents point to it.
@@ -483,30 +482,30 @@ impl Planner<'_> {
         let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];
         match self.seen.objects.get(&signed.signature) {
             Some(Observed::Document(found)) => {
-                self.wanted.key.verify(&text, &found.bytes).map_err(|error| {
+                self.goal.key.verify(&text, &found.bytes).map_err(|error| {
                     Refusal::new(&signed.signature, "the signature that is there does not verify")
                         .found(error)
                         .expected(format!(
                             "a signature by key {}, which has this name",
-                            self.wanted.key.key_id()
+                            self.goal.key.key_id()
                         ))
                         .remedy(
                             "objects in store/ never change; sign with another key, or release a new version",
                         )
                 })?;
-                memory.signatures.insert(sums.digest(), Sealed::from_bytes(found.bytes.clone()));
-                memory.known_objects.insert(signed.signature.clone());
+                state.signatures.insert(sums.digest(), Sealed::from_bytes(found.bytes.clone()));
+                state.known_objects.insert(signed.signature.clone());
                 writes.push(keep(signed.signature.clone(), &found.bytes));
             }
             Some(Observed::Absent) => {
-                if let Some(body) = memory.signatures.get(&sums.digest()).cloned() {
+                if let Some(body) = state.signatures.get(&sums.digest()).cloned() {
                     writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
                 } else {
                     self.unsigned.push(ToSign::new(&signed.sums, text));
                 }
             }
             _ => {
-                let known = memory.signatures.get(&sums.digest());
+                let known = state.signatures.get(&sums.digest());
                 let kept = known.map(|body| Write {
                     key: signed.signature.clone(),
                     body: body.clone(),
@@ -525,8 +524,8 @@ impl Planner<'_> {
         listed: Option<ListedVersion>,
     ) -> Result<Write, Refusal> {
         let platforms: BTreeSet<Platform> =
-            self.wanted.packages.packages().iter().map(|package| package.platform.clone()).collect();
-        let protocols = self.wanted.packages.protocols().to_strings();
+            self.goal.packages.packages().iter().map(|package| package.platform.clone()).collect();
+        let protocols = self.goal.packages.protocols().to_strings();
         let same_protocols = |listed: &ListedVersion| {
             listed.protocols.iter().collect::<BTreeSet<_>>() == protocols.iter().collect::<BTreeSet<_>>()
         };

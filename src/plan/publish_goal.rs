@@ -74,21 +74,21 @@ pub struct RunState {
 impl Goal for PublishGoal {
     type RunState = RunState;
 
-    fn next(&self, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
-        planner::next(self, seen, memory)
+    fn next(&self, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
+        planner::next(self, seen, state)
     }
 
-    fn signed(&self, document: &ToSign, signature: Sealed, memory: &mut RunState) {
-        memory.signatures.insert(Digest::of(&document.document), signature);
+    fn signed(&self, document: &ToSign, signature: Sealed, state: &mut RunState) {
+        state.signatures.insert(Digest::of(&document.document), signature);
     }
 
-    fn written(&self, key: &Key, memory: &mut RunState) {
+    fn written(&self, key: &Key, state: &mut RunState) {
         match key {
             Key::Download { platform, .. } if self.packages.get(platform).is_some() => {
-                memory.own_platforms.insert(platform.clone());
+                state.own_platforms.insert(platform.clone());
             }
             key if key.area() == Area::Store => {
-                memory.known_objects.insert(key.clone());
+                state.known_objects.insert(key.clone());
             }
             _ => {}
         }

@@ -45,8 +45,8 @@ impl Goal for Reindex {
 
     fn next(&self, seen: &Observation, (): &mut ()) -> Result<Step, Refusal> {
         let key = Key::Versions { provider: self.provider.clone() };
-        if let Some(look) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
-            return Ok(look);
+        if let Some(step) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
+            return Ok(step);
         }
         let folder = Folder::provider(&self.provider);
         let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
@@ -55,8 +55,8 @@ impl Goal for Reindex {
             .filter_map(|listed| listed.key.parse().ok())
             .filter(|key| matches!(key, Key::Yanked { .. }))
             .collect();
-        if let Some(look) = seen.missing(record_keys.iter().map(|key| (key.clone(), ReadKind::Read))) {
-            return Ok(look);
+        if let Some(step) = seen.missing(record_keys.iter().map(|key| (key.clone(), ReadKind::Read))) {
+            return Ok(step);
         }
 
         let mut plan = Plan::default();
@@ -84,12 +84,12 @@ impl Goal for Reindex {
             }
         };
         let versions = self.found(&index, marks.unwrap_or_default(), seen, &record_keys)?;
-        let (mut looks, mut signers) = (Vec::new(), BTreeSet::new());
+        let (mut reads, mut signers) = (Vec::new(), BTreeSet::new());
         for (version, found) in &versions {
-            wanted = self.judge(wanted, version, found, seen, &mut plan, (&mut looks, &mut signers));
+            wanted = self.judge(wanted, version, found, seen, &mut plan, (&mut reads, &mut signers));
         }
-        if !looks.is_empty() {
-            return Ok(Step::Read(looks));
+        if !reads.is_empty() {
+            return Ok(Step::Read(reads));
         }
         self.trust.together(&key, &signers)?;
         if wanted.versions().next().is_none() && index.versions().next().is_none() {
@@ -159,7 +159,7 @@ impl Reindex {
         found: &Found,
         seen: &Observation,
         plan: &mut Plan,
-        (looks, signers): (&mut Vec<(Key, ReadKind)>, &mut BTreeSet<Fingerprint>),
+        (reads, signers): (&mut Vec<(Key, ReadKind)>, &mut BTreeSet<Fingerprint>),
     ) -> VersionsDocument {
         // The record says what is meant; where it is lost, the index does.
         let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
@@ -183,7 +183,7 @@ impl Reindex {
         let prior = found.listed.clone().unwrap_or_else(once);
         match completeness::judge((&self.provider, version), &found.platforms, &prior, seen) {
             Verdict::Read(missing) => {
-                looks.extend(missing);
+                reads.extend(missing);
                 wanted
             }
             Verdict::Not(problems) => {

@@ -74,12 +74,12 @@ struct Signed {
 impl Goal for Resign {
     type RunState = RunState;
 
-    fn next(&self, seen: &Observation, memory: &mut RunState) -> Result<Step, Refusal> {
+    fn next(&self, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
         let index_key = Key::Versions { provider: self.provider.clone() };
-        if let Some(look) =
+        if let Some(step) =
             seen.missing([(Key::Discovery, ReadKind::Read), (index_key.clone(), ReadKind::Read)])
         {
-            return Ok(look);
+            return Ok(step);
         }
         let Some(read) = seen.document(&index_key) else {
             return lost_index::without_index(seen, &self.provider);
@@ -92,8 +92,8 @@ impl Goal for Resign {
         let keys = platforms.iter().flat_map(|(version, platforms)| {
             platforms.iter().map(|platform| (self.download(version, platform), ReadKind::Read))
         });
-        if let Some(look) = seen.missing(keys) {
-            return Ok(look);
+        if let Some(step) = seen.missing(keys) {
+            return Ok(step);
         }
         let mut all = Vec::new();
         for (version, platforms) in &platforms {
@@ -101,17 +101,17 @@ impl Goal for Resign {
                 all.extend(self.signed(version, platform, seen)?);
             }
         }
-        let looks = all.iter().flat_map(|signed| {
-            let mut looks = self.record_keys(signed);
-            looks.push(signed.wanted.clone());
-            looks.retain(|key| !memory.known_objects.contains(key));
-            looks.extend([signed.sums.clone(), signed.signature.clone()]);
-            looks.into_iter().map(|key| (key, ReadKind::Read))
+        let reads = all.iter().flat_map(|signed| {
+            let mut reads = self.record_keys(signed);
+            reads.push(signed.wanted.clone());
+            reads.retain(|key| !state.known_objects.contains(key));
+            reads.extend([signed.sums.clone(), signed.signature.clone()]);
+            reads.into_iter().map(|key| (key, ReadKind::Read))
         });
-        if let Some(look) = seen.missing(looks) {
-            return Ok(look);
+        if let Some(step) = seen.missing(reads) {
+            return Ok(step);
         }
-        self.prove(&mut all, seen, memory, &mut plan)?;
+        self.prove(&mut all, seen, state, &mut plan)?;
 
         let (mut signatures, mut records, mut documents) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut unsigned = Vec::new();
@@ -119,9 +119,9 @@ impl Goal for Resign {
         let mut changed: BTreeMap<&Version, BTreeSet<String>> = BTreeMap::new();
         for signed in &all {
             if self.renewal == Renewal::Signatures && !signatures.contains_key(&signed.wanted) {
-                let signature = self.signature(signed, seen, memory, &mut unsigned)?;
+                let signature = self.signature(signed, seen, state, &mut unsigned)?;
                 signatures.insert(signed.wanted.clone(), signature);
-                records.extend(self.record(signed, seen, memory, &mut plan, &mut unsigned));
+                records.extend(self.record(signed, seen, state, &mut plan, &mut unsigned));
             }
             let link = Links::beside(&signed.signature_link, &signed.wanted).unwrap_or_default();
             let document = signed.document.signed_by(&link, key_id, self.key.armored());
@@ -153,13 +153,13 @@ impl Goal for Resign {
         Ok(Step::Ready(Box::new(plan)))
     }
 
-    fn signed(&self, document: &ToSign, signature: Sealed, memory: &mut RunState) {
-        memory.made.insert(Digest::of(&document.document), signature);
+    fn signed(&self, document: &ToSign, signature: Sealed, state: &mut RunState) {
+        state.made.insert(Digest::of(&document.document), signature);
     }
 
-    fn written(&self, key: &Key, memory: &mut RunState) {
+    fn written(&self, key: &Key, state: &mut RunState) {
         if key.area() == Area::Store {
-            memory.known_objects.insert(key.clone());
+            state.known_objects.insert(key.clone());
         }
     }
 
@@ -254,13 +254,13 @@ impl Resign {
         &self,
         all: &mut Vec<Signed>,
         seen: &Observation,
-        memory: &mut RunState,
+        state: &mut RunState,
         plan: &mut Plan,
     ) -> Result<(), Refusal> {
         let mut problems: Vec<String> = Vec::new();
         let mut subjects: BTreeSet<String> = BTreeSet::new();
         let mut others: BTreeMap<Version, BTreeSet<String>> = BTreeMap::new();
-        all.retain(|signed| match self.prove_one(signed, seen, memory) {
+        all.retain(|signed| match self.prove_one(signed, seen, state) {
             Ok(()) => true,
             Err(Unproven::Other(key)) if self.renewal == Renewal::KeyCopy && self.versions.is_empty() => {
                 others.entry(signed.version.clone()).or_default().insert(key);
@@ -309,7 +309,7 @@ impl Resign {
         ))
     }
 
-    fn prove_one(&self, signed: &Signed, seen: &Observation, memory: &mut RunState) -> Result<(), Unproven> {
+    fn prove_one(&self, signed: &Signed, seen: &Observation, state: &mut RunState) -> Result<(), Unproven> {
         let because = |text: String| Unproven::Because(text);
         let gone = |key: &Key| because(format!("{key} is not there"));
         let sums = seen.document(&signed.sums).ok_or_else(|| gone(&signed.sums))?;
@@ -354,7 +354,7 @@ impl Resign {
                 )));
             }
             let fact = (digest, Digest::of(&signature.bytes), Digest::of(armor.as_bytes()));
-            if memory.proven.contains(&fact) {
+            if state.proven.contains(&fact) {
                 return Ok(());
             }
             let verified = embedded
@@ -366,7 +366,7 @@ impl Resign {
                 });
             match verified {
                 Ok(()) => {
-                    memory.proven.insert(fact);
+                    state.proven.insert(fact);
                     return Ok(());
                 }
                 Err(error) => why = because(format!("{}: {error}", signed.signature)),
@@ -381,7 +381,7 @@ impl Resign {
         &self,
         signed: &Signed,
         seen: &Observation,
-        memory: &RunState,
+        state: &RunState,
         unsigned: &mut Vec<ToSign>,
     ) -> Result<Option<Write>, Refusal> {
         let sums =
@@ -399,11 +399,11 @@ impl Resign {
             })?;
             return Ok(Some(keep(signed.wanted.clone(), &found.bytes)));
         }
-        let Some(body) = memory.made.get(&Digest::of(&sums.bytes)).cloned() else {
+        let Some(body) = state.made.get(&Digest::of(&sums.bytes)).cloned() else {
             unsigned.push(ToSign::new(&signed.sums, sums.bytes.clone()));
             return Ok(None);
         };
-        let is_there = memory.known_objects.contains(&signed.wanted);
+        let is_there = state.known_objects.contains(&signed.wanted);
         let action = if is_there { Action::Keep } else { Action::Create };
         Ok(Some(Write { key: signed.wanted.clone(), body, action }))
     }

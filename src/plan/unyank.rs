@@ -39,9 +39,9 @@ impl Goal for Unyank {
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
         let index_key = Key::Versions { provider: self.provider.clone() };
         let record_key = Key::Yanked { release: ReleaseId::new(&self.provider, &self.version) };
-        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
-        if let Some(look) = seen.missing(looks) {
-            return Ok(look);
+        let reads = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
+        if let Some(step) = seen.missing(reads) {
+            return Ok(step);
         }
         let Some(read) = seen.document(&index_key) else {
             return lost_index::without_index(seen, &self.provider);
@@ -86,7 +86,7 @@ impl Goal for Unyank {
             // What was listed once must be there again.
             platforms.extend(prior.iter().cloned());
             match completeness::judge((&self.provider, &self.version), &platforms, &prior, seen) {
-                Verdict::Read(looks) => return Ok(Step::Read(looks)),
+                Verdict::Read(reads) => return Ok(Step::Read(reads)),
                 Verdict::Not(problems) => {
                     return Err(Refusal::new(
                         record_key,

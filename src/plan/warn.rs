@@ -20,8 +20,8 @@ impl Goal for Warn {
 
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
         let key = Key::Versions { provider: self.provider.clone() };
-        if let Some(look) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
-            return Ok(look);
+        if let Some(step) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
+            return Ok(step);
         }
         let Some(read) = seen.document(&key) else {
             return lost_index::without_index(seen, &self.provider);

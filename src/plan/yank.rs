@@ -43,9 +43,9 @@ impl Goal for Yank {
     fn next(&self, seen: &Observation, written: &mut bool) -> Result<Step, Refusal> {
         let index_key = Key::Versions { provider: self.provider.clone() };
         let record_key = Key::Yanked { release: ReleaseId::new(&self.provider, &self.version) };
-        let looks = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
-        if let Some(look) = seen.missing(looks) {
-            return Ok(look);
+        let reads = [&Key::Discovery, &index_key, &record_key].map(|key| (key.clone(), ReadKind::Read));
+        if let Some(step) = seen.missing(reads) {
+            return Ok(step);
         }
         let Some(read) = seen.document(&index_key) else {
             return lost_index::without_index(seen, &self.provider);

@@ -251,8 +251,8 @@ impl Reporter {
 
     /// Prints what a publish has come to, or would come to.
     pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
-        let workflow::publish::Outcome { wanted, target, expiry_warning, probe, end } = outcome;
-        let report = PublishReport::new(wanted, target.clone(), expiry_warning.clone());
+        let workflow::publish::Outcome { goal, target, expiry_warning, probe, end } = outcome;
+        let report = PublishReport::new(goal, target.clone(), expiry_warning.clone());
         let report = report.with_probe(probe.as_ref());
         match end {
             End::DryRun { plan, folder } => self.dry_run(&report.planned(plan, folder, duration), plan),

@@ -17,7 +17,7 @@ use crate::workflow::publish::Verified;
 
 /// What is known of a publish before it has begun.
 pub(super) struct PublishReport<'a> {
-    wanted: &'a PublishGoal,
+    goal: &'a PublishGoal,
     target: String,
     warning: Option<String>,
     probe: Option<&'a Probe>,
@@ -98,10 +98,10 @@ pub(super) struct PlatformReport {
 }
 
 impl<'a> PublishReport<'a> {
-    /// A report of publishing `wanted` to `target`, with what the user was warned of already.
+    /// A report of publishing `goal` to `target`, with what the user was warned of already.
     #[must_use]
-    pub(super) fn new(wanted: &'a PublishGoal, target: String, warning: Option<String>) -> Self {
-        Self { wanted, target, warning, probe: None }
+    pub(super) fn new(goal: &'a PublishGoal, target: String, warning: Option<String>) -> Self {
+        Self { goal, target, warning, probe: None }
     }
 
     /// With what the executable for this machine has answered.
@@ -135,8 +135,8 @@ impl<'a> PublishReport<'a> {
         action: &dyn Fn(&Key) -> &'static str,
         duration: Duration,
     ) -> Report<'a> {
-        let wanted = self.wanted;
-        let (packages, provider) = (&wanted.packages, &wanted.provider);
+        let goal = self.goal;
+        let (packages, provider) = (&goal.packages, &goal.provider);
         let objects = objects(plan, action);
         let platforms = packages.packages().iter().map(|package| {
             let (provider, version) = (provider.clone(), packages.version().clone());
@@ -177,8 +177,8 @@ impl<'a> PublishReport<'a> {
             version: packages.version().to_string(),
             protocols: packages.protocols().to_strings(),
             probe: self.probe.map(ProbeReport::new),
-            key_id: wanted.key.key_id().as_str(),
-            key_fingerprint: wanted.key.fingerprint().to_string(),
+            key_id: goal.key.key_id().as_str(),
+            key_fingerprint: goal.key.fingerprint().to_string(),
             platforms: platforms.collect(),
             shasums,
             signature: signed.map(|signed| signed.signature.to_string()),

@@ -65,14 +65,14 @@ pub struct Request {
 /// A release that is ready to be published: every package is checked.
 pub struct Prepared {
     request: Request,
-    wanted: PublishGoal,
+    goal: PublishGoal,
     expiry_warning: Option<String>,
 }
 
 /// What a publish has come to.
 pub struct Outcome {
-    /// What was wanted.
-    pub wanted: PublishGoal,
+    /// The goal of the run.
+    pub goal: PublishGoal,
     /// The registry in the user's words.
     pub target: String,
     /// What to tell the user if the key expires soon.
@@ -154,7 +154,7 @@ impl Request {
         drop(repacking);
         let provider =
             Provider { namespace: self.namespace.clone(), provider_type: packages.provider_type().clone() };
-        let wanted = PublishGoal {
+        let goal = PublishGoal {
             provider,
             packages,
             key,
@@ -163,7 +163,7 @@ impl Request {
             version_key: self.version_key,
             record: self.record.clone(),
         };
-        Ok(Prepared { request: self, wanted, expiry_warning })
+        Ok(Prepared { request: self, goal, expiry_warning })
     }
 }
 
@@ -174,9 +174,9 @@ impl Prepared {
     /// The declared protocols are wrong, another registry lists other zips, or what [`publish::publish`] fails of. That what
     /// was published is not good is a part of the outcome: see [`Outcome::verdict`].
     pub async fn publish(self, observer: &dyn Observer) -> Result<Outcome> {
-        let Self { request, wanted, expiry_warning } = self;
+        let Self { request, goal, expiry_warning } = self;
         let probe = match &request.probe {
-            Some(options) => Some(probe::probe(&wanted.packages, options).await?),
+            Some(options) => Some(probe::probe(&goal.packages, options).await?),
             None => None,
         };
         if let Some(probe) = &probe {
@@ -185,7 +185,7 @@ impl Prepared {
         if let Some(place) = &request.expected_in {
             let reader = target::open_reader(place, &request.access, request.private_links).await?;
             let reads = request.options.reads;
-            promotion::expect_match(&wanted.packages, &wanted.provider, &reader, reads).await?;
+            promotion::expect_match(&goal.packages, &goal.provider, &reader, reads).await?;
             observer.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
         let dry_run = request.dry_run.as_deref();
@@ -194,27 +194,27 @@ impl Prepared {
         let end = match request.dry_run {
             Some(folder) => {
                 let plan =
-                    publish::observe(&store, &wanted, &mut RunState::default(), &request.options).await?;
+                    publish::observe(&store, &goal, &mut RunState::default(), &request.options).await?;
                 target::write_dry_run(&plan, &folder).await?;
                 End::DryRun { plan: Box::new(plan), folder }
             }
-            None => run(store, &wanted, &request.options, observer).await?,
+            None => run(store, &goal, &request.options, observer).await?,
         };
-        Ok(Outcome { wanted, target, expiry_warning, probe, end })
+        Ok(Outcome { goal, target, expiry_warning, probe, end })
     }
 }
 
 async fn run(
     store: RegistryStore,
-    wanted: &PublishGoal,
+    goal: &PublishGoal,
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<End> {
     let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
-    let mut run = publish::publish(&store, wanted, options, budget, observer).await?;
+    let mut run = publish::publish(&store, goal, options, budget, observer).await?;
     let verified = match run.snapshot.take() {
         Some(snapshot) => {
-            let scope = Scope::published(&wanted.provider, wanted.packages.version());
+            let scope = Scope::published(&goal.provider, goal.packages.version());
             let reader = Reader::Store(snapshot.in_front_of(store));
             Some(verify::verify(&reader, &scope, options.reads, &Unwatched).await)
         }

@@ -37,9 +37,9 @@ impl Planner<'_> {
                 found.entry(difference).or_default().insert(platform.clone());
             }
         }
-        let key = &self.wanted.key;
+        let key = &self.goal.key;
         let Some(first) = found.values().next().and_then(BTreeSet::first) else { return Ok(Vec::new()) };
-        if self.wanted.version_key == VersionKey::Replaceable {
+        if self.goal.version_key == VersionKey::Replaceable {
             let change = |difference: Difference| match difference {
                 Difference::Another(id, _) => {
                     format!("~ {}: key {id} -> {}", self.version, key.key_id())
@@ -86,7 +86,7 @@ impl Planner<'_> {
 
     /// Clients try the embedded keys in order; a document without a key that can be read is no use to anybody, and is mended.
     fn difference(&self, document: &DownloadDocument) -> Option<Difference> {
-        let key = &self.wanted.key;
+        let key = &self.goal.key;
         let armored = document.public_keys();
         if armored.contains(&key.armored()) {
             return None;

@@ -47,7 +47,7 @@ impl Planner<'_> {
     pub(super) fn sums(
         &mut self,
         documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &mut RunState,
+        state: &mut RunState,
     ) -> Result<NextSums, Refusal> {
         let mut own = Checksums::default();
         self.add_packages(&mut own);
@@ -58,7 +58,7 @@ impl Planner<'_> {
             let link = published.document.sums_link()?;
             let digest = match Links::target(link) {
                 Some(Key::Sums { release: ReleaseId { provider, version }, digest })
-                    if provider == self.wanted.provider && version == *self.version =>
+                    if provider == self.goal.provider && version == *self.version =>
                 {
                     in_use.insert(digest);
                     Some(digest)
@@ -80,25 +80,25 @@ impl Planner<'_> {
             return Ok(NextSums::Known(own));
         }
         for digest in &in_use {
-            if !self.is_known(*digest, memory) {
+            if !self.is_known(*digest, state) {
                 self.need(&self.sums_key(*digest), ReadKind::Read);
                 self.need(&self.signature_key(*digest), ReadKind::Read);
             }
         }
         if !self.missing.is_empty() {
             // Most likely they hold nothing new; then this saves a round.
-            self.need_signed(memory, likely.seal().digest().short());
+            self.need_signed(state, likely.seal().digest().short());
             return Ok(NextSums::Read);
         }
         let mut proofs = BTreeMap::new();
         for digest in in_use {
-            let proof = match memory.sums.get(&digest) {
-                Some(sums) if self.is_known(digest, memory) => Proof::Lines(sums.clone()),
+            let proof = match state.sums.get(&digest) {
+                Some(sums) if self.is_known(digest, state) => Proof::Lines(sums.clone()),
                 _ => self.proof(digest)?,
             };
             proofs.insert(digest, proof);
         }
-        let (mut all, without_document) = self.carried_lines(&proofs, documents, memory)?;
+        let (mut all, without_document) = self.carried_lines(&proofs, documents, state)?;
         if !self.missing.is_empty() {
             return Ok(NextSums::Read);
         }
@@ -118,7 +118,7 @@ impl Planner<'_> {
         &mut self,
         proofs: &BTreeMap<ShortDigest, Proof>,
         documents: &BTreeMap<Platform, PublishedDocument>,
-        memory: &mut RunState,
+        state: &mut RunState,
     ) -> Result<(Checksums, BTreeSet<Platform>), Refusal> {
         let mut all = Checksums::default();
         let mut without_document = BTreeSet::new();
@@ -147,7 +147,7 @@ impl Planner<'_> {
                 // No index lists it (yet): its document tells whether it is published.
                 let key = self.download_key(&platform);
                 self.need(&key, ReadKind::Read);
-                memory.listed.insert(platform.clone());
+                state.listed.insert(platform.clone());
                 match self.document(&key) {
                     None => drop(without_document.insert(platform)),
                     Some(read) if lists(&DownloadDocument::parse(&key, &platform, &read.bytes)?) => {
@@ -190,7 +190,7 @@ impl Planner<'_> {
 
     /// The lines of a SHA256SUMS that are zips of this version.
     fn platforms_of(&self, sums: &Checksums) -> Vec<(Platform, String, Digest)> {
-        let provider = &self.wanted.provider;
+        let provider = &self.goal.provider;
         sums.iter()
             .filter_map(|(name, digest)| {
                 Some((Key::zip_platform(provider, self.version, name)?, name.to_owned(), digest))
@@ -199,10 +199,10 @@ impl Planner<'_> {
     }
 
     /// Whether this run has itself put a SHA256SUMS and its signature there, or verified them.
-    fn is_known(&self, digest: ShortDigest, memory: &RunState) -> bool {
-        memory.sums.contains_key(&digest)
-            && memory.known_objects.contains(&self.sums_key(digest))
-            && memory.known_objects.contains(&self.signature_key(digest))
+    fn is_known(&self, digest: ShortDigest, state: &RunState) -> bool {
+        state.sums.contains_key(&digest)
+            && state.known_objects.contains(&self.sums_key(digest))
+            && state.known_objects.contains(&self.signature_key(digest))
     }
 
     /// What a SHA256SUMS in use proves.
@@ -210,7 +210,7 @@ impl Planner<'_> {
         let key = self.sums_key(digest);
         let (Some(sums), Some(signature)) = (self.document(&key), self.document(&self.signature_key(digest)))
         else {
-            let because = format!("no signature of its SHA256SUMS by key {}", self.wanted.key.key_id());
+            let because = format!("no signature of its SHA256SUMS by key {}", self.goal.key.key_id());
             return Ok(Proof::Nothing { because, is_odd: false });
         };
         let refuse = |found: String| {
@@ -224,9 +224,9 @@ impl Planner<'_> {
         if Digest::of(&sums.bytes).short() != digest {
             return Err(refuse(format!("SHA-256 {}", Digest::of(&sums.bytes))));
         }
-        self.wanted.key.verify(&sums.bytes, &signature.bytes).map_err(refuse)?;
+        self.goal.key.verify(&sums.bytes, &signature.bytes).map_err(refuse)?;
         let sums = Checksums::parse(&sums.bytes).map_err(refuse)?;
-        let foreign = sums.foreign(&self.wanted.provider, self.version);
+        let foreign = sums.foreign(&self.goal.provider, self.version);
         if !foreign.is_empty() {
             let because = format!("{key} lists {}, which this version does not have", foreign.join(", "));
             return Ok(Proof::Nothing { because, is_odd: true });
@@ -243,7 +243,7 @@ impl Planner<'_> {
         .found(found)
         .expected(format!(
             "a SHA256SUMS of this version only that lists it as its document does, signed by key {}",
-            self.wanted.key.key_id()
+            self.goal.key.key_id()
         ))
         .remedy(format!(
             "publish the tarball for {platform} in the same run{moving}, or sign with the key of the version"

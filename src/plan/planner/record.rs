@@ -21,49 +21,49 @@ pub(super) struct RecordWrites {
 
 impl Planner<'_> {
     fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
-        let (release, key_id) = (self.release(), self.wanted.key.key_id().clone());
+        let (release, key_id) = (self.release(), self.goal.key.key_id().clone());
         let statement = Key::Provenance { release: release.clone(), digest };
         (statement, Key::ProvenanceSignature { release, digest, key_id })
     }
 
-    pub(super) fn need_record(&mut self, memory: &RunState, digest: ShortDigest) {
+    pub(super) fn need_record(&mut self, state: &RunState, digest: ShortDigest) {
         let (statement, signature) = self.record_keys(digest);
-        self.need_stored(memory, &statement, ReadKind::Read);
-        self.need_stored(memory, &signature, ReadKind::Read);
+        self.need_stored(state, &statement, ReadKind::Read);
+        self.need_stored(state, &signature, ReadKind::Read);
     }
 
     /// The record beside the SHA256SUMS with this digest: what is there, or this run's.
-    pub(super) fn record(&mut self, digest: ShortDigest, memory: &mut RunState) -> RecordWrites {
+    pub(super) fn record(&mut self, digest: ShortDigest, state: &mut RunState) -> RecordWrites {
         let (statement_key, signature_key) = self.record_keys(digest);
         let mine = self.statement();
         if let Some(found) = self.document(&statement_key) {
-            memory.records.insert(digest, found.bytes.clone());
-            memory.known_objects.insert(statement_key.clone());
+            state.records.insert(digest, found.bytes.clone());
+            state.known_objects.insert(statement_key.clone());
         }
         let action = match self.seen.objects.get(&statement_key) {
-            Some(Observed::Absent) if !memory.known_objects.contains(&statement_key) => Action::Create,
+            Some(Observed::Absent) if !state.known_objects.contains(&statement_key) => Action::Create,
             _ => Action::Keep,
         };
         // What is there and was not read is what this run has created.
-        let statement = memory.records.get(&digest).map_or_else(|| mine.clone(), |found| found.to_vec());
+        let statement = state.records.get(&digest).map_or_else(|| mine.clone(), |found| found.to_vec());
         let signed = Digest::of(&statement);
         let mut warning = None;
         let signature = if let Some(found) = self.document(&signature_key) {
-            match self.wanted.key.verify(&statement, &found.bytes) {
-                Ok(()) => drop(memory.signatures.insert(signed, Sealed::from_bytes(found.bytes.clone()))),
+            match self.goal.key.verify(&statement, &found.bytes) {
+                Ok(()) => drop(state.signatures.insert(signed, Sealed::from_bytes(found.bytes.clone()))),
                 Err(error) => {
                     warning = Some(format!(
                         "{signature_key}: the signature of the record does not verify: {error}"
                     ));
                 }
             }
-            memory.known_objects.insert(signature_key.clone());
+            state.known_objects.insert(signature_key.clone());
             Some(keep(signature_key, &found.bytes))
-        } else if memory.known_objects.contains(&signature_key) {
-            let body = memory.signatures.get(&signed).cloned();
+        } else if state.known_objects.contains(&signature_key) {
+            let body = state.signatures.get(&signed).cloned();
             body.map(|body| Write { key: signature_key, body, action: Action::Keep })
         } else if statement == mine {
-            let body = memory.signatures.get(&signed).cloned();
+            let body = state.signatures.get(&signed).cloned();
             if body.is_none() {
                 self.unsigned.push(ToSign::new(&statement_key, statement.clone()));
             }
@@ -72,7 +72,7 @@ impl Planner<'_> {
             warning = Some(format!(
                 "{statement_key}: this record is not what this run would write, so it is not signed by key {}; it is left as \
                  it is. If another build wrote it and was stopped, run that build again, which signs it",
-                self.wanted.key.key_id()
+                self.goal.key.key_id()
             ));
             None
         };
@@ -81,7 +81,7 @@ impl Planner<'_> {
     }
 
     fn statement(&self) -> Vec<u8> {
-        let packages = &self.wanted.packages;
+        let packages = &self.goal.packages;
         let zips = packages.packages().iter().map(|package| Material {
             name: self.zip_file_name(&package.platform),
             digest: package.zip.digest(),
@@ -93,7 +93,7 @@ impl Planner<'_> {
             uri: package.tarball.address().map(str::to_owned),
         });
         let (zips, tarballs): (Vec<_>, Vec<_>) = (zips.collect(), tarballs.collect());
-        let (provider, protocols) = (&self.wanted.provider, packages.protocols());
-        self.wanted.record.statement(provider, self.version, protocols, &zips, &tarballs)
+        let (provider, protocols) = (&self.goal.provider, packages.protocols());
+        self.goal.record.statement(provider, self.version, protocols, &zips, &tarballs)
     }
 }

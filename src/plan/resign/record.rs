@@ -31,7 +31,7 @@ impl Resign {
         &self,
         signed: &Signed,
         seen: &Observation,
-        memory: &RunState,
+        state: &RunState,
         plan: &mut Plan,
         unsigned: &mut Vec<ToSign>,
     ) -> Option<Write> {
@@ -46,8 +46,8 @@ impl Resign {
             return Some(keep(wanted.clone(), &found.bytes));
         }
         let digest = Digest::of(&record.bytes);
-        if memory.known_objects.contains(wanted) {
-            let made = memory.made.get(&digest).cloned();
+        if state.known_objects.contains(wanted) {
+            let made = state.made.get(&digest).cloned();
             return made.map(|body| Write { key: wanted.clone(), body, action: Action::Keep });
         }
         if let Err(problem) = self.proven(signed, &keys, seen) {
@@ -55,7 +55,7 @@ impl Resign {
                 .push(format!("{record_key}: {problem}, so it is not signed by key {}", key.key_id()));
             return None;
         }
-        let Some(body) = memory.made.get(&digest).cloned() else {
+        let Some(body) = state.made.get(&digest).cloned() else {
             unsigned.push(ToSign::new(record_key, record.bytes.clone()));
             return None;
         };
