@@ -66,7 +66,7 @@ pub trait Goal: Send + Sync {
 
     /// Takes a signature that [`Step::Sign`] has asked for, and that verifies by this run's key. A goal that signs nothing
     /// asks for none.
-    fn signed(&self, _document: &ToSign, _signature: Sealed, _memory: &mut Self::RunState) {}
+    fn signed(&self, _document: &ToSign, _signature: Sealed, _state: &mut Self::RunState) {}
 
     /// Remembers that this run has written an object.
     fn written(&self, key: &Key, state: &mut Self::RunState);

@@ -269,8 +269,8 @@ impl fmt::Display for Interruption {
     }
 }
 
-/// How often what is missing is looked for again. Another publish writes it a few requests after what was seen of it, and
-/// the pauses double: together they are some seconds.
+/// How often a run waits for an object that stays missing while nothing else changes. Another publish writes it a few
+/// requests after what was seen of it, and the pauses double: together they are some seconds.
 const ROUNDS_FOR_OTHERS: u32 = 5;
 
 /// What one write has come to.
@@ -297,8 +297,8 @@ impl<G: Goal> Run<'_, G> {
         let mut round = 0_u32;
         // Rounds since the last wait that wrote all they had planned.
         let mut clean = 0_u32;
-        // Rounds in a row in which something was missing.
-        let mut missing = 0_u32;
+        // What was missing in the last round, and in how many rounds in a row.
+        let mut missing: Option<(Box<Refusal>, u32)> = None;
         // The objects of the plan of which all was just written.
         let mut written: Option<Vec<Key>> = None;
         loop {
@@ -308,15 +308,18 @@ impl<G: Goal> Run<'_, G> {
             let plan = match observed? {
                 RoundResult::Plan(plan) => plan,
                 RoundResult::Missing(refusal) => {
-                    missing += 1;
+                    // Where something else is missing than before, another publish is writing.
+                    let same = missing.filter(|(last, _)| *last == refusal);
+                    let rounds = same.map_or(1, |(_, rounds)| rounds + 1);
+                    missing = Some((refusal.clone(), rounds));
                     let reason = Interruption::Conflict(format!("{}: {}", refusal.subject, refusal.problem));
-                    if missing > ROUNDS_FOR_OTHERS || self.wait(reason).await.is_err() {
+                    if rounds > ROUNDS_FOR_OTHERS || self.wait(reason).await.is_err() {
                         return Err(Error::Refused(refusal));
                     }
                     continue;
                 }
             };
-            missing = 0;
+            missing = None;
             self.pending = plan
                 .writes()
                 .iter()

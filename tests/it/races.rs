@@ -4,10 +4,16 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use tfreg::error::{Error, Refusal};
+use tfreg::plan::{Goal, Observation, Step};
+use tfreg::registry::Key;
+use tfreg::store::directory::Directory;
+
 use crate::support::child::Running;
+use crate::support::in_process::{publish_with, registry};
 use crate::support::s3_server::{Gate, Matcher, Point, S3Server};
 use crate::support::watched::{listed, watched};
-use crate::support::{Ran, publish, ran, run, tarball, tarballs};
+use crate::support::{Ran, folder, publish, ran, run, tarball, tarballs};
 
 /// How long a test waits for processes to arrive; only a test that fails waits so long.
 const LONG: Duration = Duration::from_mins(1);
@@ -133,4 +139,45 @@ fn sixteen_publishers_over_one_index_lose_nothing() {
     }
     assert_eq!(listed(&server).len(), 6 + 4);
     server.verify();
+}
+
+/// A goal that waits for others: what it misses is another thing in each round, or the same one.
+struct Waits {
+    rounds: usize,
+    others_write: bool,
+}
+
+impl Goal for Waits {
+    type RunState = usize;
+
+    fn next(&self, _: &Observation, round: &mut usize) -> Result<Step, Refusal> {
+        *round += 1;
+        if *round > self.rounds {
+            return Ok(Step::Ready(Box::default()));
+        }
+        let missing = if self.others_write { *round } else { 0 };
+        Ok(Step::Wait(Box::new(Refusal::new("a document", "it is missing").found(missing))))
+    }
+
+    fn written(&self, _: &Key, _: &mut usize) {}
+
+    fn indexed(&self) -> &'static str {
+        ""
+    }
+}
+
+#[tokio::test]
+async fn others_are_waited_for_as_long_as_they_write() {
+    let root = folder();
+    let store = registry(Directory::open(root.path()).unwrap());
+    let patience = Duration::from_mins(10);
+    let wait =
+        async |rounds, others_write| publish_with(&store, &Waits { rounds, others_write }, 1, patience).await;
+    wait(20, true).await.unwrap();
+    wait(5, false).await.unwrap();
+    let error = wait(20, false).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error}");
+    // Not for ever, either.
+    let error = wait(usize::MAX, true).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error}");
 }
