@@ -1,7 +1,7 @@
-//! What can go wrong, told apart as far as a caller decides on it.
+//! Error types, as distinct as their callers need them.
 //!
-//! A [`Refusal`] is the program's own judgement on what it was given: every one names the file or key, what was
-//! found there, what was expected, and what to do. Everything else is a failure of the world: disk, network, store.
+//! A [`Refusal`] means that the program rejects its input: it names the file or key, what was found there, what was
+//! expected, and what to do. All other errors are failures of the environment: disk, network, store.
 
 use std::fmt;
 use std::io;
@@ -13,16 +13,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a command did not succeed. [`Error::exit_code`] maps it to the documented exit codes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command line asks for something that makes no sense.
+    /// The command line is not valid.
     #[error("{0}")]
     Usage(String),
     /// Input, registry contents or a verification was refused.
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
-    /// Likewise, and the result that is printed already says so: with `--format json` nothing more is printed.
+    /// A refusal that the printed result already contains: with `--format json` nothing more is printed.
     #[error(transparent)]
     Reported(Box<Refusal>),
-    /// A publish is done, and what it published could not be read back; the result that is printed already says so.
+    /// A publish succeeded, but its result could not be read back; the printed result already says so.
     #[error("all is published, but it could not be read back to be verified (run `tfreg verify`)")]
     Unverified(#[source] Box<Error>),
     /// A file could not be read or written.
@@ -30,14 +30,14 @@ pub enum Error {
     Io {
         /// What was being done, with the path.
         context: String,
-        /// The operating system's answer.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
     /// A store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The contention budget was used up: other publishers, or a store that was too busy, were always first.
+    /// The contention budget was used up: every attempt lost to another publisher, or the store was too busy.
     #[error("gave up after {waited} s of contention: {last}")]
     Contended {
         /// Seconds since the first conflict-free attempt began.
@@ -45,7 +45,7 @@ pub enum Error {
         /// The last conflict met.
         last: String,
     },
-    /// This machine cannot do it as it is now.
+    /// The current state of this machine does not allow the operation.
     #[error("{0}")]
     Machine(String),
     /// The user did not confirm a plan.
@@ -57,7 +57,7 @@ pub enum Error {
          completes what is missing"
     )]
     Interrupted,
-    /// A publish stopped half way; says what is and what is not published.
+    /// A publish stopped half way; lists what is and what is not published.
     #[error("{cause}")]
     Unfinished {
         /// What stopped it; decides the exit code.
@@ -92,7 +92,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// A judgement against what was given: which file or key, what was found, what was expected, and the remedy.
+/// A rejection of the input: which file or key, what was found, what was expected, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The file, key or option that is refused.
@@ -108,8 +108,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Starts a refusal of `subject`; the other parts follow by [`found`](Self::found),
-    /// [`expected`](Self::expected) and [`remedy`](Self::remedy).
+    /// Starts a refusal of `subject`; the other parts are set by [`found`](Self::found), [`expected`](Self::expected)
+    /// and [`remedy`](Self::remedy).
     pub fn new(subject: impl fmt::Display, problem: impl Into<String>) -> Self {
         Self {
             subject: subject.to_string(),
@@ -120,21 +120,21 @@ impl Refusal {
         }
     }
 
-    /// Says what was found.
+    /// Sets what was found.
     #[must_use]
     pub fn found(mut self, found: impl fmt::Display) -> Self {
         self.found = found.to_string();
         self
     }
 
-    /// Says what was expected instead.
+    /// Sets what was expected instead.
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display) -> Self {
         self.expected = expected.to_string();
         self
     }
 
-    /// Says what to do.
+    /// Sets what the user can do.
     #[must_use]
     pub fn remedy(mut self, remedy: impl fmt::Display) -> Self {
         self.remedy = remedy.to_string();
@@ -184,15 +184,15 @@ impl fmt::Display for StoreError {
 /// What a run that stopped had and had not written.
 #[derive(Debug)]
 pub struct Unfinished {
-    /// The store in the user's words.
+    /// The store, as the user named it.
     pub target: String,
     /// The keys that were written.
     pub written: Vec<String>,
     /// The keys that were not written, or not known to be.
     pub pending: Vec<String>,
-    /// What it means to who looks at the registry, as sentences.
+    /// The consequence for users of the registry, in full sentences.
     pub consequence: String,
-    /// Whether running again can complete it; a refusal stays one.
+    /// Whether running the command again can complete the publish; after a refusal it cannot.
     pub completes: bool,
 }
 
@@ -219,7 +219,7 @@ impl fmt::Display for Unfinished {
     }
 }
 
-/// An error with its causes, each said once. The AWS SDK's own `Display` says only "service error" or "dispatch failure".
+/// An error with its causes, each once. The AWS SDK's own `Display` prints only "service error" or "dispatch failure".
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut parts: Vec<String> = vec![error.to_string()];
     let mut cause = error.source();

@@ -1,7 +1,7 @@
 //! The registry's vocabulary: namespace, type, version, platform and protocol.
 //!
-//! Each is parsed once and valid ever after, so that no later step meets an empty name, a `..` in a key, or a version
-//! that an older Terraform chokes on.
+//! Each is validated when it is parsed, so that no later step meets an empty name, a `..` in a key, or a version that
+//! an older Terraform cannot read.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,9 +28,9 @@ const MAX_PART: usize = 63;
 /// The longest version text, so that every file name stays below the 255 bytes of common file systems.
 const MAX_VERSION: usize = 100;
 
-/// The rules of Terraform's `ParseProviderPart` (terraform-registry-address), narrowed to ASCII because the part becomes
-/// an object key and a URL path: letters, digits and single dashes inside. Clients lower-case an address before they
-/// ask, so an upper-case name could never be found.
+/// The rules of Terraform's `ParseProviderPart` (terraform-registry-address), narrowed to ASCII because the part
+/// becomes an object key and a URL path: letters, digits and single dashes inside. Clients convert an address to lower
+/// case before they request it, so an upper-case name would never be found.
 fn check_part(what: &'static str, text: &str) -> Result<(), InvalidName> {
     let rule = if text.is_empty() {
         "it is empty".to_owned()
@@ -92,7 +92,7 @@ impl FromStr for ProviderType {
 /// A provider in the registry: `NAMESPACE/TYPE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Provider {
-    /// Who publishes it.
+    /// The namespace that it is published in.
     pub namespace: Namespace,
     /// Its type.
     pub provider_type: ProviderType,
@@ -129,8 +129,8 @@ impl fmt::Display for ReleaseId {
 
 /// A release version: Semantic Versioning 2.0.0 in canonical form, without build metadata.
 ///
-/// Ordered by semver precedence. Build metadata is refused because its `+` stands in the URL path, which S3 reads as a
-/// space; one non-canonical version in an index makes older clients refuse the whole provider.
+/// Ordered by semver precedence. Build metadata is refused because its `+` would be in the URL path, where S3 reads it
+/// as a space. One non-canonical version in an index makes older clients refuse the whole provider.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(semver::Version);
 
@@ -142,7 +142,8 @@ impl Version {
     /// The text is neither.
     pub fn from_tag(text: &str) -> Result<Self, InvalidName> {
         let tag = text.strip_prefix("refs/tags/").unwrap_or(text);
-        // The core has the first dot of the tag, and a type has none: the version begins at the last `v` before it.
+        // The first dot of the tag is in the version core, because a type has no dot: the version begins at the last
+        // `v` before it.
         let core = tag.find('.').map_or(tag, |dot| &tag[..dot]);
         let start = match core.rfind("-v") {
             Some(at) => at + 2,
@@ -195,7 +196,7 @@ impl FromStr for Version {
     }
 }
 
-/// An operating system and an architecture, in Go's words (`GOOS`, `GOARCH`): `linux_amd64`.
+/// An operating system and an architecture, with Go's names (`GOOS`, `GOARCH`): `linux_amd64`.
 ///
 /// Ordered by operating system, then architecture, as the documents list them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -237,7 +238,7 @@ impl Platform {
         &self.arch
     }
 
-    /// What an executable's name ends with on this platform.
+    /// The suffix of an executable's name on this platform.
     #[must_use]
     pub fn executable_suffix(&self) -> &'static str {
         if self.os == "windows" { ".exe" } else { "" }
@@ -261,7 +262,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A version of Terraform's plugin protocol, `MAJOR.MINOR`. Clients speak majors 5 and 6.
+/// A version of Terraform's plugin protocol, `MAJOR.MINOR`. Clients support majors 5 and 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol {
     major: u8,
@@ -271,7 +272,7 @@ pub struct Protocol {
 impl FromStr for Protocol {
     type Err = InvalidName;
 
-    /// Reads `6.0`; a bare `6` is `6.0`.
+    /// Parses `6.0`; a bare `6` means `6.0`.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let number = |part: &str| -> Option<u16> {
             let canonical = part == "0" || !part.starts_with('0');
@@ -294,7 +295,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The protocols that a release speaks: at least one, in order, each once.
+/// The protocols that a release supports: at least one, sorted, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protocols(BTreeSet<Protocol>);
 

@@ -1,8 +1,8 @@
-//! Opening files that others have named or may have put there: only regular ones, and never waiting.
+//! Opens files that others have named or may have placed there: only regular files, and without blocking.
 //!
-//! To open a named pipe is to wait for its other end, a terminal or a tape does something when it is opened, and a device such
-//! as `/dev/zero` never ends. So it is asked what there is, opened without waiting, and asked once more of what was opened:
-//! between the two another file may have come into its place.
+//! Opening a named pipe blocks until its other end is opened, opening a terminal or a tape has side effects, and
+//! reading a device such as `/dev/zero` never ends. So the file type is checked, the file is opened without blocking,
+//! and the type of the opened file is checked again, because the path may have been replaced in between.
 
 use std::fmt;
 use std::fs::{File, FileType, Metadata, OpenOptions};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// What is there is no regular file; says what it is. The inner error of an [`io::Error`], see [`what_is_there`].
+/// The path is not a regular file; names its type. The inner error of an [`io::Error`], see [`what_is_there`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotRegular(&'static str);
 
@@ -24,7 +24,7 @@ impl fmt::Display for NotRegular {
 
 impl std::error::Error for NotRegular {}
 
-/// What is there instead of a regular file ("a named pipe"), where that is why a file was not opened.
+/// The file type found instead of a regular file ("a named pipe"), if that is why a file was not opened.
 #[must_use]
 pub fn what_is_there(error: &io::Error) -> Option<&'static str> {
     error.get_ref()?.downcast_ref::<NotRegular>().map(|kind| kind.0)
@@ -33,7 +33,7 @@ pub fn what_is_there(error: &io::Error) -> Option<&'static str> {
 /// Opens a regular file for reading; symbolic links are followed.
 ///
 /// # Errors
-/// It cannot be opened, or is not a regular file: then [`what_is_there`] knows what it is.
+/// The file cannot be opened, or is not a regular file: then [`what_is_there`] returns its type.
 pub fn open(path: &Path) -> io::Result<File> {
     check(&std::fs::metadata(path)?)?;
     let file = options(OFlags::empty()).read(true).open(path)?;
@@ -41,8 +41,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Likewise, or takes a pipe that the caller's shell has handed over as a descriptor: `<(command)`, `/dev/stdin`. Somebody is
-/// at its other end.
+/// Like [`open`], but also accepts a pipe that the caller's shell has passed as a descriptor: `<(command)`,
+/// `/dev/stdin`. Such a pipe has a process at its other end.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -55,7 +55,8 @@ pub fn open_or_handed_over(path: &Path) -> io::Result<File> {
     open(path)
 }
 
-/// How files are opened here: without waiting, and without making a terminal this process's own.
+/// The options for opening files: without blocking, and without making a terminal the controlling terminal of this
+/// process.
 pub(crate) fn options(further: OFlags) -> OpenOptions {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | further;
     let mut options = OpenOptions::new();
@@ -63,7 +64,7 @@ pub(crate) fn options(further: OFlags) -> OpenOptions {
     options
 }
 
-/// Refuses what is not a regular file.
+/// Fails if the file is not a regular file.
 pub(crate) fn check(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Words of messages: numbers of things, and commands to be copied.
+//! Formats parts of messages: counts with their nouns, sizes, and shell commands for the user to copy.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(crate) fn size(bytes: u64) -> impl fmt::Display {
     indicatif::HumanBytes(bytes)
 }
 
-/// A word of a command that a message tells, as a shell takes it (POSIX.1-2017, "Quoting"): quoted where it has to be.
+/// Formats a word of a command shown in a message: quoted if the shell requires it (POSIX.1-2017, "Quoting").
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./@:+=%,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

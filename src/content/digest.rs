@@ -20,7 +20,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest and the length of all that `reader` gives, read in pieces.
+    /// The digest and the length of everything that `reader` returns, which is read in chunks.
     ///
     /// # Errors
     /// The reader fails.
@@ -41,20 +41,20 @@ impl Digest {
         }
     }
 
-    /// What `hasher` has come to.
+    /// The digest that `hasher` has computed.
     #[must_use]
     pub fn from_hasher(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
 
-    /// The digest that S3's `x-amz-checksum-sha256` holds in base64; `None` if it holds none.
+    /// Decodes the base64 of S3's `x-amz-checksum-sha256`; `None` if it is not a SHA-256 digest.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// As S3's `x-amz-checksum-sha256` wants it.
+    /// Encodes the digest in base64, as S3's `x-amz-checksum-sha256` requires.
     #[must_use]
     pub fn to_base64(&self) -> String {
         base64::engine::general_purpose::STANDARD.encode(self.0)

@@ -1,4 +1,4 @@
-//! Contents and their digests: bytes that no longer change, and the SHA-256 that names them.
+//! Immutable contents and their SHA-256 digests.
 
 mod digest;
 mod scratch;

@@ -1,5 +1,5 @@
-//! Where large files lie until they are written: temporary files without a name, so that nobody else can open or change them,
-//! and so that they are gone when the process is.
+//! Temporary storage for large files until they are written: files without a name, so that no other process can open or
+//! change them, and so that they are deleted when the process ends.
 
 use std::fs::File;
 use std::io;
@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 /// A folder for temporary files.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
-    /// A folder whose file system can give a file without a name one later; `None` for the system's temporary folder.
+    /// A folder on whose file system an unnamed file can be given a name later; `None` for the system's temporary
+    /// folder.
     folder: Option<PathBuf>,
 }
 
 impl Scratch {
-    /// The file system of `target`, if it can make files without a name there: what is made so takes a name in `target`
-    /// without being copied ([`Sealed::link`](super::Sealed::link)). Else the system's temporary folder, as [`Self::default`].
+    /// Uses the file system of `target` if it supports unnamed files: such a file is given a name in `target` without a
+    /// copy ([`Sealed::link`](super::Sealed::link)). Otherwise uses the system's temporary folder, as [`Self::default`]
+    /// does.
     #[must_use]
     pub fn near(target: &Path) -> Self {
         let target = std::path::absolute(target).unwrap_or_default();
-        // What does not exist yet will be made on the same file system.
+        // A folder that does not exist yet will be made on the same file system.
         let folder = target.ancestors().find(|folder| folder.is_dir());
         Self { folder: folder.filter(|folder| nameless(folder).is_ok()).map(Path::to_owned) }
     }
@@ -26,7 +28,7 @@ impl Scratch {
     /// A new file, open for reading and writing.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The file cannot be made.
     pub fn file(&self) -> io::Result<File> {
         match &self.folder {
             Some(folder) => nameless(folder),
@@ -34,7 +36,7 @@ impl Scratch {
         }
     }
 
-    /// The folder, and how another one is chosen, in words.
+    /// Describes the folder, and how to choose another one, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.folder {
@@ -46,8 +48,8 @@ impl Scratch {
 
 /// A file that never had a name, with the mode that the umask gives a new file.
 ///
-/// Source: open(2), `O_TMPFILE`, which is Linux's. Elsewhere such a file has a name for a moment, which a web server might
-/// serve.
+/// Source: open(2), `O_TMPFILE`, which only Linux has. On other systems such a file has a name for a moment, under
+/// which a web server might serve it.
 #[cfg(target_os = "linux")]
 fn nameless(folder: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};

@@ -14,7 +14,7 @@ use bytes::Bytes;
 /// The unit in which files are read: large enough for the disk, small enough for many at once.
 pub const CHUNK: usize = 128 * 1024;
 
-/// Contents that no longer change, with their SHA-256 and length. Cheap to clone.
+/// Immutable contents, with their SHA-256 and length. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sealed {
     body: Body,
@@ -25,8 +25,8 @@ pub struct Sealed {
 #[derive(Debug, Clone)]
 enum Body {
     Memory(Bytes),
-    /// An unnamed temporary file: nobody else can change it, and it is gone when the process is, unless it was
-    /// [linked](Sealed::link).
+    /// An unnamed temporary file: no other process can change it, and it is deleted when the process ends, unless it
+    /// was [linked](Sealed::link).
     File(Arc<File>),
 }
 
@@ -71,7 +71,7 @@ impl Sealed {
         self.len == 0
     }
 
-    /// The contents, where they are in memory.
+    /// The contents, if they are in memory.
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.body {
@@ -80,8 +80,8 @@ impl Sealed {
         }
     }
 
-    /// Gives the contents a name without copying them, where they are a file without a name on the same file system (see
-    /// [`Scratch::near`](super::Scratch::near)). `None` where that is not possible: then they are to be copied.
+    /// Gives the contents a name without a copy, if they are an unnamed file on the same file system (see
+    /// [`Scratch::near`](super::Scratch::near)). `None` if that is not possible: then the caller must copy them.
     #[must_use]
     pub fn link(&self, path: &Path) -> Option<File> {
         let Body::File(file) = &self.body else { return None };
@@ -95,7 +95,7 @@ impl Sealed {
     }
 }
 
-/// Source: open(2), the example of `O_TMPFILE`; by the descriptor itself only `CAP_DAC_READ_SEARCH` may link.
+/// Source: open(2), the example of `O_TMPFILE`; linking by the descriptor itself requires `CAP_DAC_READ_SEARCH`.
 #[cfg(target_os = "linux")]
 fn link(file: &File, path: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD};
@@ -109,7 +109,7 @@ fn link(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Reads a [`Sealed`] from its beginning, without moving anybody else's position.
+/// Reads a [`Sealed`] from its beginning, without moving the position of other readers.
 pub struct SealedReader {
     sealed: Sealed,
     position: u64,

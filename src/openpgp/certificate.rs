@@ -1,4 +1,4 @@
-//! Public keys: those that documents embed, and those that a user names.
+//! Public keys: those that documents embed, and those that a user gives.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ use crate::error::Refusal;
 #[derive(Debug, Clone)]
 pub struct Certificate(Cert);
 
-/// A public key that documents may embed: valid now, and of a kind that clients can use.
+/// A public key that documents may embed: valid now, and of an algorithm and version that clients can use.
 #[derive(Debug, Clone)]
 pub struct PublishableKey {
     certificate: Certificate,
@@ -31,11 +31,11 @@ pub struct PublishableKey {
 }
 
 impl Certificate {
-    /// Reads one key, public or secret, of which the public half is taken; `source` names it in refusals. It may be expired:
-    /// what it has signed before is judged by it.
+    /// Reads one key, public or secret, and keeps its public half; `source` names it in refusals. The key may be
+    /// expired, because signatures that it made earlier are verified with it.
     ///
     /// # Errors
-    /// It is not one OpenPGP key.
+    /// The text is not exactly one OpenPGP key.
     pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         public_half(source, key).map(Self)
     }
@@ -43,7 +43,7 @@ impl Certificate {
     /// Reads the armored key of a document.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is not a public key.
     pub fn embedded(armor: &str) -> Result<Self, String> {
         key_packets::read_one(armor.as_bytes())
             .map(Self)
@@ -62,19 +62,19 @@ impl Certificate {
         self.0.fingerprint().into()
     }
 
-    /// The same with what another copy of the key knows: earlier self-signatures, other subkeys, a revocation.
+    /// Merges another copy of the key into this one: earlier self-signatures, other subkeys, a revocation.
     ///
     /// # Errors
-    /// It is a copy of another key.
+    /// The other copy is of another key.
     pub fn with(&self, other: &Self) -> Result<Self, String> {
         self.0.clone().merge_public(other.0.clone()).map(Self).map_err(|error| error.to_string())
     }
 
-    /// Verifies a binary detached signature as of when it was made: the key may have expired since, and not have been
-    /// revoked as one that others have.
+    /// Verifies a binary detached signature as of the time when it was made: the key may have expired since, but it
+    /// must not be revoked for being known to others.
     ///
     /// # Errors
-    /// Why it proves nothing.
+    /// The reason why the signature is not valid.
     pub fn verify_as_of_then(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
         let signature = detached(signature)?;
         let made = signature.signature_creation_time().ok_or("the signature has no time")?;
@@ -82,7 +82,7 @@ impl Certificate {
             return Err("the signature is from the future".to_owned());
         }
         let policy = StandardPolicy::new();
-        // A newer copy of a key has only the self-signature by which it was extended, which is younger than the signature.
+        // A newer copy of a key has only the self-signature that extended it, which is younger than the signature.
         let times = self.newest().filter(|newest| *newest > made).into_iter().chain([made]);
         let mut why = String::new();
         for time in times {
@@ -114,7 +114,7 @@ impl Certificate {
         }
     }
 
-    /// When it last signed itself.
+    /// The time of its newest self-signature.
     fn newest(&self) -> Option<SystemTime> {
         let signatures = self.0.userids().flat_map(|id| id.self_signatures().cloned().collect::<Vec<_>>());
         signatures.filter_map(|signature| signature.signature_creation_time()).max()
@@ -128,15 +128,15 @@ impl Certificate {
 }
 
 impl PublishableKey {
-    /// Reads a public or secret key whose public half shall be embedded; `source` names it in refusals.
+    /// Reads a public or secret key whose public half is to be embedded; `source` names it in refusals.
     ///
     /// # Errors
-    /// It is not one key that is valid now and that clients can use.
+    /// The text is not exactly one key that is valid now and that clients can use.
     pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         publishable(source, &public_half(source, key)?)
     }
 
-    /// What documents embed of a key that has passed every check.
+    /// The part that documents embed of a key that has passed every check.
     pub(super) fn new(candidate: Candidate<'_>) -> Self {
         Self {
             // The key id of the primary key is the one that clients print: `entity.PrimaryKey.KeyIdString()`.
@@ -166,7 +166,7 @@ impl PublishableKey {
         &self.user_id
     }
 
-    /// What to tell the user if the key expires soon.
+    /// The warning for the user if the key expires soon.
     #[must_use]
     pub fn expiry_warning(&self) -> Option<String> {
         expiry_warning(&self.key_id, self.expires?)
@@ -185,10 +185,10 @@ impl PublishableKey {
         &self.armored
     }
 
-    /// Verifies a binary detached signature as clients do now, with this copy of the key, read anew from its armored text.
+    /// Verifies a binary detached signature as clients do now, with this copy of the key, parsed from its armored text.
     ///
     /// # Errors
-    /// Why clients would not accept it.
+    /// The reason why clients would not accept it.
     pub fn verify(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
         let signature = detached(signature)?;
         signature.signature_alive(None, None).map_err(|error| error.to_string())?;

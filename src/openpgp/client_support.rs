@@ -1,11 +1,11 @@
-//! Which clients take a signature by a key: what each family of Terraform and OpenTofu makes of a certificate.
+//! Which clients accept a signature by a key: how each family of Terraform and OpenTofu treats a certificate.
 //!
-//! Clients hand the document's armored key and the signature to an OpenPGP library for Go, and the library decides; so the
-//! families are cut where a client changed the library, its version, or what it does with the library's answer. The rules
-//! are one table, `rules`, each with its source. "1.11.4" there stands for a run of the real Terraform of that
-//! version, which the tests repeat.
+//! Clients pass the document's armored key and the signature to an OpenPGP library for Go, and the library decides. So
+//! a new family begins where a client changed the library, its version, or its use of the library's result. The rules
+//! are one table, `rules`, each with its source. "1.11.4" there stands for a run of the real Terraform of that version,
+//! which the tests repeat.
 //!
-//! This judges as clients do, not as tfreg does: what tfreg signs with is stricter, see
+//! These are the rules of the clients, not of tfreg: tfreg is stricter with the keys that it signs with, see
 //! [`SigningKey`](super::signing_key::SigningKey).
 
 use std::fmt;
@@ -23,7 +23,7 @@ use openpgp::types::{Curve, HashAlgorithm, PublicKeyAlgorithm, SignatureType};
 use super::key_packets;
 use super::signing_key::date;
 
-/// Releases of a client that judge keys alike.
+/// Releases of a client that treat keys alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClientFamily {
     /// Terraform 1.5 and older, with golang.org/x/crypto/openpgp.
@@ -91,7 +91,7 @@ pub enum Verdict {
     Accepts,
     /// It installs, and warns its user.
     Warns,
-    /// Nobody has seen or read what it does.
+    /// Its behaviour was neither observed nor found in its source.
     NotKnown,
     /// It does not install.
     Rejects,
@@ -104,7 +104,7 @@ impl Verdict {
         matches!(self, Self::Accepts | Self::Warns)
     }
 
-    /// The verdict in a word or two.
+    /// The verdict in one or two words.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -116,21 +116,21 @@ impl Verdict {
     }
 }
 
-/// What one family of clients makes of a key, and why if it does not simply take it.
+/// How one family of clients treats a key, and the reasons if it does not simply accept it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// The clients.
     pub family: ClientFamily,
-    /// What they do.
+    /// The verdict of these clients.
     pub verdict: Verdict,
-    /// Why; also what they overlook when they take it.
+    /// The reasons; also the faults that they overlook when they accept it.
     pub reasons: Vec<String>,
 }
 
-/// Judges signatures by `signer`, a key of `cert`, as each family of clients does at the time `now`; of no signer, the
-/// key that is likeliest to have signed: the newest with the sign flag, those in force first.
+/// Judges signatures by `signer`, a key of `cert`, as each family of clients does at the time `now`. Without a signer,
+/// the key that most likely signed is judged: the newest with the sign flag, valid keys first.
 ///
-/// It is no verification: whether the signature is by a key of `cert` at all is for the caller to know.
+/// This does not verify a signature: the caller must know whether the signature is by a key of `cert` at all.
 #[must_use]
 pub fn judge(cert: &Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Vec<Judgement> {
     let facts = Facts::new(cert, signer, now);
@@ -144,7 +144,7 @@ pub fn judge(cert: &Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Vec<
     let judged = ClientFamily::ALL.into_iter().enumerate().map(|(column, family)| {
         let effects = findings.iter().filter_map(|(rule, found)| Some((*rule.effects.get(column)?, found)));
         let verdict = effects.clone().map(|(effect, _)| effect.verdict()).max().unwrap_or(Verdict::Accepts);
-        // Reasons of the verdict only: a client that refuses a key warns of nothing.
+        // Only the reasons of the verdict: a client that refuses a key shows no warnings.
         let reasons = effects
             .filter(|(effect, _)| *effect != Effect::Nothing && effect.verdict() == verdict)
             .map(|(effect, found)| effect.word(found))
@@ -154,13 +154,13 @@ pub fn judge(cert: &Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Vec<
     judged.collect()
 }
 
-/// What there is to tell of a certificate, whatever its strength: seen as clients see it.
+/// The properties of a certificate as clients see them, however weak it is.
 pub(super) struct Overview<'a> {
     /// The user id that clients take for the primary one.
     pub(super) user_id: Option<&'a UserID>,
     /// The primary key's expiry.
     pub(super) expires: Option<SystemTime>,
-    /// The likeliest signer, or the one that was asked for.
+    /// The most likely signer, or the one that the caller named.
     pub(super) signer: &'a Key<PublicParts, UnspecifiedRole>,
     /// The signer's own expiry.
     pub(super) signer_expires: Option<SystemTime>,
@@ -178,7 +178,7 @@ impl<'a> Overview<'a> {
     }
 }
 
-/// When signatures by `signer` begin to be refused or warned of: when it expires, or the primary key does.
+/// When clients begin to refuse signatures by `signer` or to warn about them: when it or the primary key expires.
 pub(crate) fn expires(cert: &Cert, signer: &Fingerprint, now: SystemTime) -> Option<SystemTime> {
     let overview = Overview::new(cert, Some(signer), now);
     [overview.expires, overview.signer_expires].into_iter().flatten().min()
@@ -187,7 +187,7 @@ pub(crate) fn expires(cert: &Cert, signer: &Fingerprint, now: SystemTime) -> Opt
 /// [`judge`] for the text that a registry's document embeds, of which clients read the first armor block only.
 ///
 /// # Errors
-/// It is not one certificate, which no client reads.
+/// The text is not one certificate, so no client reads it.
 pub fn judge_armored(
     armored: &str,
     signer: Option<&Fingerprint>,
@@ -197,12 +197,12 @@ pub fn judge_armored(
     Ok(judge(&cert, signer, now))
 }
 
-/// What a family does when a rule finds something.
+/// How a family reacts to the finding of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// Nothing: it does not matter to this client.
+    /// No reaction: the finding does not matter to this client.
     Nothing,
-    /// Takes the signature all the same; worth telling.
+    /// Accepts the signature nevertheless; worth reporting.
     Overlooks,
     Warns,
     NotKnown,
@@ -222,14 +222,14 @@ impl Effect {
     fn word(self, found: &str) -> String {
         match self {
             Self::Overlooks => format!("{found}, which it overlooks"),
-            // OpenTofu alone warns, and of expiry alone.
+            // Only OpenTofu warns, and only about expiry.
             Self::Warns => format!("{found}; with OPENTOFU_ENFORCE_GPG_EXPIRATION=true it refuses"),
             _ => found.to_owned(),
         }
     }
 }
 
-/// One thing that clients may trip over: how it is found, what each of [`ClientFamily::ALL`] does.
+/// One fault that clients may react to: how it is found, and how each of [`ClientFamily::ALL`] reacts.
 struct Rule<'a> {
     finds: fn(&Facts<'a>) -> Option<String>,
     effects: [Effect; 6],
@@ -249,9 +249,9 @@ use Effect::{NotKnown as U, Nothing as N, Overlooks as O, Refuses as R, Warns as
 /// internal/getproviders/package_authentication.go. T, a run of Terraform 1.11.4.
 #[rustfmt::skip]
 fn rules<'a>() -> Vec<Rule<'a>> { vec![
-    // A: "public key type: 22" is unsupported; hashicorp/terraform#32056 tells so of all that go-crypto added. T
+    // A: "public key type: 22" is unsupported; hashicorp/terraform#32056 says so of everything that go-crypto added. T
     rule(Facts::eddsa,                [R, N, N, N, N, N]),
-    // RFC 9580. go-crypto 1.0.0 knows neither; 1.1 does. T
+    // RFC 9580. go-crypto 1.0.0 supports neither; 1.1 does. T
     rule(Facts::version_6,            [R, R, R, N, R, N]),
     rule(Facts::rfc9580_algorithm,    [R, R, R, N, R, N]),
     // A has P-256, P-384 and P-521 only. B lists the curve. T
@@ -264,7 +264,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     rule(Facts::no_user_id,           [R, R, R, R, R, R]),
     // A, B: `KeysByIdUsage` leaves out a key whose flags do not have it, so the issuer is unknown. T
     rule(Facts::no_sign_flag,         [R, R, R, R, R, R]),
-    // A takes a key without any flags for one that may do everything; go-crypto 1.0.0 does not. T
+    // A treats a key without any flags as one that may do everything; go-crypto 1.0.0 does not. T
     rule(Facts::no_flags,             [N, U, R, U, U, U]),
     // A, B: "signing subkey is missing cross-signature", and the whole key is not read. T
     rule(Facts::unbound_subkey,       [R, R, R, R, R, R]),
@@ -290,7 +290,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     rule(Facts::sha1,                 [U, U, O, U, U, U]),
 ] }
 
-/// What a certificate and the key that signs are, as clients see them: with no policy about what is strong enough.
+/// The properties of a certificate and of the key that signs, as clients see them, without a policy about algorithms.
 struct Facts<'a> {
     cert: &'a Cert,
     now: SystemTime,
@@ -309,7 +309,7 @@ struct Identity<'a> {
 struct Component<'a> {
     key: &'a Key<PublicParts, UnspecifiedRole>,
     primary: bool,
-    /// The signature that says what it is for and how long it lives.
+    /// The signature that has its flags and its lifetime.
     signature: Option<&'a Signature>,
     revoked: bool,
 }
@@ -337,7 +337,7 @@ impl<'a> Facts<'a> {
     fn new(cert: &'a Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Self {
         let identity = primary_identity(cert);
         let mut components = components(cert, identity.as_ref());
-        // The last is the likeliest signer.
+        // The last is the most likely signer.
         components.sort_by_key(|component| {
             let in_force = !component.revoked && component.expired(now).is_none();
             (
@@ -355,7 +355,7 @@ impl<'a> Facts<'a> {
             {
                 likeliest
             }
-            // Nothing says that it signs: then it was the primary key, if anything was.
+            // No key has the sign flag: then the primary key is the most likely signer.
             _ => primary_component(cert, identity.as_ref()),
         };
         Self { cert, now, identity, signer }
@@ -450,7 +450,7 @@ impl<'a> Facts<'a> {
         flags.is_none().then(|| format!("{} does not say what it is for", self.signer.name()))
     }
 
-    /// A subkey of which clients verify no binding, or no binding back to the primary key.
+    /// A subkey whose binding, or binding back to the primary key, clients cannot verify.
     fn unbound_subkey(&self) -> Option<String> {
         let unbound = |subkey: &openpgp::cert::amalgamation::key::SubordinateKeyAmalgamation<
             '_,
@@ -552,8 +552,8 @@ fn primary_identity(cert: &Cert) -> Option<Identity<'_>> {
     Some(Identity { user_id: cert.userids().next()?.userid(), signature, revoked: false })
 }
 
-/// Whether signatures by the primary key can be verified here; those of some curves cannot. Such a key's self-signatures
-/// are believed as they stand: who judges a key from another program has to judge by something.
+/// Whether signatures by the primary key can be verified here; those of some curves cannot. The self-signatures of such
+/// a key are accepted without verification, because keys from other programs must be judged too.
 fn verifiable(cert: &Cert) -> bool {
     let key = cert.primary_key().key();
     match key.mpis() {
@@ -581,7 +581,7 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
 
 fn primary_component<'a>(cert: &'a Cert, identity: Option<&Identity<'a>>) -> Component<'a> {
     let primary = cert.primary_key();
-    // Of version 6 the direct-key signature speaks for the key, RFC 9580 section 10.1.1.
+    // For a version 6 key the direct-key signature has the key's properties, RFC 9580 section 10.1.1.
     let direct = (primary.key().version() > 4).then(|| newest(primary.self_signatures())).flatten();
     Component {
         key: primary.key().into(),
@@ -603,7 +603,7 @@ fn components<'a>(cert: &'a Cert, identity: Option<&Identity<'a>>) -> Vec<Compon
     std::iter::once(primary_component(cert, identity)).chain(subkeys).collect()
 }
 
-/// Public-key algorithms, as far as clients tell them apart.
+/// Public-key algorithms, as far as clients distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Rsa {
@@ -646,7 +646,7 @@ fn is_nist(curve: &Curve) -> bool {
     matches!(curve, Curve::NistP256 | Curve::NistP384 | Curve::NistP521)
 }
 
-/// A key's algorithm with its size or curve, and its number where names are alike.
+/// A key's algorithm with its size or curve, and with its number where names are ambiguous.
 #[must_use]
 pub fn algorithm(key: &Key<PublicParts, impl KeyRole>) -> String {
     let number = u8::from(key.pk_algo());

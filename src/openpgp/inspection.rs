@@ -1,5 +1,5 @@
-//! What there is to know of a key before it signs: what it is, whether tfreg would sign with it, which clients would take
-//! its signatures. No passphrase is needed, and nothing secret is kept.
+//! Describes a key before it signs: its properties, whether tfreg would sign with it, which clients would accept its
+//! signatures. It needs no passphrase, and stores no secrets.
 
 use std::time::SystemTime;
 
@@ -15,26 +15,27 @@ use super::signing_key::{Secret, SecretPart, expiry_warning, secret_part};
 use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
 
-/// A key, looked at.
+/// The description of a key.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Where the key came from: a file's name, or a variable's.
+    /// The source of the key: a file's name, or a variable's.
     pub source: String,
-    /// The primary key, by whose id clients name the whole.
+    /// The primary key, whose id clients use for the whole key.
     pub primary: KeyPart,
-    /// The key that signs: the one that tfreg would sign with, or else the one that is likeliest to have signed.
+    /// The key that signs: the one that tfreg would sign with, or else the one that most likely signed.
     pub signer: KeyPart,
     /// The version of OpenPGP: 4 (RFC 4880) or 6 (RFC 9580).
     pub version: u8,
     /// The user ids, the primary one first.
     pub user_ids: Vec<UserIdPart>,
-    /// When signatures by it begin to be refused or warned of: when the primary key or the signer expires.
+    /// When clients begin to refuse its signatures or to warn about them: when the primary key or the signer expires.
     pub expires: Option<SystemTime>,
-    /// What to say if that is soon.
+    /// The warning if that is soon.
     pub expiry_warning: Option<String>,
-    /// Why tfreg would not sign with it, in the words of a publish.
+    /// Why tfreg would not sign with it, with the same refusal as in a publish.
     pub refusal: Option<Refusal>,
-    /// What each family of clients makes of it. Judged is what tfreg would embed; of a key that it would not embed, all.
+    /// How each family of clients treats the key: judged by the part that tfreg would embed, or by the whole key if it
+    /// would not embed it.
     pub clients: Vec<Judgement>,
     /// The armored public key that the documents embed, if tfreg would embed it.
     pub embedded: Option<String>,
@@ -47,11 +48,11 @@ pub struct KeyPart {
     pub fingerprint: Fingerprint,
     /// 16 upper-case hex digits.
     pub key_id: KeyId,
-    /// With its size or curve.
+    /// The algorithm, with its size or curve.
     pub algorithm: String,
     /// When it was made.
     pub created: SystemTime,
-    /// When it expires by its own signature.
+    /// When it expires by its own self-signature.
     pub expires: Option<SystemTime>,
     /// Where its secret is.
     pub secret: SecretPart,
@@ -62,26 +63,26 @@ pub struct KeyPart {
 /// A user id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserIdPart {
-    /// As it stands in the key; from whoever made the key.
+    /// The text in the key, chosen by the person who made it.
     pub text: String,
-    /// Whether clients take it for the primary one.
+    /// Whether clients treat it as the primary one.
     pub primary: bool,
     /// Whether the key has revoked it.
     pub revoked: bool,
 }
 
 impl Inspection {
-    /// Looks at a key, secret or public, armored or binary; `source` names it in refusals.
+    /// Describes a key, secret or public, armored or binary; `source` names it in refusals.
     ///
     /// # Errors
-    /// It is not one key: nothing of it can be told.
+    /// The text is not exactly one key: nothing can be said about it.
     pub fn read(source: &str, key: &Secret) -> Result<Self, Refusal> {
         let now = SystemTime::now();
         let public = KeyCheck { source, now, key_use: KeyUse::Public };
         let cert = public.single_certificate(key)?;
         let signs = KeyCheck { source, now, key_use: KeyUse::Secret }.candidate(&cert);
         let embeds = public.candidate(&cert);
-        // A secret subkey may be missing that the public half would take for the signer.
+        // The file may lack a secret subkey that would be the signer by the public half alone.
         let chosen = signs.as_ref().or(embeds.as_ref()).ok();
         let signer = chosen.map(|candidate| candidate.signer.key().fingerprint());
         let overview = Overview::new(&cert, signer.as_ref(), now);
@@ -116,13 +117,13 @@ impl Inspection {
         })
     }
 
-    /// Whether it is a public key only: nothing is wrong with that, but it cannot sign.
+    /// Whether it is a public key only: it is valid, but cannot sign.
     #[must_use]
     pub fn is_public_half(&self) -> bool {
         self.primary.secret == SecretPart::Absent && self.signer.secret == SecretPart::Absent
     }
 
-    /// Whether the key is fit for what it is: a secret key to sign releases with, a public key to verify them with.
+    /// Whether the key can be used: a secret key to sign releases with, a public key to verify them with.
     ///
     /// # Errors
     /// tfreg would not sign with the secret key, or no client accepts a signature by it.

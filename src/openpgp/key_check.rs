@@ -1,7 +1,7 @@
-//! Whether a key may sign or be embedded, and what to do if not.
+//! Checks whether a key may sign or be embedded, and says what to do if not.
 //!
-//! Tests carry out most commands of the remedies with GnuPG, on the key that was refused. Not so the one for a subkey whose
-//! signature back to the primary key is by SHA-1: the GnuPG of the tests makes no such key.
+//! Tests run most commands of the remedies with GnuPG, on the key that was refused. The exception is the command for a
+//! subkey whose signature back to the primary key uses SHA-1: the GnuPG of the tests makes no such key.
 
 use std::time::SystemTime;
 
@@ -23,19 +23,19 @@ use super::key_text;
 use super::signing_key::{Secret, date, secret_part};
 use crate::error::Refusal;
 
-/// How a key is made that every client takes.
+/// The command that makes a key that every client accepts.
 const MAKE_KEY: &str = "`gpg --quick-generate-key 'NAME <MAIL>' rsa3072 sign 2y`";
 
-/// What a key is wanted for.
+/// The use of a key that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyUse {
-    /// To sign: the secret must be there.
+    /// To sign: the secret must be present.
     Secret,
-    /// To be embedded: its public half is all that matters.
+    /// To be embedded: only its public half matters.
     Public,
 }
 
-/// A key that has passed every check that needs no passphrase, and what of it is embedded.
+/// A key that has passed every check that needs no passphrase, and the part of it that is embedded.
 pub(super) struct Candidate<'c> {
     pub(super) signer: ValidErasedKeyAmalgamation<'c, PublicParts>,
     pub(super) user_id: String,
@@ -46,19 +46,19 @@ pub(super) struct Candidate<'c> {
 
 const POLICY: &StandardPolicy<'_> = &StandardPolicy::new();
 
-/// One key of a file, public or secret; nothing of its secret is left. It may be expired, revoked or weak.
+/// Reads one key of a file, public or secret, and drops its secrets. The key may be expired, revoked or weak.
 pub(super) fn public_half(source: &str, key: &Secret) -> Result<Cert, Refusal> {
     let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
     Ok(check.single_certificate(key)?.strip_secret_key_material())
 }
 
-/// What the documents embed of a public key that is valid now, and that clients can use.
+/// Returns the part that documents embed of a public key that is valid now, and that clients can use.
 pub(super) fn publishable(source: &str, cert: &Cert) -> Result<PublishableKey, Refusal> {
     let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
     Ok(PublishableKey::new(check.candidate(cert)?))
 }
 
-/// Checks a key, and builds the refusal of one that is not usable.
+/// Checks a key, and builds the refusal of an unusable one.
 pub(super) struct KeyCheck<'a> {
     pub(super) source: &'a str,
     pub(super) now: SystemTime,
@@ -66,7 +66,7 @@ pub(super) struct KeyCheck<'a> {
 }
 
 impl KeyCheck<'_> {
-    /// Every check of a key but the passphrase.
+    /// Runs every check of a key except that of the passphrase.
     pub(super) fn candidate<'c>(&self, cert: &'c Cert) -> Result<Candidate<'c>, Refusal> {
         self.check_kind(cert)?;
         let valid = match cert.with_policy(POLICY, self.now) {
@@ -88,7 +88,7 @@ impl KeyCheck<'_> {
         Refusal::new(self.source, problem)
     }
 
-    /// The one certificate in the text of a key.
+    /// Reads the one certificate in the text of a key.
     pub(super) fn single_certificate(&self, key: &Secret) -> Result<Cert, Refusal> {
         let expected = match self.key_use {
             KeyUse::Secret => "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it",
@@ -132,7 +132,7 @@ impl KeyCheck<'_> {
         }
     }
 
-    /// What makes a whole key unfit, whatever its signatures say.
+    /// Checks for faults of the whole key, whatever its signatures say.
     fn check_kind(&self, cert: &Cert) -> Result<(), Refusal> {
         if self.key_use == KeyUse::Secret && !cert.is_tsk() {
             return Err(self
@@ -170,9 +170,9 @@ impl KeyCheck<'_> {
             .remedy(format!("make another key, and publish further releases with it: {MAKE_KEY}"))
     }
 
-    /// Why the policy finds no valid self-signature at all.
+    /// Finds out why the policy accepts no self-signature at all.
     fn no_valid_binding(&self, cert: &Cert, error: &anyhow::Error) -> Refusal {
-        // The lax policy is only asked why the real one said no; nothing is signed by it.
+        // The lax policy is used only to find the reason for the refusal; it never permits a signature.
         let mut lax = StandardPolicy::new();
         lax.accept_hash(HashAlgorithm::SHA1);
         lax.accept_hash(HashAlgorithm::MD5);
@@ -180,7 +180,7 @@ impl KeyCheck<'_> {
             Ok(valid) => {
                 let fingerprint = fingerprint(cert);
                 let renew = format!("`gpg --cert-digest-algo SHA512 --quick-set-expire {fingerprint} 2y`");
-                // Of a subkey GnuPG keeps the signature back to the primary key, whose hash is the old one.
+                // GnuPG does not renew a subkey's signature back to the primary key, so that still has the old hash.
                 let renew = if valid.primary_key().for_signing() {
                     renew
                 } else {
@@ -219,7 +219,7 @@ impl KeyCheck<'_> {
         refusal.remedy(self.then_export(cert, &add))
     }
 
-    /// How GnuPG writes the key as it is wanted here.
+    /// The GnuPG command that exports the key as it is needed here.
     fn export(&self, cert: Option<&Cert>) -> String {
         let Some(cert) = cert else { return "gpg --armor --export-secret-keys FINGERPRINT".to_owned() };
         let offline = cert.is_tsk() && !secret_part(cert.primary_key().key()).is_here();
@@ -231,7 +231,7 @@ impl KeyCheck<'_> {
         format!("gpg --armor {what} {}", fingerprint(cert))
     }
 
-    /// A remedy that changes the key where its primary secret is, after which it is exported again.
+    /// A remedy that changes the key where its primary secret is, and then exports the key again.
     fn then_export(&self, cert: &Cert, remedy: &str) -> String {
         let elsewhere = self.key_use == KeyUse::Secret && !secret_part(cert.primary_key().key()).is_here();
         let there = if elsewhere { "where the secret of the primary key is, " } else { "" };
@@ -249,7 +249,8 @@ impl KeyCheck<'_> {
                 .remedy("sign with another key"));
         }
         if let Some(expired) = valid.primary_key().key_expiration_time().filter(|time| *time <= self.now) {
-            // A key that is extended for its subkey to be refused next would be extended twice.
+            // Names the expired subkeys too; otherwise the next run would refuse them, and the key would be extended
+            // twice.
             let subkeys = valid.keys().subkeys().for_signing().revoked(false);
             let subkeys =
                 subkeys.filter(|subkey| subkey.key_expiration_time().is_some_and(|time| time <= self.now));
@@ -282,7 +283,7 @@ impl KeyCheck<'_> {
             .remedy(self.then_export(cert, &format!("extend it: {}", commands.join(" and "))))
     }
 
-    /// The newest key of the certificate that may sign, has its secret here, and that clients can verify.
+    /// Chooses the newest key of the certificate that may sign, has its secret here, and can be verified by clients.
     fn choose<'a>(
         &self,
         cert: &Cert,
@@ -298,13 +299,14 @@ impl KeyCheck<'_> {
         }
         fit.sort_by_key(|key| (key.key().creation_time(), key.key().fingerprint()));
         fit.pop().ok_or_else(|| {
-            // The reason nearest to success helps most: it is about the key that was meant to sign.
+            // The key that fails the last check is most likely the one that was meant to sign, so its reason is
+            // reported.
             unfit.sort_by_key(|(nearness, _)| *nearness);
             unfit.pop().map_or_else(|| self.no_user_id(cert), |(_, refusal)| *refusal)
         })
     }
 
-    /// Whether one key of the certificate can sign for clients; if not, how near it comes and why.
+    /// Whether one key of the certificate can sign for clients; if not, how many checks it passes, and the reason.
     fn check_signer(
         &self,
         cert: &Cert,
@@ -339,7 +341,7 @@ impl KeyCheck<'_> {
                 .refuse("the secret part of the signing key is not in the file")
                 .found(format!("{name}, whose secret is offline or on a card"))
                 .expected("the secret of a signing key")
-                // An export of the subkeys is what leaves a stub of the primary key.
+                // An export of the subkeys leaves only a stub of the primary key.
                 .remedy(format!(
                     "export it where its secret is: `gpg --armor --export-secret-{} {}`; of a secret on a card there is no export",
                     if key.primary() { "keys" } else { "subkeys" },
@@ -365,7 +367,7 @@ impl KeyCheck<'_> {
                     .expected("the passphrase")
                     .remedy("give --signing-passphrase-file FILE, or set TFREG_SIGNING_PASSPHRASE"));
             };
-            // The library's own words for a wrong passphrase are those of a damaged key.
+            // The library reports a wrong passphrase with the same error as a damaged key.
             key = key.decrypt_secret(&Password::from(passphrase.bytes())).map_err(|_| {
                 self.refuse("the signing key cannot be unlocked")
                     .found(format!(
@@ -389,7 +391,7 @@ impl KeyCheck<'_> {
     }
 }
 
-/// Why a key was revoked, if its revocation says so.
+/// The reason for a key's revocation, if the revocation has one.
 pub(super) fn revocation_reason<'s>(
     mut revocations: impl Iterator<Item = &'s openpgp::packet::Signature>,
 ) -> Option<String> {
@@ -398,7 +400,7 @@ pub(super) fn revocation_reason<'s>(
     Some(format!("{code}{}{text}", if text.is_empty() { "" } else { ": " }))
 }
 
-/// Whether clients can verify, and users should trust, signatures of a key; if not, what it is.
+/// Whether clients can verify, and users should trust, signatures of a key; if not, the algorithm.
 fn check_strength(
     key: &openpgp::packet::Key<PublicParts, impl openpgp::packet::key::KeyRole>,
 ) -> Result<(), String> {
@@ -428,8 +430,8 @@ fn check_strength(
     }
 }
 
-/// Primary key, its direct-key signature, the primary user id and the signing subkeys, each with the one
-/// self-signature in force.
+/// The primary key, its direct-key signature, the primary user id and the signing subkeys, each with the self-signature
+/// that is in force.
 fn minimal_certificate(valid: &ValidCert<'_>) -> openpgp::Result<Cert> {
     let mut packets: Vec<Packet> = vec![valid.primary_key().key().clone().parts_into_public().into()];
     if let Ok(signature) = valid.direct_key_signature() {
@@ -456,12 +458,12 @@ fn fingerprint(cert: &Cert) -> String {
     format!("{:X}", cert.fingerprint())
 }
 
-/// RSA, which every client takes.
+/// Adds an RSA subkey, because every client accepts RSA.
 fn add_subkey(cert: &Cert) -> String {
     format!("`gpg --quick-add-key {} rsa3072 sign 2y`", fingerprint(cert))
 }
 
-/// What is odd about a passphrase that does not open a key, as a clause that does not repeat it.
+/// Names a likely mistake in a passphrase that does not unlock a key, as a clause that does not repeat the passphrase.
 fn oddity(passphrase: &[u8]) -> &'static str {
     let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
     match passphrase {

@@ -1,9 +1,9 @@
-//! Certificates out of bytes that anybody may have made.
+//! Reads certificates from untrusted bytes.
 //!
-//! The OpenPGP library holds every signature against every user id and subkey that it may belong to, so its work is the
-//! product of both: a public key of 2 MB with 1,000 user ids and 10,000 signatures that fit nowhere keeps it busy for most of
-//! a minute. So the packets are counted first, in one pass, and what no client and no check here looks at is left out:
-//! signatures by others, and photos. What is left is bounded.
+//! The OpenPGP library checks every signature against every user id and subkey that it may belong to, so its work is
+//! the product of both: a public key of 2 MB with 1,000 user ids and 10,000 signatures that match none of them takes
+//! most of a minute. So the packets are counted first, in one pass, and those that neither clients nor the checks here
+//! use are left out: signatures by others, and photos. The rest is bounded.
 
 use sequoia_openpgp as openpgp;
 
@@ -13,27 +13,27 @@ use openpgp::parse::{PacketParser, PacketParserResult, Parse as _};
 use openpgp::types::SignatureType;
 use openpgp::{Cert, KeyHandle, Packet};
 
-/// Bytes that are read at all; a key with many signatures on it has some 100 KiB.
+/// The most bytes that are read; a key with many signatures on it has some 100 KiB.
 pub(super) const MAX_BYTES: usize = 4 << 20;
-/// Packets that are looked at.
+/// The most packets that are read.
 pub(super) const MAX_PACKETS: usize = 20_000;
-/// User ids and subkeys of one key.
+/// The most user ids and subkeys of one key.
 pub(super) const MAX_COMPONENTS: usize = 100;
-/// Signatures that a key has made on itself, or that claim to be such.
+/// The most signatures that a key has made on itself, or that claim to be such.
 pub(super) const MAX_SIGNATURES: usize = 500;
-/// Bytes of a user id; GnuPG makes none above it.
+/// The most bytes of a user id; GnuPG makes none above it.
 pub(super) const MAX_USER_ID: usize = 2048;
 
-/// Why bytes are not read as certificates.
+/// Why bytes are not accepted as certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// They are none; the library's words.
+    /// They are not certificates; the text is the library's.
     Damaged(String),
-    /// They have more than is read.
+    /// They exceed a limit.
     TooMuch {
-        /// What there is too much of.
+        /// The excess that was found.
         found: String,
-        /// What is read.
+        /// The limit.
         expected: String,
     },
 }
@@ -59,7 +59,7 @@ impl Unreadable {
 /// Reads all certificates in `bytes`, armored or binary, without signatures by others and without photos.
 ///
 /// # Errors
-/// They are none, or have more than is read.
+/// The bytes are not certificates, or exceed a limit.
 pub fn read(bytes: &[u8]) -> Result<Vec<Cert>, Unreadable> {
     let packets = packets(bytes)?;
     let certs = CertParser::from(packets).collect::<openpgp::Result<Vec<Cert>>>();
@@ -69,7 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Cert>, Unreadable> {
 /// Reads the one certificate in `bytes`.
 ///
 /// # Errors
-/// There is not exactly one, or it has more than is read.
+/// There is not exactly one, or it exceeds a limit.
 pub fn read_one(bytes: &[u8]) -> Result<Cert, Unreadable> {
     let mut certs = read(bytes)?;
     match (certs.pop(), certs.is_empty()) {
@@ -79,7 +79,7 @@ pub fn read_one(bytes: &[u8]) -> Result<Cert, Unreadable> {
     }
 }
 
-/// The packets of certificates that matter.
+/// The packets of certificates that are used.
 fn packets(bytes: &[u8]) -> Result<Vec<Packet>, Unreadable> {
     let damaged = |error: anyhow::Error| Unreadable::Damaged(error.to_string());
     if bytes.len() > MAX_BYTES {
@@ -88,11 +88,11 @@ fn packets(bytes: &[u8]) -> Result<Vec<Packet>, Unreadable> {
     let mut kept = Vec::new();
     let (mut seen, mut components, mut signatures) = (0, 0, 0);
     let mut primary: Vec<KeyHandle> = Vec::new();
-    // Whether signatures here belong to something that is left out.
+    // Whether the signatures that follow belong to a packet that is left out.
     let mut left_out = false;
     let mut next = PacketParser::from_bytes(bytes).map_err(damaged)?;
     while let PacketParserResult::Some(parser) = next {
-        // Not `recurse`: nothing of a certificate is within another packet.
+        // Not `recurse`: no packet of a certificate contains another one.
         let (packet, rest) = parser.next().map_err(damaged)?;
         next = rest;
         seen += 1;
@@ -139,7 +139,7 @@ fn handles(fingerprint: openpgp::Fingerprint) -> Vec<KeyHandle> {
     vec![KeyHandle::from(openpgp::KeyID::from(&fingerprint)), KeyHandle::from(fingerprint)]
 }
 
-/// Whether a signature says that another key has made it, to certify a user id.
+/// Whether a signature claims to be a certification of a user id by another key.
 fn is_by_another(signature: &Signature, primary: &[KeyHandle]) -> bool {
     use SignatureType::{
         CasualCertification, CertificationRevocation, GenericCertification, PersonaCertification,

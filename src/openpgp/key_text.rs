@@ -1,15 +1,16 @@
-//! The text of a key as pipelines, editors and consoles hand it over: what is unambiguous is taken, and what is not is named.
+//! Decodes the text of a key as pipelines, editors and consoles pass it on: unambiguous forms are accepted, others are
+//! named.
 //!
-//! A secret store keeps one line, so keys come as base64 of the armored or the binary key, with `\n` for line ends, or in
-//! quotes; PowerShell writes UTF-16; YAML indents. None of these can be taken for another key, since armor and base64 have no
-//! backslash, no quote, and no character beyond ASCII.
+//! Some secret stores keep only one line, so keys are passed as base64 of the armored or the binary key, with `\n` for
+//! line ends, or in quotes. PowerShell writes UTF-16; YAML indents. None of these forms is ambiguous, because armor and
+//! base64 have no backslash, no quote, and only ASCII characters.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-/// Wrappings within one another that are taken off: base64 of base64 is met, more is not.
+/// The most nested encodings that are removed: base64 of base64 occurs in practice, deeper nesting does not.
 const LAYERS: usize = 3;
 /// The shortest text that may be a key in base64: a third of the smallest one.
 const SHORTEST: usize = 48;
@@ -21,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The key in a text: armored, or binary. What is none is given as it is, without what was around it.
+/// Returns the key in a text: armored, or binary. Other texts are returned as they are, without quotes and encodings.
 pub(super) fn unwrap(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut text = tidy(&plain(bytes));
     for _ in 0..LAYERS {
@@ -34,7 +35,7 @@ pub(super) fn unwrap(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// Whether a text holds a secret key, or a part of one, however wrapped: its message must not be repeated.
+/// Whether a text holds a secret key, or a part of one, in any encoding: messages must not repeat such a text.
 #[must_use]
 pub fn holds_secret_key(bytes: &[u8]) -> bool {
     let text = unwrap(bytes);
@@ -46,7 +47,7 @@ pub fn holds_secret_key(bytes: &[u8]) -> bool {
         || is_body(&text)
 }
 
-/// What a text that is no key looks like, and what to do about it; `None` where nothing is known.
+/// Recognises a text that is not a key, and says what to do about it; `None` if it is not recognised.
 pub(super) fn recognise(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let text = unwrap(bytes);
     let other = [
@@ -83,7 +84,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
 
 const OTHER_KEY: &str = "give an OpenPGP key, such as GnuPG makes; it cannot be converted from another kind";
 
-/// Text without its encoding: UTF-16 and byte order marks are taken off.
+/// Removes the encoding of a text: UTF-16 and byte order marks.
 fn plain(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let unit = |little: bool| {
         move |pair: &[u8]| {
@@ -100,7 +101,7 @@ fn plain(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         }
         text
     };
-    // Of ASCII text every second byte is zero.
+    // In UTF-16 every second byte of ASCII text is zero.
     let zeros = |from: usize| {
         bytes.len() >= 8
             && bytes.len().is_multiple_of(2)
@@ -116,7 +117,7 @@ fn plain(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     }
 }
 
-/// Text without what quoting, indenting and storing on one line have added.
+/// Removes the changes made by quoting, indenting and storing on one line.
 fn tidy(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let whole = bytes.trim_ascii();
     if packet(whole).is_some() {
@@ -133,7 +134,7 @@ fn tidy(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         let (written, left) = match (byte, after.first()) {
             (b'\\', Some(b'n')) => (b'\n', after.get(1..).unwrap_or_default()),
             (b'\\', Some(b'r')) => (b'\r', after.get(1..).unwrap_or_default()),
-            // As some JSON writers have it.
+            // Some JSON writers escape slashes.
             (b'\\', Some(b'/')) => (b'/', after.get(1..).unwrap_or_default()),
             _ => (byte, after),
         };
@@ -152,7 +153,7 @@ fn tidy(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     lines
 }
 
-/// Text without the quotes around it, and without a byte order mark that they or white space kept from the beginning.
+/// Removes the quotes around a text, and a byte order mark that follows the quotes or white space.
 fn unquoted(mut text: &[u8]) -> &[u8] {
     loop {
         text = match text {
@@ -163,7 +164,7 @@ fn unquoted(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// What a text in base64 (of either alphabet, however wrapped in lines) stands for, if that is a key or base64 again.
+/// Decodes a text in base64 (of either alphabet, with any line breaks), if the result is a key or base64 again.
 fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let inner = decoded(text)?;
     let known =
@@ -179,7 +180,7 @@ fn decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     });
     let letters = Zeroizing::new(letters.collect::<Vec<u8>>());
     // The body of an armored key ends with a checksum of its own, on a line that may have been joined to the others. In
-    // base64 itself no letter follows the sign that fills up.
+    // base64 itself no letter follows the padding.
     let letters = match letters.as_slice() {
         [body @ .., b'=', a, b, c, d] if ![a, b, c, d].contains(&&b'=') => body,
         all => all,
@@ -187,12 +188,12 @@ fn decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     if letters.len() < SHORTEST {
         return None;
     }
-    // What was cut off, or grew by a letter, is still a key's.
+    // A text that was cut off, or has one letter too many, is still recognised as a key.
     let whole = letters.get(..letters.len() - usize::from(letters.len() % 4 == 1))?;
     BASE64.decode(whole).ok().map(Zeroizing::new)
 }
 
-/// The tag of the key packet that bytes begin with; `None` where they begin with none that makes sense (RFC 9580,
+/// Reads the tag of the key packet that bytes begin with; `None` if they do not begin with a valid one (RFC 9580,
 /// sections 4.2 and 5.5.2).
 fn packet(bytes: &[u8]) -> Option<u8> {
     let first = *bytes.first()?;
@@ -218,19 +219,19 @@ fn packet(bytes: &[u8]) -> Option<u8> {
         _ => return None,
     };
     let version = *bytes.get(header)?;
-    // The time that it was made comes between.
+    // The creation time comes in between.
     let algorithm = *bytes.get(header + 5)?;
     let plausible =
         matches!(version, 2..=6) && matches!(algorithm, 1..=3 | 16..=28) && matches!(tag, 5 | 6 | 7 | 14);
     plausible.then_some(tag)
 }
 
-/// The body of an armored text, or a part of it: lines of one length, in base64.
+/// Whether a text is the body of an armored text, or a part of it: lines of one length, in base64.
 fn is_body(text: &[u8]) -> bool {
     let lines: Vec<&[u8]> = text.split(u8::is_ascii_whitespace).filter(|line| !line.is_empty()).collect();
     let letters = |line: &[u8]| line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte));
     if let [line] = lines.as_slice() {
-        // One line of the middle, as GnuPG and others break them.
+        // A single line of the middle, with the line lengths of GnuPG and others.
         return matches!(line.len(), 64 | 76) && letters(line) && looks_random(line);
     }
     let [first, .., _] = lines.as_slice() else { return false };
@@ -239,11 +240,11 @@ fn is_body(text: &[u8]) -> bool {
     first.len() >= SHORTEST && lines.iter().all(|line| letters(line)) && equal + 2 >= lines.len()
 }
 
-/// Whether letters change between upper case, lower case and digits as often as chance has it, which names do not. A digest, in
-/// hexadecimal or (SHA-256) in base64, is no secret.
+/// Whether letters change between upper case, lower case and digits as often as in random text, which names do not. A
+/// digest, in hexadecimal or (SHA-256) in base64, is not a secret.
 #[must_use]
 pub fn looks_random(run: &[u8]) -> bool {
-    // 32 bytes have 43 letters, and a sign that fills up.
+    // 32 bytes have 43 letters, and one padding character.
     const DIGEST: usize = 43;
     let is_digest = run.strip_suffix(b"=").unwrap_or(run).len() == DIGEST;
     if is_digest || run.iter().all(u8::is_ascii_hexdigit) {
@@ -259,7 +260,7 @@ pub fn looks_random(run: &[u8]) -> bool {
     run.iter().any(u8::is_ascii_digit) && changes * 5 >= run.len() * 2
 }
 
-/// One line that is too short for a key, and ends or begins as files' names do.
+/// Whether a text is one line that is too short for a key, and begins or ends like a file's name.
 fn is_file_name(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let extension = std::path::Path::new(text).extension().and_then(|extension| extension.to_str());

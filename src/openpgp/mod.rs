@@ -1,4 +1,4 @@
-//! OpenPGP: secret keys and how they are read, public keys, detached signatures, and which clients accept them.
+//! OpenPGP: secret keys and their decoding, public keys, detached signatures, and which clients accept them.
 
 pub mod certificate;
 pub mod client_support;

@@ -1,11 +1,11 @@
-//! How keys are named.
+//! Key ids and fingerprints.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sequoia_openpgp as openpgp;
 
-/// A key's id: the 16 hex digits by which clients name it, in upper case where tfreg writes them. They are the end of a
+/// A key's id: the 16 hex digits that clients use for it, in upper case where tfreg writes them. They are the end of a
 /// version 4 key's fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);

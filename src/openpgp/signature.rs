@@ -6,10 +6,10 @@ use openpgp::Packet;
 use openpgp::parse::{PacketParser, PacketParserResult, Parse as _};
 use openpgp::types::SignatureType;
 
-/// Packets of a signature file that are looked at; clients look for one signature that is good among them.
+/// The most packets of a signature file that are read; clients accept the file if one valid signature is among them.
 pub const MAX_PACKETS: usize = 16;
 
-/// Reads a signature of the only kind that clients take: binary, detached, of version 4.
+/// Reads a signature of the only kind that clients accept: binary, detached, of version 4.
 pub(super) fn detached(bytes: &[u8]) -> Result<openpgp::packet::Signature, String> {
     let packets = packets(bytes)?;
     let [Packet::Signature(signature)] = packets.as_slice() else {
@@ -21,11 +21,11 @@ pub(super) fn detached(bytes: &[u8]) -> Result<openpgp::packet::Signature, Strin
     Ok(signature.clone())
 }
 
-/// The packets of a file that should hold one signature. Nothing within another packet is looked at, and no more than
-/// `MAX_PACKETS`: each signature is held against each key.
+/// The packets of a file that should hold one signature. Nested packets are not read, and no more than `MAX_PACKETS`
+/// are, because each signature is checked against each key.
 ///
 /// # Errors
-/// They are none of OpenPGP, or too many.
+/// The bytes are not OpenPGP packets, or too many.
 pub fn packets(bytes: &[u8]) -> Result<Vec<Packet>, String> {
     let failed = |error: anyhow::Error| format!("no OpenPGP signature: {error}");
     let mut packets = Vec::new();

@@ -1,4 +1,4 @@
-//! What signs: a secret key in memory, or whatever else holds one.
+//! The interface of a signer: a secret key in memory, or any other holder of one.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,13 +9,13 @@ use crate::content::Sealed;
 use crate::error::{Refusal, Result};
 use crate::worker;
 
-/// Makes signatures by one key. The secret stays behind it: nothing that a signer gives holds any part of it.
+/// Makes signatures by one key. The secret stays inside: no result of a signer contains any part of it.
 #[async_trait]
 pub trait Signer: Send + Sync {
-    /// The public key that documents embed, under which clients verify what is signed here.
+    /// The public key that documents embed, with which clients verify the signatures made here.
     fn public_key(&self) -> &PublishableKey;
 
-    /// A binary detached OpenPGP signature of `document` (clients refuse an armored one).
+    /// Makes a binary detached OpenPGP signature of `document` (clients refuse an armored one).
     ///
     /// Signatures carry a time and often a random salt, so two of the same document differ.
     ///
@@ -24,10 +24,10 @@ pub trait Signer: Send + Sync {
     async fn sign(&self, document: &Bytes) -> Result<Vec<u8>>;
 }
 
-/// Has `document` signed, and gives the signature only if it verifies under the key that clients will get.
+/// Signs `document`, and returns the signature only if it verifies with the public key that clients will get.
 ///
 /// # Errors
-/// The key cannot sign, or what it signed does not verify.
+/// The key cannot sign, or its signature does not verify.
 pub async fn sign_and_verify(signer: &dyn Signer, document: &Bytes) -> Result<Sealed> {
     let signature = signer.sign(document).await?;
     let key = signer.public_key();
@@ -36,7 +36,7 @@ pub async fn sign_and_verify(signer: &dyn Signer, document: &Bytes) -> Result<Se
     Ok(Sealed::from_bytes(signature))
 }
 
-/// The refusal of what a key has signed, or could not.
+/// The refusal of a signature that is not valid, or could not be made.
 pub(super) fn bad_signature(key_id: &KeyId, found: String) -> Refusal {
     Refusal::new(format!("signing key {key_id}"), "the signature that it made is not good")
         .found(found)

@@ -1,8 +1,9 @@
-//! The OpenPGP key that signs SHA256SUMS: read, judged, unlocked once.
+//! The OpenPGP key that signs SHA256SUMS: read, checked and unlocked once.
 //!
 //! A key that this library could sign with is not always one that clients can verify (Terraform and OpenTofu use
-//! ProtonMail's go-crypto through its v1 interface), so what they cannot take is refused here, in words for a release
-//! engineer: v6 keys, algorithms other than RSA, EdDSA and NIST ECDSA, keys that are revoked, expired or too weak.
+//! ProtonMail's go-crypto through its v1 interface). So keys that they cannot use are refused here, with messages for a
+//! release engineer: v6 keys, algorithms other than RSA, EdDSA and NIST ECDSA, keys that are revoked, expired or too
+//! weak.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -26,14 +27,14 @@ use super::signer::{Signer, bad_signature};
 use crate::error::{Error, Refusal};
 use crate::worker;
 
-/// A warning is due when the key expires within this time.
+/// The user is warned when the key expires within this time.
 const EXPIRY_WARNING: Duration = Duration::from_hours(90 * 24);
 
 /// Text that must never be shown: a secret key or a passphrase. Wiped from memory when dropped.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes `bytes` over as a secret.
+    /// Makes a secret of `bytes`.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
@@ -43,7 +44,7 @@ impl Secret {
         &self.0
     }
 
-    /// The same without the line end that an editor or `echo` left behind a passphrase.
+    /// Returns the secret without the line end that an editor or `echo` appended to a passphrase.
     #[must_use]
     pub fn without_line_end(mut self) -> Self {
         if self.0.last() == Some(&b'\n') {
@@ -68,7 +69,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret key in memory that is ready to sign, and the public key by which clients verify what it signs.
+/// A secret key in memory that is ready to sign, and the public key with which clients verify its signatures.
 pub struct SigningKey {
     pair: KeyPair,
     public: PublishableKey,
@@ -86,7 +87,7 @@ impl SigningKey {
     /// With several signing subkeys the newest is used, as GnuPG does.
     ///
     /// # Errors
-    /// It is not one secret key, clients could not verify its signatures, or the passphrase is missing or wrong.
+    /// The text is not one secret key, clients could not verify its signatures, or the passphrase is missing or wrong.
     pub fn read(source: &str, key: &Secret, passphrase: Option<&Secret>) -> Result<Self, Refusal> {
         let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Secret };
         let cert = check.single_certificate(key)?;
@@ -111,7 +112,7 @@ impl Signer for SigningKey {
     }
 }
 
-/// What to tell the user of a key that expires soon.
+/// The warning for the user if the key expires soon.
 pub(super) fn expiry_warning(key_id: &KeyId, expires: SystemTime) -> Option<String> {
     let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
     (left < EXPIRY_WARNING).then(|| {
@@ -123,28 +124,28 @@ pub(super) fn expiry_warning(key_id: &KeyId, expires: SystemTime) -> Option<Stri
     })
 }
 
-/// The secret part of a key.
+/// The state of a key's secret part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretPart {
-    /// It is there, and open.
+    /// It is present and unlocked.
     Open,
-    /// It is there, locked by a passphrase.
+    /// It is present, and locked by a passphrase.
     Locked,
-    /// A stub says that it is elsewhere: offline, or on a card.
+    /// A stub marks it as stored elsewhere: offline, or on a card.
     Elsewhere,
-    /// It is not there.
+    /// It is absent.
     Absent,
 }
 
 impl SecretPart {
-    /// Whether it can be used, with a passphrase if need be.
+    /// Whether it can be used, if necessary with a passphrase.
     #[must_use]
     pub fn is_here(self) -> bool {
         matches!(self, Self::Open | Self::Locked)
     }
 }
 
-/// Where the secret part of a key is.
+/// Determines the state of the secret part of a key.
 pub(super) fn secret_part<R: openpgp::packet::key::KeyRole>(
     key: &openpgp::packet::Key<PublicParts, R>,
 ) -> SecretPart {

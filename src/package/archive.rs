@@ -1,7 +1,8 @@
-//! The zip of one platform: written deterministically, then read again and compared with what went in.
+//! The zip of one platform: written deterministically, then read again and compared with the files that were added.
 //!
-//! This is the seam behind which the way of compressing can change: [`ZipWriter::add`] takes a file's bytes, and the
-//! compressed stream too where a [`DeflateRecorder`] has it; [`ZipWriter::finish`] gives a [`Sealed`] zip whose self-check has passed.
+//! The compression can change behind this interface: [`ZipWriter::add`] is called with a file's bytes,
+//! [`ZipWriter::add_recorded`] also with a [`DeflateRecorder`] that has the compressed stream; [`ZipWriter::finish`]
+//! returns a [`Sealed`] zip that has passed the self-check.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -14,10 +15,10 @@ use super::container::Container;
 use crate::content::{CHUNK, Scratch, Sealed};
 use crate::splice::{Contents, ContentsHasher, DeflateRecorder, StreamFingerprint};
 
-/// What kind of file an entry is; decides its fixed mode.
+/// The type of an entry's file; decides its fixed mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Mode 0755: Terraform takes the mode from the zip, and cannot start what is not executable.
+    /// Mode 0755: Terraform takes the mode from the zip, and cannot start a file that is not executable.
     Executable,
     /// Mode 0644.
     Plain,
@@ -34,7 +35,7 @@ impl Kind {
 
 /// The compression level: 9 costs more than twice the time of 6 for 2 % of the size.
 const LEVEL: Compression = Compression::new(6);
-/// The memory that all fingerprints of a zip may take, in bytes.
+/// The most memory for all fingerprints of a zip, in bytes.
 const FINGERPRINTS: usize = 4 << 20;
 /// The type of a regular file in a unix mode.
 const S_IFREG: u32 = 0o100_000;
@@ -48,7 +49,7 @@ pub enum ZipError {
     /// The zip library failed.
     #[error("cannot make the zip")]
     Zip(#[from] zip::result::ZipError),
-    /// The finished zip is not what was put into it.
+    /// The finished zip does not have the contents that were added.
     #[error("the finished zip fails its self-check: {0}")]
     SelfCheck(String),
 }
@@ -56,12 +57,12 @@ pub enum ZipError {
 /// Writes one zip into an unnamed temporary file, in bounded memory.
 ///
 /// The same calls with the same bytes give the same zip on every machine: fixed time and modes, the callers' order, no
-/// folder entries (they break Terraform's `h1:` hash), and contents fed to the compressor in pieces of a fixed size, on
-/// which its output depends.
+/// folder entries (they break Terraform's `h1:` hash). Contents are passed to the compressor in pieces of a fixed size,
+/// because its output depends on their size.
 pub struct ZipWriter {
     zip: Container,
     written: Vec<Entry>,
-    /// The memory that the entries' fingerprints take.
+    /// The memory that the entries' fingerprints use.
     of_fingerprints: usize,
     buffer: Vec<u8>,
 }
@@ -80,7 +81,7 @@ impl ZipWriter {
         })
     }
 
-    /// Adds a file of `size` bytes, which are compressed.
+    /// Adds a file of `size` bytes, and compresses it.
     ///
     /// # Errors
     /// `content` fails or the zip cannot be written.
@@ -138,7 +139,7 @@ impl ZipWriter {
         fingerprint: Option<StreamFingerprint>,
     ) -> Result<(), ZipError> {
         self.zip.end(contents.size, contents.crc)?;
-        // Without its fingerprint an entry is decompressed to check it.
+        // An entry without a fingerprint is decompressed to check it.
         let fingerprint =
             fingerprint.filter(|fingerprint| self.of_fingerprints + fingerprint.memory() <= FINGERPRINTS);
         self.of_fingerprints += fingerprint.as_ref().map_or(0, StreamFingerprint::memory);
@@ -151,10 +152,10 @@ impl ZipWriter {
         Ok(())
     }
 
-    /// Ends the zip, reads it again, and compares every entry with what was put in.
+    /// Ends the zip, reads it again, and compares every entry with the file that was added.
     ///
     /// # Errors
-    /// The zip cannot be written, or is not what was put in.
+    /// The zip cannot be written, or its contents are not those that were added.
     pub fn finish(self) -> Result<Sealed, ZipError> {
         let file = self.zip.finish()?;
         let (digest, len) = check::check(&file, &self.written)?;
@@ -207,7 +208,7 @@ mod tests {
         bytes
     }
 
-    /// Gives its bytes in pieces of odd sizes.
+    /// Returns its bytes in pieces of odd sizes.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {

@@ -1,8 +1,8 @@
 //! The records of a zip around its entries' compressed data.
 //!
-//! PKWARE's APPNOTE.TXT 6.3, section 4.3: local file headers with their data, the central directory, and its end. Sizes and
-//! CRC-32 go into the local headers when they are known, so there are no data descriptors, which some readers do not
-//! take. Numbers are little-endian (4.4.1.1).
+//! PKWARE's APPNOTE.TXT 6.3, section 4.3: local file headers with their data, the central directory, and its end. Sizes
+//! and CRC-32 are written into the local headers when they are known, so there are no data descriptors, which some
+//! readers do not accept. Numbers are little-endian (4.4.1.1).
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,7 +23,7 @@ const LOCAL_LENGTH: u64 = 30;
 /// The zip64 extra field's id (APPNOTE 4.5.3).
 const ZIP64_EXTRA: u16 = 1;
 
-/// What stands for a number that is in a zip64 record (APPNOTE 4.4.1.4).
+/// Replaces a number that is in a zip64 record (APPNOTE 4.4.1.4).
 const MANY: u32 = u32::MAX;
 const MANY_ENTRIES: u16 = u16::MAX;
 
@@ -36,11 +36,11 @@ const UNIX: u16 = 3 << 8;
 const DEFLATED: u16 = 8;
 /// General purpose bit 11: the name is UTF-8 (APPNOTE 4.4.4).
 const UTF8: u16 = 1 << 11;
-/// 1980-01-01 00:00:00, the first time that MS-DOS can tell (APPNOTE 4.4.6).
+/// 1980-01-01 00:00:00, the earliest time in the MS-DOS format (APPNOTE 4.4.6).
 const DOS_TIME: u16 = 0;
 const DOS_DATE: u16 = 1 << 5 | 1;
 
-/// From this size on an entry gets zip64 fields: below it, even incompressible data stays under 4 GiB with deflate's
+/// Entries of this size and above get zip64 fields: below it, even incompressible data stays under 4 GiB with deflate's
 /// overhead of 5 bytes a block.
 const LARGE: u64 = 0xFFFF_FFFF - (16 << 20);
 
@@ -67,9 +67,9 @@ impl Container {
         Self { file: BufWriter::with_capacity(CHUNK, file), at: 0, entries: Vec::new() }
     }
 
-    /// Begins an entry, whose data is then written to this.
+    /// Begins an entry; its data is then written to the container.
     ///
-    /// `mode` is the whole unix mode, with the type of the file; `size` is the size that the entry will have.
+    /// `mode` is the whole unix mode, with the file type; `size` is the size that the entry will have.
     pub(super) fn begin(&mut self, name: &str, mode: u32, size: u64) -> io::Result<()> {
         let entry = Entry {
             name: name.to_owned(),
@@ -92,7 +92,7 @@ impl Container {
         Ok(())
     }
 
-    /// Ends the entry begun last, which has the size and CRC-32 given.
+    /// Ends the current entry, which has this size and CRC-32.
     pub(super) fn end(&mut self, size: u64, crc: u32) -> io::Result<()> {
         let Some(entry) = self.entries.last_mut() else { return Ok(()) };
         (entry.size, entry.crc, entry.compressed) = (size, crc, self.at - entry.data);
@@ -116,7 +116,7 @@ impl Container {
         Ok(())
     }
 
-    /// Writes the central directory (APPNOTE 4.3.12) and its end; gives the whole zip.
+    /// Writes the central directory (APPNOTE 4.3.12) and its end; returns the whole zip.
     pub(super) fn finish(mut self) -> io::Result<File> {
         let start = self.at;
         let mut directory = Record::default();
@@ -202,7 +202,7 @@ impl Record {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// What local and central headers have in common, from the flags to the sizes.
+    /// The fields that local and central headers share, from the flags to the sizes.
     fn entry(&mut self, entry: &Entry) -> &mut Self {
         self.u16(if entry.name.is_ascii() { 0 } else { UTF8 }).u16(DEFLATED).u16(DOS_TIME).u16(DOS_DATE);
         self.sizes(entry)

@@ -19,8 +19,8 @@ use crate::release::file::TarballFile;
 use crate::release::{Release, Tarball, manifest};
 use archive::{Kind, ZipError, ZipWriter};
 
-/// Files from this size on keep the compression that they have in the tarball; see [`crate::splice`]. Smaller ones are
-/// compressed again: what that costs is nothing, and a file's head may be larger than the file.
+/// Files of this size and above keep the compression of the tarball; see [`crate::splice`]. Smaller ones are compressed
+/// again: that costs almost nothing, and the head of such a file's stream may be larger than the file.
 const RECORDED_FROM: u64 = 128 * 1024;
 
 /// The zip of one platform.
@@ -36,7 +36,7 @@ pub struct Package {
     pub tarball_digest: Digest,
 }
 
-/// The zips of one release, with what is known of it. Only [`PackageSet::build`] makes one.
+/// The zips of one release, with its other properties. Only [`PackageSet::build`] makes one.
 #[derive(Debug, Clone)]
 pub struct PackageSet {
     provider_type: ProviderType,
@@ -49,21 +49,21 @@ pub struct PackageSet {
 /// How packages are built.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// What each tarball may hold.
+    /// The limits for each tarball.
     pub limits: Limits,
-    /// Tarballs repacked at once.
+    /// How many tarballs are repacked at once.
     pub jobs: usize,
     /// The protocols that the command line declares.
     pub protocols: Option<Protocols>,
-    /// Where zips lie until they are written.
+    /// The temporary storage for zips until they are written.
     pub scratch: Scratch,
 }
 
-/// Is told of progress: the tarball's index in the release, and compressed bytes read since the last call.
+/// Called with progress: the tarball's index in the release, and the compressed bytes read since the last call.
 pub type OnProgress<'a> = &'a (dyn Fn(usize, u64) + Sync);
 
 impl PackageSet {
-    /// Repacks all tarballs of a release, `options.jobs` at once, and settles its protocols.
+    /// Repacks all tarballs of a release, `options.jobs` at once, and determines its protocols.
     ///
     /// # Errors
     /// A tarball is refused or cannot be read, a zip fails its self-check, or the protocols are unknown or disputed.
@@ -107,7 +107,7 @@ impl PackageSet {
         &self.protocols
     }
 
-    /// What declares the protocols: the command line's option and manifests, at least one of them.
+    /// The declarations of the protocols: the command line's option and manifests, at least one of them.
     #[must_use]
     pub fn declared_by(&self) -> &[String] {
         &self.declared_by
@@ -136,7 +136,7 @@ type Repacked = Result<(Package, BTreeMap<String, Protocols>)>;
 
 /// Repacks with `jobs` threads that take the next tarball each; results are in the tarballs' order.
 ///
-/// After a first failure no further tarball is begun, so a bad one is reported soon.
+/// After the first failure no further tarball is begun, so that a bad tarball is reported soon.
 fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress<'_>) -> Vec<Repacked> {
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<usize, Repacked>> = Mutex::default();
@@ -154,7 +154,7 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
     };
     std::thread::scope(|scope| {
         for _ in 1..options.jobs.clamp(1, tarballs.len().max(1)) {
-            // Where no more threads can be made, those that are there do the work: this one, at least.
+            // If no more threads can be started, the existing ones do the work: at least this one.
             if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
                 tracing::debug!("cannot start another thread: {error}");
                 break;
@@ -165,7 +165,7 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
     results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
 }
 
-/// Turns one tarball into its zip; also gives the protocols that manifests inside declare.
+/// Converts one tarball into its zip; also returns the protocols that manifests inside declare.
 fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Repacked {
     let zip_error = |error| zip_error(tarball, &options.scratch, error);
     let mut contents = Contents::new(&tarball.file, &tarball.name);
@@ -178,7 +178,7 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
             Place::Beside(name) => (Some(name), Kind::Plain),
             Place::LeftOut => (None, Kind::Plain),
         };
-        // Decided by the size alone, before the first byte is read.
+        // Depends on the size alone, and is decided before the first byte is read.
         let recorder = match entry.compressed {
             CompressedForm::Recordable(recorder) if name.is_some() && entry.size >= RECORDED_FROM => {
                 recorder.record(entry.size);
@@ -188,7 +188,7 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
         };
         let base = entry.path.rsplit('/').next().unwrap_or_default();
         let is_manifest = base == manifest::PLAIN_NAME || place == Place::LeftOut;
-        // What is looked at is read first, and then packed from the same bytes.
+        // A file that is examined is read into memory first, and then packed from the same bytes.
         let peek = match kind {
             Kind::Executable => HEADER_BYTES as u64,
             Kind::Plain if is_manifest => manifest::MAX_BYTES,
@@ -201,7 +201,7 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
             .take(peek)
             .read_to_end(&mut head)
             .map_err(|e| Error::Io { context: subject.clone(), source: e })?;
-        // A wrong one is refused before it is packed, as far as its beginning tells.
+        // A wrong executable is refused before it is packed, if its beginning shows the error.
         let mut examiner = (kind == Kind::Executable).then(|| tarball.expectation.examine(entry.size));
         if let Some(examiner) = &mut examiner {
             examiner.feed(&head);
@@ -236,7 +236,7 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
     Ok((package, manifests))
 }
 
-/// Contents that the examiner of an executable sees too.
+/// Contents that are also passed to the examiner of an executable.
 struct Examined<'a, 'b> {
     content: &'a mut dyn Read,
     examiner: Option<&'a mut Examiner<'b>>,

@@ -19,7 +19,7 @@ impl Checksums {
     /// Reads a SHA256SUMS file, strictly.
     ///
     /// # Errors
-    /// Which line breaks the format, and how.
+    /// The line that breaks the format, and how.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let body = text.strip_suffix('\n').ok_or("the last line is not ended")?;
@@ -53,8 +53,8 @@ impl Checksums {
         self.0.iter().map(|(name, digest)| (name.as_str(), *digest))
     }
 
-    /// The names that are no zip of this version of this provider. A SHA256SUMS that has such a line was not made for this
-    /// version, whoever signed it, and wherever it is.
+    /// The names that are not zips of this version of this provider. A SHA256SUMS with such a line was not made for
+    /// this version, no matter who signed it and where it is stored.
     #[must_use]
     pub fn foreign(&self, provider: &Provider, version: &Version) -> Vec<&str> {
         self.0
@@ -64,7 +64,7 @@ impl Checksums {
             .collect()
     }
 
-    /// Whether `name` can stand in a line: a file name without folders, white space or control characters.
+    /// Whether `name` is allowed in a line: a file name without folders, white space or control characters.
     #[must_use]
     pub fn is_plain_name(name: &str) -> bool {
         let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();

@@ -16,10 +16,10 @@ pub fn document(links: &Links) -> Vec<u8> {
     json::to_bytes(&object)
 }
 
-/// Checks a document that is there already. It may announce other services, and another address of this one; it is left
-/// as it is.
+/// Checks a discovery document that exists already. It may announce other services, and another address of this one; it
+/// is not changed.
 ///
-/// Gives a warning when clients would not find a provider registry by it.
+/// Returns a warning if clients would not find a provider registry through it.
 ///
 /// # Errors
 /// It is not a JSON object.

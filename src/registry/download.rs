@@ -12,12 +12,12 @@ use crate::error::Refusal;
 use crate::openpgp::KeyId;
 use crate::provider::{Platform, Protocols};
 
-/// A platform's download document; members that are not understood are kept.
+/// A platform's download document; unknown members are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadDocument {
     key: Key,
     object: RawObject,
-    /// Those of its members that are understood.
+    /// The members that are read.
     values: Object,
     filename: String,
     shasum: Digest,
@@ -30,7 +30,7 @@ pub struct SignedSums {
     pub sums_link: String,
     /// The link to its signature.
     pub signature_link: String,
-    /// The id of the key that made it, as clients name it.
+    /// The id of the key that made the signature, as clients name it.
     pub key_id: KeyId,
     /// The armored public key.
     pub public_key: String,
@@ -47,7 +47,7 @@ pub struct OfferedZip {
     pub shasum: Digest,
 }
 
-/// The members that are understood.
+/// The names of the members that are read.
 const KNOWN: &[&str] = &[
     "protocols",
     "os",
@@ -66,7 +66,7 @@ impl DownloadDocument {
     /// Reads the document at `key`, which must be that of `platform`.
     ///
     /// # Errors
-    /// It is not a download document, or one for another platform.
+    /// The document is not a download document, or is for another platform.
     pub fn parse(key: &Key, platform: &Platform, bytes: &[u8]) -> Result<Self, Refusal> {
         let object = RawObject::parse(key, bytes)?;
         let values = object.values(key, KNOWN)?;
@@ -80,7 +80,7 @@ impl DownloadDocument {
             }
         }
         let filename = json::string(key, &values, "filename")?.to_owned();
-        // It becomes a line of SHA256SUMS.
+        // The name becomes a part of a line of SHA256SUMS.
         if !Checksums::is_plain_name(&filename) {
             return Err(json::refuse(
                 key,
@@ -92,7 +92,8 @@ impl DownloadDocument {
         Ok(Self { key: key.clone(), object, values, filename, shasum })
     }
 
-    /// The document at `key` that offers `zip` for `platform`, on `sums`. What an earlier document holds beyond that is kept.
+    /// Builds the document at `key` that offers `zip` for `platform`, with `sums`. All other members of an earlier
+    /// document are kept.
     #[must_use]
     pub fn offering(
         key: &Key,
@@ -110,7 +111,7 @@ impl DownloadDocument {
             filename: String::new(),
             shasum: zip.shasum,
         });
-        // First in a new document, as in the protocol's example.
+        // The first member of a new document, as in the protocol's example.
         document.set("protocols", protocols.to_strings().into());
         document.set("os", platform.os().into());
         document.set("arch", platform.arch().into());
@@ -119,11 +120,11 @@ impl DownloadDocument {
         Self { filename: zip.filename.clone(), shasum: zip.shasum, ..document }.on(protocols, sums, links)
     }
 
-    /// The same document with its version's protocols, pointing to another signed SHA256SUMS, by `links`.
+    /// Returns the document with its version's protocols, pointing to another signed SHA256SUMS, with links by `links`.
     #[must_use]
     pub fn on(&self, protocols: &Protocols, sums: &SignedSums, links: &Links) -> Self {
         let mut document = self.clone();
-        // All links of a version begin alike; where the zip is elsewhere, it stays there.
+        // All links of a version have the same base; a link to a zip outside of the registry is not changed.
         if let Some(key) = self.values.get("download_url").and_then(Value::as_str).and_then(Links::target) {
             document.set("download_url", links.to(&key).into());
         }
@@ -134,7 +135,7 @@ impl DownloadDocument {
         document.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
     }
 
-    /// The same document with another signature of its SHA256SUMS, and the public key that it is by.
+    /// Returns the document with another signature of its SHA256SUMS, and the public key of that signature.
     #[must_use]
     pub fn signed_by(&self, signature_link: &str, key_id: &KeyId, public_key: &str) -> Self {
         let mut document = self.clone();
@@ -142,7 +143,7 @@ impl DownloadDocument {
         let mut keys = self.object.object(SIGNING_KEYS);
         let same_key = |entry: &RawObject| entry.value("key_id").is_some_and(|id| id == key_id.as_str());
         let earlier = keys.objects(PUBLIC_KEYS).into_iter().find(same_key);
-        // The document, its keys, their list, the key.
+        // Depth 3: the document, its keys, their list, the key.
         let mut entry = earlier.unwrap_or_else(|| RawObject::new(3));
         entry.set("key_id", &key_id.as_str().into());
         entry.set("ascii_armor", &public_key.into());
@@ -159,7 +160,7 @@ impl DownloadDocument {
         self.values.insert(name.to_owned(), value);
     }
 
-    /// The key that it is read from and written to.
+    /// The key under which it is stored.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key

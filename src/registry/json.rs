@@ -1,11 +1,11 @@
 //! Strict reading and stable writing of the registry's JSON documents.
 //!
 //! Documents that are only read are parsed into values by [`parse`]. Documents that are written back are
-//! [`RawObject`](super::raw::RawObject)s: what is not understood in them stays as it is, byte for byte.
+//! [`RawObject`](super::raw::RawObject)s: members that tfreg does not know are kept, byte for byte.
 //!
-//! Values are built here rather than by serde_json's own `Value`, which takes an object whose only member has one of
-//! serde_json's private names for a number or for a text to be parsed again. For that, and so that a number means the same
-//! in both, `arbitrary_precision` must stay off.
+//! Values are built here rather than by serde_json's own `Value`: that interprets an object whose only member has one
+//! of serde_json's private names as a number or as a text to be parsed again. For the same reason, and so that a number
+//! means the same in both, `arbitrary_precision` must stay off.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -29,7 +29,7 @@ const MAX_MEMBERS: usize = 65_536;
 /// How deeply values may be nested in each other; serde_json's own limit.
 const MAX_DEPTH: usize = 127;
 
-/// A registry document that cannot be understood. It is never taken for an empty one.
+/// The refusal of a registry document that cannot be understood. Such a document is never treated as an empty one.
 pub fn refuse(key: &Key, found: impl fmt::Display) -> Refusal {
     Refusal::new(key, "the registry's document cannot be understood")
         .found(found)
@@ -47,11 +47,11 @@ pub(super) fn not_strict(key: &Key, len: usize, error: &dyn fmt::Display) -> Ref
     refuse(key, format!("{len} bytes that are not strict JSON: {error}"))
 }
 
-/// Reads a document that must be one JSON object, in which no object has a member twice: which of the two counts, readers
-/// do not agree on, and the other one would be lost.
+/// Reads a document that must be one JSON object. No object in it may have a member twice: readers do not agree on
+/// which of the two counts, and the other one would be lost.
 ///
 /// # Errors
-/// It is not such a document, or it holds more than anything that a registry has.
+/// The document is not such an object, or exceeds the limits.
 pub fn parse(key: &Key, bytes: &[u8]) -> Result<Object, Refusal> {
     match value(text(key, bytes)?) {
         Ok(Value::Object(object)) => Ok(object),
@@ -60,7 +60,7 @@ pub fn parse(key: &Key, bytes: &[u8]) -> Result<Object, Refusal> {
     }
 }
 
-/// Reads one strict JSON value. A number that no `f64` can hold is taken for the largest that one can.
+/// Reads one strict JSON value. A number too large for `f64` is replaced by the largest `f64`.
 pub(super) fn value(text: &str) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Build(&Cell::new(0)).deserialize(&mut deserializer);
@@ -70,7 +70,7 @@ pub(super) fn value(text: &str) -> serde_json::Result<Value> {
     build_with_large_numbers(serde_json::from_str(text)?, MAX_DEPTH, &Cell::new(0))
 }
 
-/// As [`value`], number by number.
+/// Builds the same as [`value`], but converts each number separately.
 fn build_with_large_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<Value> {
     count(values)?;
     let text = raw.get();
@@ -90,18 +90,18 @@ fn build_with_large_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) 
     }
 }
 
-/// Checks that a text is one strict JSON value, and keeps nothing of it.
+/// Checks that a text is one strict JSON value, without storing it.
 pub(super) fn check(text: &str) -> serde_json::Result<()> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     if Check(&Cell::new(0)).deserialize(&mut deserializer).and_then(|()| deserializer.end()).is_ok() {
         return Ok(());
     }
-    // It may hold a number that no `f64` can: such a one is kept as it is written, so it needs no value.
+    // It may hold a number that is too large for `f64`: that is kept as text, so it needs no value.
     let raw: &RawValue = serde_json::from_str(text)?;
     check_without_numbers(raw, MAX_DEPTH, &Cell::new(0))
 }
 
-/// As [`check`], but numbers are only looked at as text.
+/// Checks the same as [`check`], but does not convert numbers.
 fn check_without_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<()> {
     count(values)?;
     let text = raw.get();
@@ -114,7 +114,7 @@ fn check_without_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> 
     inner.into_iter().try_for_each(|value| check_without_numbers(value, depth - 1, values))
 }
 
-/// The members of the object that `text` is, none of them twice: name, name as written, and value as written.
+/// The members of the object in `text`, whose names must differ: name, name as written, and value as written.
 pub(super) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &RawValue, &RawValue)>> {
     struct Members;
 
@@ -143,12 +143,12 @@ pub(super) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &RawV
     Ok(members)
 }
 
-/// The name that is written so.
+/// Decodes a member's name.
 pub(super) fn name_of(written: &RawValue) -> serde_json::Result<Cow<'_, str>> {
     Name.deserialize(&mut serde_json::Deserializer::from_str(written.get()))
 }
 
-/// The name of a member, borrowed where it is written without escapes.
+/// Deserializes the name of a member, borrowed if it is written without escapes.
 pub(super) struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -175,15 +175,15 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
-/// The names of one object's members so far.
+/// The names of one object's members that were read so far.
 #[derive(Default)]
 pub(super) struct Names<'de>(Vec<Cow<'de, str>>);
 
 impl<'de> Names<'de> {
-    /// More than these are compared at the end, sorted.
+    /// Above this number, names are sorted and compared at the end.
     const FEW: usize = 16;
 
-    /// One more, which must not be there yet.
+    /// Adds a name, which must be new.
     pub(super) fn add<E: de::Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
         if self.0.len() < Self::FEW && self.0.contains(&name) {
             return Err(twice(&name));
@@ -195,7 +195,7 @@ impl<'de> Names<'de> {
         Ok(())
     }
 
-    /// All are there.
+    /// Checks the names after the last one.
     pub(super) fn end<E: de::Error>(mut self) -> Result<(), E> {
         if self.0.len() > Self::FEW {
             self.0.sort_unstable();
@@ -220,7 +220,7 @@ fn count<E: de::Error>(values: &Cell<usize>) -> Result<(), E> {
     Ok(())
 }
 
-/// Any strict JSON value, of which nothing is kept; counts values.
+/// Checks any strict JSON value, without storing it; counts values.
 #[derive(Clone, Copy)]
 pub(super) struct Check<'c>(pub(super) &'c Cell<usize>);
 
@@ -279,7 +279,7 @@ impl<'de> Visitor<'de> for Check<'_> {
     }
 }
 
-/// Any strict JSON value; counts values.
+/// Builds any strict JSON value; counts values.
 #[derive(Clone, Copy)]
 struct Build<'c>(&'c Cell<usize>);
 
@@ -316,7 +316,7 @@ impl<'de> Visitor<'de> for Build<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        // A text holds no number that is not finite.
+        // JSON has no numbers that are not finite.
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
@@ -345,7 +345,7 @@ impl<'de> Visitor<'de> for Build<'_> {
     }
 }
 
-/// A member that must be there and be a string.
+/// Returns a member that is required and must be a string.
 pub fn string<'a>(key: &Key, object: &'a Object, name: &str) -> Result<&'a str, Refusal> {
     match object.get(name) {
         Some(Value::String(text)) => Ok(text),
@@ -354,7 +354,7 @@ pub fn string<'a>(key: &Key, object: &'a Object, name: &str) -> Result<&'a str, 
     }
 }
 
-/// A member that must be there and be a list.
+/// Returns a member that is required and must be a list.
 pub fn list<'a>(key: &Key, object: &'a Object, name: &str) -> Result<&'a [Value], Refusal> {
     match object.get(name) {
         Some(Value::Array(values)) => Ok(values),
@@ -363,14 +363,14 @@ pub fn list<'a>(key: &Key, object: &'a Object, name: &str) -> Result<&'a [Value]
     }
 }
 
-/// A list that must be of strings.
+/// Returns a member that must be a list of strings.
 pub fn strings(key: &Key, object: &Object, name: &str) -> Result<Vec<String>, Refusal> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let all: Option<Vec<String>> = list(key, object, name)?.iter().map(text).collect();
     all.ok_or_else(|| refuse(key, format!("{name:?} has something else than strings")))
 }
 
-/// What a value is, in words.
+/// Names the type of a value, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -382,7 +382,7 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// What a value is, in words, by its text.
+/// Names the type of a value by its text, for messages.
 pub(super) fn kind_of_text(text: &str) -> &'static str {
     match text.as_bytes().first() {
         Some(b'n') => "null",
@@ -394,7 +394,7 @@ pub(super) fn kind_of_text(text: &str) -> &'static str {
     }
 }
 
-/// Writes a document: two spaces of indent and a line end behind it.
+/// Formats a document: two spaces of indent, and a line end after it.
 #[must_use]
 pub fn to_bytes(object: &Object) -> Vec<u8> {
     // The alternate form of `Value` is serde_json's pretty one, which indents by two spaces.

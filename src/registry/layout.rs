@@ -1,6 +1,6 @@
 //! Every object of a registry: its key, its URL, its content type, its cache rule and how it may be written.
 //!
-//! No other place of the program formats or takes apart a key.
+//! No other module of the program formats or parses a key.
 //!
 //! ```text
 //! .well-known/terraform.json
@@ -26,7 +26,7 @@ use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
 /// An object of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// Where the host's registry is (remote service discovery).
+    /// The discovery document (remote service discovery).
     Discovery,
     /// The index of a provider's versions.
     Versions {
@@ -88,12 +88,12 @@ pub enum Key {
     },
 }
 
-/// How an object may be written.
+/// The condition under which an object may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteRule {
     /// Created once, never changed or deleted.
     CreateOnly,
-    /// Created, or replaced where it is unchanged since it was read.
+    /// Created, or replaced if it is unchanged since it was read.
     CompareAndSwap,
 }
 
@@ -108,7 +108,7 @@ impl Default for DocumentMaxAge {
     }
 }
 
-/// A part of a registry whose keys begin alike: what a rule of a server, such as an S3 policy, can name.
+/// A part of a registry whose keys have a common prefix: a rule of a server, such as an S3 policy, can name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
     /// Zips, SHA256SUMS, records of publishes, and signatures.
@@ -123,7 +123,7 @@ impl Area {
     /// Every area; together they hold every key.
     pub const ALL: [Self; 3] = [Self::Store, Self::Registry, Self::Discovery];
 
-    /// A pattern that the area's keys match, `*` standing for anything, slashes too; without the target's prefix.
+    /// A pattern that matches the area's keys; `*` matches any text, slashes included. Without the target's prefix.
     #[must_use]
     pub fn pattern(self) -> &'static str {
         match self {
@@ -133,7 +133,8 @@ impl Area {
         }
     }
 
-    /// What a server may let pass. tfreg never changes discovery, but a host's owner may: it can name other services.
+    /// The writes that a server may allow in this area. tfreg never changes discovery, but a host's owner may: it can
+    /// name other services.
     #[must_use]
     pub fn write_rule(self) -> WriteRule {
         match self {
@@ -209,7 +210,7 @@ impl Key {
     }
 }
 
-/// `terraform-provider-TYPE_VERSION`, with which all names in `store/` begin.
+/// `terraform-provider-TYPE_VERSION`, the prefix of all file names in `store/`.
 fn stem(provider: &Provider, version: &Version) -> String {
     format!("terraform-provider-{}_{version}", provider.provider_type)
 }
@@ -277,7 +278,7 @@ impl fmt::Display for Folder {
     }
 }
 
-/// The text is no key of a registry.
+/// The text is not a key of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an object of a registry")]
 pub struct NotAKey;
@@ -309,7 +310,7 @@ impl FromStr for Key {
             ["store", ns, ty, version, digest, name] => {
                 let release = ReleaseId { provider: provider(ns, ty)?, version: version.parse()? };
                 let digest = digest.parse().map_err(|_| NotAKey)?;
-                // Whose signature a file name ends in, behind the name of what is signed.
+                // The key id in a file name, after the name of the file that is signed.
                 let key_id = |rest: &str| {
                     let id = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
                     id.and_then(|id| id.parse::<KeyId>().ok()).ok_or(NotAKey)
@@ -342,11 +343,11 @@ impl FromStr for Key {
     }
 }
 
-/// How the documents point to objects.
+/// The form of the links in documents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Links {
-    /// `/store/…`: one tree works on every host, and a dry run's tree can be served as it is. Clients resolve such a link
-    /// against the document's final URL.
+    /// `/store/…`: one tree works on every host, and the tree of a dry run can be served unchanged. Clients resolve
+    /// such a link against the document's final URL.
     #[default]
     RootRelative,
     /// `https://HOST/PREFIX/store/…`.
@@ -396,19 +397,19 @@ impl Links {
         format!("{}{key}", self.base())
     }
 
-    /// The address of the provider registry service. Its trailing slash is required: clients add none.
+    /// The address of the provider registry service. Its trailing slash is required: clients do not add one.
     #[must_use]
     pub fn service(&self) -> String {
         format!("{}registry/", self.base())
     }
 
-    /// The object that a link points to, whatever the host and the prefix; `None` when it has no key of ours.
+    /// The object that a link points to, on any host and under any prefix; `None` if the link has no key of a registry.
     #[must_use]
     pub fn target(link: &str) -> Option<Key> {
         Self::split(link).map(|(_, key)| key)
     }
 
-    /// The link to another object, on the host and under the prefix of `link`; `None` when that has no key of ours.
+    /// The link to another object, on the host and under the prefix of `link`; `None` if that has no key of a registry.
     #[must_use]
     pub fn beside(link: &str, key: &Key) -> Option<String> {
         Self::split(link).map(|(base, _)| format!("{base}{key}"))
@@ -503,7 +504,7 @@ mod tests {
             });
             let areas: Vec<Area> = here.collect();
             assert_eq!(areas.len(), 1, "{text}");
-            // What the program may do, the server lets pass.
+            // Every write of the program is one that the area allows.
             assert_eq!(areas[0], key.area(), "{text}");
             assert!(areas[0].write_rule() == CompareAndSwap || key.write_rule() == CreateOnly, "{text}");
         }

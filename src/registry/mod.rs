@@ -1,4 +1,4 @@
-//! The registry's objects and documents: what there is, what it is called, and how it merges. Pure; no input or output.
+//! The registry's objects and documents: their names, contents and merging. Pure; no input or output.
 
 pub mod checksums;
 pub mod discovery;

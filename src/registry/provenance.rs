@@ -1,14 +1,13 @@
 //! The record of a publish: `provenance.json`, an in-toto statement (v1) with a SLSA provenance predicate (v1), beside the
 //! SHA256SUMS that it belongs to.
 //!
-//! It says which tarballs the zips of one run were made from, of which repository, commit and tag, by which build. Its
-//! subjects are the zips of that run only: what other runs made, their own records tell. It is signed as SHA256SUMS is, and
-//! is no line of SHA256SUMS: Terraform would put it into lock files.
+//! It names the tarballs that the zips of one run were made from, their repository, commit and tag, and the build. Its
+//! subjects are the zips of that run only; other runs have their own records. It is signed like SHA256SUMS, and is not
+//! a line of SHA256SUMS: Terraform would write such a line into lock files.
 //!
-//! A record is a function of the tarballs and of the build that publishes them: every attempt of a build writes the same
-//! bytes, so that an attempt signs what it finds only if it is, byte for byte, its own. Its time is therefore the one that
-//! the build server gives; when it was signed, its signature says.
-//!
+//! A record is a function of the tarballs and of the build that publishes them: every attempt of a build writes the
+//! same bytes, so an attempt signs an existing record only if it equals its own, byte for byte. Its time is therefore
+//! the one that the build server reports; the signature has the time when it was signed.
 //! Sources: <https://in-toto.io/Statement/v1>, <https://slsa.dev/provenance/v1>.
 
 use jiff::Timestamp;
@@ -20,12 +19,12 @@ use super::json;
 use crate::content::Digest;
 use crate::provider::{Protocols, Provider, Version};
 
-/// What kind of build the predicate describes: it names the meaning of the parameters below.
+/// The build type of the predicate: it defines the meaning of the parameters below.
 const BUILD_TYPE: &str = "urn:tfreg:publish:v1";
-/// Who publishes, where no build server says so.
+/// The builder's id if no build server reports one.
 const LOCAL_BUILDER: &str = "urn:tfreg:local";
 
-/// The build that publishes, as the build server tells of it (`DRONE_*`); nothing of it for a publish by hand.
+/// The build that publishes, as reported by the build server (`DRONE_*`); empty for a publish by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Build {
     /// The repository, such as `acme/sample`.
@@ -36,9 +35,9 @@ pub struct Build {
     pub commit: Option<String>,
     /// The tag that was built.
     pub tag: Option<String>,
-    /// What started the build: `tag`, `promote`, …
+    /// The event that started the build: `tag`, `promote`, …
     pub event: Option<String>,
-    /// What it was promoted to.
+    /// The target of the promotion.
     pub target: Option<String>,
     /// The build's number.
     pub number: Option<String>,
@@ -48,21 +47,21 @@ pub struct Build {
     pub started: Option<Timestamp>,
 }
 
-/// What a run tells of itself; the same for all its rounds, and for all attempts of a build.
+/// The data of a run for its records; the same for all its rounds, and for all attempts of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
-    /// The build that it is a part of.
+    /// The build that the run is a part of.
     pub build: Build,
 }
 
-/// A file by its name and SHA-256, with the address that it was fetched from, if it was.
+/// A file by its name and SHA-256, with the address that it was fetched from, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Material {
     /// The file's name, without folders.
     pub name: String,
     /// Its SHA-256.
     pub digest: Digest,
-    /// Where it came from.
+    /// The address that it was fetched from.
     pub uri: Option<String>,
 }
 
@@ -141,10 +140,10 @@ impl Material {
     }
 }
 
-/// Whether a record that somebody trusted has signed is that of this version, and of zips that `sums` lists.
+/// Checks that a record with a trusted signature is for this version, and for zips that `sums` lists.
 ///
 /// # Errors
-/// What it tells of instead.
+/// The description of what it is for instead.
 pub fn tells_of(
     record: &[u8],
     provider: &Provider,
@@ -175,7 +174,7 @@ pub fn tells_of(
     Ok(())
 }
 
-/// An address that may be shown to everybody: http, and without a user's name or password in it.
+/// An address that may be published: http or https, with a user's name and password removed.
 fn public_url(text: &str) -> Option<Url> {
     let mut url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
     url.set_username("").ok()?;
@@ -183,7 +182,7 @@ fn public_url(text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// An object without its members that are null.
+/// The object without its null members.
 fn without_null(value: Value) -> Value {
     match value {
         Value::Object(object) => {

@@ -1,4 +1,4 @@
-//! JSON objects that are written back: a member that is not set again stays the text that it was read as.
+//! JSON objects that are written back: a member that is not set keeps the text that was read.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use crate::error::Refusal;
 
 /// A JSON object whose members are kept as text, in their order.
 ///
-/// It knows how deep it is in its document, for the indent of what is set.
+/// It stores its depth in the document, for the indent of members that are set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawObject {
     depth: usize,
@@ -24,7 +24,7 @@ struct Member {
     value: Box<str>,
 }
 
-/// A line end, and the indent of what is at `depth`.
+/// Appends a line end, and the indent for `depth`.
 fn indent(out: &mut String, depth: usize) {
     out.push('\n');
     for _ in 0..depth {
@@ -33,12 +33,12 @@ fn indent(out: &mut String, depth: usize) {
 }
 
 impl RawObject {
-    /// An object without members, `depth` levels deep: a document is at 0.
+    /// An object without members, at the given depth: a document has depth 0.
     pub(super) fn new(depth: usize) -> Self {
         Self { depth, members: Vec::new() }
     }
 
-    /// Reads the object that `text` is, whose values were checked or are checked by the caller.
+    /// Reads the object in `text`, whose values were checked or are checked by the caller.
     pub(super) fn read(text: &str, depth: usize) -> serde_json::Result<Self> {
         let member = |(name, written, value): (std::borrow::Cow<'_, str>, &RawValue, &RawValue)| Member {
             name: name.into_owned(),
@@ -62,7 +62,7 @@ impl RawObject {
     /// The members with these names, as values.
     ///
     /// # Errors
-    /// One cannot be represented as a value: a number that is too large, say.
+    /// A member cannot be represented as a value: for example, a number that is too large.
     pub(super) fn values(&self, key: &Key, names: &[&str]) -> Result<Object, Refusal> {
         let mut values = Object::new();
         for name in names {
@@ -75,7 +75,7 @@ impl RawObject {
         Ok(values)
     }
 
-    /// One more member, which is not there yet: its name, and name and value as they are written.
+    /// Appends a member, which must be new: its name, and its name and value as they are written.
     pub(super) fn push(&mut self, name: &str, written: &str, value: &str) {
         self.members.push(Member { name: name.to_owned(), written: written.into(), value: value.into() });
     }
@@ -89,29 +89,29 @@ impl RawObject {
         Some(&*self.members[self.at(name)?].value)
     }
 
-    /// A member as a value, where it is there and can be one.
+    /// A member as a value, if it exists and can be represented as one.
     pub(super) fn value(&self, name: &str) -> Option<Value> {
         json::value(self.get(name)?).ok()
     }
 
-    /// A member that is an object; an empty one where it is not.
+    /// A member that is an object; an empty object if it is not.
     pub(super) fn object(&self, name: &str) -> Self {
         let depth = self.depth + 1;
         self.get(name).and_then(|text| Self::read(text, depth).ok()).unwrap_or_else(|| Self::new(depth))
     }
 
-    /// Those elements of a member that are objects; none where it is no list.
+    /// The elements of a member that are objects; none if it is not a list.
     pub(super) fn objects(&self, name: &str) -> Vec<Self> {
         let elements: Vec<&RawValue> =
             self.get(name).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         elements.into_iter().filter_map(|text| Self::read(text.get(), self.depth + 2).ok()).collect()
     }
 
-    /// Sets a member, at the end where it is new. Where it has this value already, its text stays as it is.
+    /// Sets a member, at the end if it is new. If it has this value already, its text is kept.
     pub(super) fn set(&mut self, name: &str, value: &Value) {
         if self.value(name).as_ref() != Some(value) {
             let mut text = String::new();
-            // A text of JSON has line ends between its tokens only.
+            // JSON text has line ends only between tokens.
             for (i, line) in format!("{value:#}").split('\n').enumerate() {
                 if i > 0 {
                     indent(&mut text, self.depth + 1);
@@ -122,7 +122,7 @@ impl RawObject {
         }
     }
 
-    /// Sets a member that is an object; where it is that already, its text stays as it is.
+    /// Sets a member to an object; if it has this value already, its text is kept.
     pub(super) fn set_object(&mut self, name: &str, object: &Self) {
         let is_so = self
             .get(name)
@@ -135,7 +135,7 @@ impl RawObject {
         }
     }
 
-    /// Sets a member that is a list of objects; where it is that already, its text stays as it is.
+    /// Sets a member to a list of objects; if it has this value already, its text is kept.
     pub(super) fn set_objects(&mut self, name: &str, objects: &[Self]) {
         let elements: Option<Vec<&RawValue>> =
             self.get(name).and_then(|text| serde_json::from_str(text).ok());
@@ -174,7 +174,7 @@ impl RawObject {
         self.members.retain(|member| member.name != name);
     }
 
-    /// The same object at another depth: its values are indented anew, and are the same tokens.
+    /// The same object at another depth: its values are indented again, with the same tokens.
     pub(super) fn at_depth(&self, depth: usize) -> Self {
         let mut moved = Self::new(depth);
         for member in &self.members {
@@ -189,7 +189,7 @@ impl RawObject {
         self.write_with(out, |_, value, out| out.push_str(value));
     }
 
-    /// Writes the object; each value, of which the name is told too, by `write`.
+    /// Writes the object; calls `write` with the name and text of each value.
     pub(super) fn write_with(&self, out: &mut String, write: impl Fn(&str, &str, &mut String)) {
         out.push('{');
         for (i, member) in self.members.iter().enumerate() {
@@ -216,7 +216,7 @@ impl RawObject {
     }
 }
 
-/// A value whose lists and objects are indented for `depth`; its tokens stay as they are.
+/// Indents the lists and objects of a value for `depth`; its tokens are kept.
 fn indented(text: &str, depth: usize) -> String {
     let mut out = String::with_capacity(text.len());
     match text.as_bytes().first() {

@@ -18,23 +18,24 @@ use crate::provider::{Platform, Version};
 
 const VERSIONS: &str = "versions";
 const WARNINGS: &str = "warnings";
-/// Not of the protocol; clients pass it over.
+/// Not a part of the protocol; clients ignore it.
 const YANKED: &str = "yanked";
 /// How deep an entry is in the document.
 const ENTRY_DEPTH: usize = 2;
 
-/// The index, as it was read or merged; what is not understood, and entries that do not change, are kept byte for byte.
+/// The index, as read or merged; unknown members, and entries that do not change, are kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionsDocument {
     key: Key,
-    /// The whole document; its `versions` are kept apart.
+    /// The whole document, without `versions`, which are stored separately.
     object: RawObject,
     entries: Vec<Entry>,
-    /// Whether it was read without spaces between its entries; it stays so, and does not outgrow what can be read.
+    /// Whether it was read without spaces between its entries; it is written the same way, so that it stays small
+    /// enough to be read.
     dense: bool,
 }
 
-/// An entry, which is taken apart only when it is asked for.
+/// An entry, which is parsed only when it is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     version: Version,
@@ -42,16 +43,16 @@ struct Entry {
     text: Bytes,
 }
 
-/// What the index says of a version that is, or was, yanked: see [`crate::plan::yank`].
+/// The mark of a version that is, or was, yanked: see [`crate::plan::yank`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Whether it is now.
+    /// Whether it is yanked now.
     pub is_yanked: bool,
-    /// When it was yanked, or put back, as its record says.
+    /// When it was yanked or unyanked, according to its record.
     pub when: String,
 }
 
-/// What the index says of one version.
+/// The entry of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedVersion {
     /// Its protocols, as written.
@@ -61,7 +62,7 @@ pub struct ListedVersion {
 }
 
 impl VersionsDocument {
-    /// An index without versions, to be written at `key`. They come first, whatever else is put into it.
+    /// An index without versions, to be written at `key`. `versions` is its first member, whatever else is added.
     #[must_use]
     pub fn empty(key: &Key) -> Self {
         let mut object = RawObject::new(0);
@@ -69,17 +70,17 @@ impl VersionsDocument {
         Self { key: key.clone(), object, entries: Vec::new(), dense: false }
     }
 
-    /// The key that it is read from and written to.
+    /// The key under which it is stored.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// Reads the index at `key`, strictly. Takes memory of a few times its length at most.
+    /// Reads the index at `key`, strictly. Uses memory of a few times its length at most.
     ///
     /// # Errors
-    /// It is not an index, a version in it is not canonical (which makes older clients refuse the whole provider), or one
-    /// is listed twice.
+    /// The document is not an index, a version in it is not canonical (which makes older clients refuse the whole
+    /// provider), or one is listed twice.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Refusal> {
         let bytes = Bytes::copy_from_slice(bytes);
         let text = json::text(key, &bytes)?;
@@ -92,13 +93,13 @@ impl VersionsDocument {
         if let Some(twice) = twice(&entries) {
             return Err(json::refuse(key, format!("version {twice} is listed twice")));
         }
-        // Written with indent, there are six bytes more between two.
+        // An index with indent has six bytes more between two entries.
         let between = bytes.len() - entries.iter().map(|entry| entry.text.len()).sum::<usize>();
         let dense = between < 3 * entries.len();
         Ok(Self { key: key.clone(), object, entries, dense })
     }
 
-    /// What the index says of `version`; `None` when it does not list it.
+    /// Returns the entry of `version`; `None` if it is not listed.
     ///
     /// # Errors
     /// Its entry cannot be understood.
@@ -132,8 +133,8 @@ impl VersionsDocument {
         Ok(self.with(version, None, protocols, &all))
     }
 
-    /// The index that lists `version` for exactly these platforms. What else its entry holds is kept; where it is not listed
-    /// now, that of `earlier`, an entry that it once had.
+    /// Returns the index with `version` listed for exactly these platforms. Other members of its entry are kept; if it
+    /// is not listed now, those of `earlier`, a former entry of it, are used.
     #[must_use]
     pub fn with(
         &self,
@@ -177,7 +178,7 @@ impl VersionsDocument {
         merged
     }
 
-    /// The index that does not list `version`.
+    /// Returns the index without `version`.
     #[must_use]
     pub fn without(&self, version: &Version) -> Self {
         let mut changed = self.clone();
@@ -185,16 +186,16 @@ impl VersionsDocument {
         changed
     }
 
-    /// A version's entry, whole.
+    /// A version's whole entry.
     #[must_use]
     pub fn entry(&self, version: &Version) -> Option<RawObject> {
         self.entries.iter().find(|entry| entry.version == *version).map(Entry::read)
     }
 
-    /// The marks of the versions that are or were yanked.
+    /// Returns the marks of the versions that are or were yanked.
     ///
     /// # Errors
-    /// The member is something else than that.
+    /// The member is not a map of marks.
     pub fn marks(&self) -> Result<BTreeMap<Version, Mark>, Refusal> {
         let key = &self.key;
         let refuse =
@@ -216,7 +217,7 @@ impl VersionsDocument {
         }
     }
 
-    /// The same without any mark.
+    /// Returns the index without marks.
     #[must_use]
     pub fn without_marks(&self) -> Self {
         let mut changed = self.clone();
@@ -224,7 +225,7 @@ impl VersionsDocument {
         changed
     }
 
-    /// The same with the mark of one more version, in place of an earlier one.
+    /// Returns the index with the mark of a version, which replaces an earlier one.
     #[must_use]
     pub fn with_mark(&self, version: &Version, mark: &Mark) -> Self {
         let mut changed = self.clone();
@@ -234,10 +235,10 @@ impl VersionsDocument {
         changed
     }
 
-    /// What clients show at init.
+    /// The warnings that clients show at init.
     ///
     /// # Errors
-    /// It is no list of strings.
+    /// The member is not a list of strings.
     pub fn warnings(&self) -> Result<Vec<String>, Refusal> {
         let key = &self.key;
         let object = self.object.values(key, &[WARNINGS])?;
@@ -247,7 +248,7 @@ impl VersionsDocument {
         }
     }
 
-    /// The same with other warnings; without the member where there are none.
+    /// Returns the index with other warnings; without the member if there are none.
     #[must_use]
     pub fn with_warnings(&self, warnings: &[String]) -> Self {
         let mut changed = self.clone();
@@ -262,7 +263,7 @@ impl VersionsDocument {
     /// The document's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        // A few bytes more an entry than what stands between two.
+        // A few bytes more for each entry than the separators need.
         let len: usize = self.entries.iter().map(|entry| entry.text.len() + 8).sum();
         let mut text = String::with_capacity(len + 1024);
         self.object.write_with(&mut text, |name, value, text| {
@@ -290,12 +291,12 @@ impl VersionsDocument {
 
 impl Entry {
     fn text(&self) -> &str {
-        // It is a part of a text, or was made from one.
+        // The bytes are a part of a text, or were made from one.
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
     fn read(&self) -> RawObject {
-        // It was read once, when the index was.
+        // The entry was parsed once, with the index.
         RawObject::read(self.text(), ENTRY_DEPTH).unwrap_or_else(|_| RawObject::new(ENTRY_DEPTH))
     }
 
@@ -306,7 +307,7 @@ impl Entry {
     }
 }
 
-/// The platforms of an entry that an index once had, as far as they can be understood.
+/// The valid platforms of a former entry of an index.
 pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
     let text = |object: &RawObject, name: &str| Some(object.value(name)?.as_str()?.to_owned());
     let platforms = entry.objects("platforms").into_iter();
@@ -315,7 +316,7 @@ pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
         .collect()
 }
 
-/// A version that is there twice.
+/// Finds a version that is listed twice.
 fn twice(entries: &[Entry]) -> Option<&Version> {
     if entries.is_sorted_by(|a, b| a.version < b.version) {
         return None;
@@ -325,8 +326,8 @@ fn twice(entries: &[Entry]) -> Option<&Version> {
     versions.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-/// Reads an index: each value is looked at once to find where it ends, and once, while it is still in the processor's
-/// cache, to check it.
+/// Parses an index: each value is read once to find its end, and once, while it is still in the processor's cache, to
+/// check it.
 #[derive(Clone, Copy)]
 struct Reading<'a> {
     bytes: &'a Bytes,
@@ -396,7 +397,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
     }
 }
 
-/// The version of the entry that `text` is, which is checked at once.
+/// Returns the version of the entry in `text`, and checks the entry.
 fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
     if !text.starts_with('{') {
         return Err(format!("an entry of {VERSIONS:?} is {}", json::kind_of_text(text)));
@@ -405,7 +406,7 @@ fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
     let found = if let Ok(found) = found {
         found
     } else {
-        // It may be a number that no `f64` can hold.
+        // It may contain a number that is too large for `f64`.
         json::check(text).map_err(|error| error.to_string())?;
         let members = json::members(text).map_err(|error| error.to_string())?;
         let version = members.into_iter().find(|(name, ..)| name == "version");
@@ -420,7 +421,7 @@ fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
     }
 }
 
-/// What an entry has as its version.
+/// The `version` member of an entry.
 enum Found<'de> {
     Text(Cow<'de, str>),
     Other(&'static str),
@@ -435,7 +436,7 @@ impl<'de> Found<'de> {
     }
 }
 
-/// Checks an entry, and keeps its version.
+/// Checks an entry, and returns its version.
 struct EntryCheck<'c>(&'c Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for EntryCheck<'_> {
@@ -564,7 +565,7 @@ mod tests {
         ] {
             assert!(merged.contains(kept), "{kept} in {merged}");
         }
-        // An entry that changes keeps what is not understood in it, and one that is so already stays as it is.
+        // An entry that changes keeps its unknown members, and one that has the values already is not changed.
         let changed = String::from_utf8(add(&document, "1.0.0", &["linux_arm64"]).to_bytes()).unwrap();
         assert!(changed.contains(r#""x": {"$serde_json::private::Number": "7"}"#), "{changed}");
         assert!(changed.contains("\"y\": 1e999") && changed.contains("arm64"), "{changed}");
@@ -605,7 +606,7 @@ mod tests {
         ] {
             assert!(VersionsDocument::parse(&key(), text.as_bytes()).is_err(), "{text}");
         }
-        // An entry that another tool left incomplete is in nobody's way, until its own version is published.
+        // An entry that another tool left incomplete does no harm until its own version is published.
         let document = VersionsDocument::parse(&key(), br#"{"versions":[{"version":"1.0.0"}]}"#).unwrap();
         assert_eq!(document.listed(&"2.0.0".parse().unwrap()), Ok(None));
         assert!(document.listed(&"1.0.0".parse().unwrap()).is_err());

@@ -1,8 +1,8 @@
 //! The record that a version is yanked: `registry/NS/TYPE/VERSION/yanked`. Clients do not read it.
 //!
-//! It says what is meant, and the index follows: the record is written first. It is never deleted; a version that is put back
-//! has a record that says so. Every yank and every putting back makes it a text that it never was before, by its times, so
-//! that a compare-and-swap of it cannot succeed by accident.
+//! The record is authoritative, and the index follows it: the record is written first. It is never deleted; the record
+//! of an unyanked version says so. Every yank and unyank changes the text to one that it never had before, because it
+//! contains the times. So a compare-and-swap of it cannot succeed by accident.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::raw::RawObject;
 use super::versions::Mark;
 use crate::error::Refusal;
 
-/// A version's record; members that are not understood are kept.
+/// A version's record; unknown members are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YankedRecord {
     object: RawObject,
@@ -33,7 +33,7 @@ impl YankedRecord {
     /// Reads the record at `key`.
     ///
     /// # Errors
-    /// It is not such a record. It is never taken for none.
+    /// The document is not such a record. It is never treated as absent.
     pub fn parse(key: &Key, bytes: &[u8]) -> Result<Self, Refusal> {
         let object = RawObject::parse(key, bytes)?;
         let values = object.values(key, &[YANKED, REASON, WHEN, UNYANKED])?;
@@ -52,7 +52,7 @@ impl YankedRecord {
         Ok(Self { object, is_yanked, when, reason: text(REASON), unyanked: text(UNYANKED) })
     }
 
-    /// The record of a version that is yanked, with its entry in the index, which is put back some day.
+    /// The record of a yanked version, with its entry in the index, which an unyank restores.
     #[must_use]
     pub fn of(
         earlier: Option<&Self>,
@@ -73,7 +73,7 @@ impl YankedRecord {
             .with_entry(entry)
     }
 
-    /// The same with another entry of the index; with its own where there is none.
+    /// Returns the record with another entry of the index; if `entry` is `None`, its own is kept.
     #[must_use]
     pub fn with_entry(&self, entry: Option<&RawObject>) -> Self {
         let mut record = self.clone();
@@ -83,7 +83,7 @@ impl YankedRecord {
         record
     }
 
-    /// The record of the same version, put back.
+    /// Returns the record of the same version, unyanked.
     #[must_use]
     pub fn put_back(&self, when: Timestamp) -> Self {
         let mut record = self.clone();
@@ -98,7 +98,7 @@ impl YankedRecord {
         self.is_yanked
     }
 
-    /// The mark that the index has to have.
+    /// The mark that the index must have.
     #[must_use]
     pub fn mark(&self) -> Mark {
         let put_back = self.unyanked.as_ref().filter(|_| !self.is_yanked);
@@ -117,7 +117,7 @@ impl YankedRecord {
         self.object.get(ENTRY).and_then(|text| RawObject::read(text, 1).ok())
     }
 
-    /// When, and why, in words.
+    /// The time and the reason, for messages.
     #[must_use]
     pub fn words(&self) -> String {
         let reason = self.reason().map_or(", without a reason".to_owned(), |reason| format!(": {reason}"));

@@ -1,4 +1,4 @@
-//! What is common to the archives of a release: how their files are read, and within which limits.
+//! The common interface of the archives of a release: reading their files, within limits.
 
 use std::io::Read;
 
@@ -6,7 +6,7 @@ use crate::content::Digest;
 use crate::error::Result;
 use crate::splice::DeflateRecorder;
 
-/// How much an archive may hold.
+/// The limits of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Files and folders.
@@ -22,7 +22,7 @@ impl Default for Limits {
     }
 }
 
-/// A regular file in an archive, as it is handed to [`OnFile`].
+/// A regular file in an archive, as passed to [`OnFile`].
 pub struct ArchiveFile<'a> {
     /// Its path: relative, `/`-separated, without `.` and `..`, and one that [`entry_name::check`](super::entry_name::check)
     /// accepts.
@@ -33,28 +33,28 @@ pub struct ArchiveFile<'a> {
     pub size: u64,
     /// Its contents; ends after `size` bytes, or with an error.
     pub content: &'a mut dyn Read,
-    /// The form in which the archive has them.
+    /// The compressed form, if the archive has one.
     pub compressed: CompressedForm<'a>,
 }
 
-/// How the compressed form of a file can be had.
+/// How the compressed form of a file can be obtained.
 #[derive(Clone, Copy)]
 pub enum CompressedForm<'a> {
-    /// It is recorded while the contents are read, if that is asked for before their first byte.
+    /// It is recorded while the contents are read, if recording is requested before their first byte.
     Recordable(&'a DeflateRecorder),
-    /// Not at all.
+    /// It cannot be obtained.
     None,
 }
 
-/// Takes each regular file of an archive, in the archive's order.
+/// Called with each regular file of an archive, in the archive's order.
 pub type OnFile<'a> = &'a mut dyn FnMut(ArchiveFile<'_>) -> Result<()>;
 
 /// An archive of a release.
 pub trait ArchiveReader {
     /// Reads the archive from beginning to end, calling `on_file` for each regular file in it.
     ///
-    /// `progress` is told of the archive's own bytes as they are read. Gives the SHA-256 of the archive, taken from the same
-    /// single read as the contents, so that what was checked is what was used.
+    /// `progress` is called with the number of the archive's own bytes as they are read. Returns the SHA-256 of the
+    /// archive, computed in the same single read as the contents, so that the checked bytes are the ones that are used.
     ///
     /// # Errors
     /// The archive cannot be read or breaks a rule, or `on_file` fails.

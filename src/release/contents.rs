@@ -1,4 +1,5 @@
-//! Which file of a release tarball goes where in the zip, and which tarballs hold what clients would trip over.
+//! Decides which file of a release tarball goes where in the zip, and refuses tarballs with files that clients would
+//! mistake.
 
 use super::entry_name::{Clash, Names};
 use super::file::TarballFile;
@@ -7,14 +8,14 @@ use crate::provider::{Platform, ProviderType, Version};
 use crate::release::manifest;
 use crate::release::name::TarballName;
 
-/// Where a file of the tarball goes.
+/// The destination of a file of the tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// It is the provider's executable; its name in the zip, at the root.
     Executable(String),
-    /// It goes along under this name.
+    /// It is packed under this name.
     Beside(String),
-    /// It is read for what it says, and not packed: a client would take it for the executable.
+    /// Its declarations are read, but it is not packed: a client would take it for the executable.
     LeftOut,
 }
 
@@ -24,20 +25,20 @@ pub fn executable_name(provider_type: &ProviderType, version: &Version, platform
     format!("terraform-provider-{provider_type}_v{version}{}", platform.executable_suffix())
 }
 
-/// The rules for one tarball, fed with its files in order.
+/// The rules for one tarball, called with its files in order.
 pub struct Contents {
     tarball: String,
     name: TarballName,
     /// `terraform-provider-TYPE`.
     stem: String,
-    /// The paths in the tarball, and the names in the zip, where the executable has another one.
+    /// The paths in the tarball, and the names in the zip, which differ for the executable.
     paths: Names,
     names: Names,
     executable: Option<String>,
 }
 
 impl Contents {
-    /// Rules for `tarball`, whose name says `name`.
+    /// The rules for `tarball`, whose name was parsed into `name`.
     #[must_use]
     pub fn new(tarball: &TarballFile, name: &TarballName) -> Self {
         Self {
@@ -56,12 +57,12 @@ impl Contents {
         executable_name(&self.name.provider_type, &self.name.version, &self.name.platform)
     }
 
-    /// Says where the next file, at `path` in the tarball, goes. The path is one that
-    /// [`entry_name::check`](super::entry_name::check) takes, as the reader of the tarball gives them.
+    /// Returns the destination of the next file, at `path` in the tarball. The reader of the tarball has checked the
+    /// path with [`entry_name::check`](super::entry_name::check).
     ///
     /// # Errors
-    /// A client's file system takes the path for another file's; a second executable; a file at the root that clients would
-    /// take for the executable.
+    /// On some client's file system the path equals another file's; a second executable; a file at the root that
+    /// clients would take for the executable.
     pub fn place(&mut self, path: &str) -> Result<Place, Refusal> {
         if let Err(clash) = self.paths.add(path) {
             return Err(self.refuse_clash(&clash));
@@ -78,7 +79,7 @@ impl Contents {
         }
     }
 
-    /// Says where the file at `path` goes, whatever else is there.
+    /// Returns the destination of the file at `path`, independent of the other files.
     fn settle(&mut self, path: &str) -> Result<Place, Refusal> {
         let mut parts = path.split('/');
         let (base, depth) = (parts.next_back().unwrap_or_default(), parts.count());
@@ -88,7 +89,7 @@ impl Contents {
         if depth <= 1 && self.is_executable(base) {
             return self.place_executable(path, base);
         }
-        // Terraform takes the first root-level file, in byte order, that is named so (`findProviderExecutable…`).
+        // Terraform takes the first root-level file, in byte order, whose name begins so (`findProviderExecutable…`).
         let followed_by = base.strip_prefix(self.stem.as_str()).and_then(|rest| rest.chars().next());
         if depth == 0 && matches!(followed_by, Some('.' | '_')) {
             return Err(self
@@ -100,10 +101,10 @@ impl Contents {
         Ok(Place::Beside(path.to_owned()))
     }
 
-    /// Checks that the tarball, now read to its end, held an executable.
+    /// Checks that the tarball, now read to its end, contained an executable.
     ///
     /// # Errors
-    /// It held none.
+    /// It contained none.
     pub fn finish(&self) -> Result<(), Refusal> {
         if self.executable.is_some() {
             return Ok(());
@@ -148,7 +149,7 @@ impl Contents {
         Ok(Place::Executable(self.executable_name()))
     }
 
-    /// The version in the executable's own name, where it has one and it is not the tarball's.
+    /// The version in the executable's own name, if it has one that differs from the tarball's.
     fn other_version(&self, base: &str) -> Option<Version> {
         let rest = base.strip_prefix(self.stem.as_str())?.strip_prefix("_v")?;
         let rest = rest.strip_suffix(self.name.platform.executable_suffix()).unwrap_or(rest);

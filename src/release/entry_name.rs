@@ -1,7 +1,7 @@
-//! Names in a zip: what every client's file system holds, each as itself.
+//! Names in a zip: those that every client's file system can store unchanged and distinct.
 //!
-//! A zip of one platform is unpacked on that platform, but zips are unpacked elsewhere too: mirrors, scanners, people. And
-//! one release has one set of files. So one list of rules holds for all platforms, the strictest of each system:
+//! A zip of one platform is unpacked on that platform, but also elsewhere: by mirrors, scanners and people. And one
+//! release has one set of files. So one list of rules applies to all platforms, the strictest of each system:
 //!
 //! - Windows: Microsoft, "Naming Files, Paths, and Namespaces": reserved characters and device names, no space or dot at a
 //!   component's end, case is ignored (NTFS compares by an upper-case table), streams behind a colon, 8.3 names.
@@ -11,7 +11,7 @@
 //! - Linux: bytes, 255 of them in a component; but ext4 and f2fs with `casefold` compare by full case folding after NFD,
 //!   without the ignorable code points (Documentation/filesystems/ext4, "case-insensitive file name lookups").
 //!
-//! None of them takes compatibility equivalents (NFKC: `²` and `2`) for one, and so does nothing here.
+//! None of them treats compatibility equivalents (NFKC: `²` and `2`) as equal, and neither do these rules.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,41 +21,41 @@ use icu_normalizer::{DecomposingNormalizer, DecomposingNormalizerBorrowed};
 use icu_properties::props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Bytes in UTF-8, and code units in UTF-16 after decomposition, that a component may have.
+/// The most bytes in UTF-8, and code units in UTF-16 after decomposition, of a component.
 ///
 /// Source: `NAME_MAX` of Linux's file systems and `APFS`, in bytes; NTFS and HFS Plus, in UTF-16.
 pub const MAX_COMPONENT: usize = 255;
-/// Bytes that a path may have.
+/// The most bytes of a path.
 ///
 /// Source: `PATH_MAX` is 1024 on macOS, and counts the folder of the user's configuration and
 /// `.terraform/providers/HOST/NAMESPACE/TYPE/VERSION/PLATFORM/` too.
 pub const MAX_PATH: usize = 512;
 
-/// Why a name cannot be in a zip.
+/// Why a name is not allowed in a zip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameFault {
     /// An empty component, or `.` or `..`: readers drop these or refuse them.
     Part,
-    /// A control character, or a separator of lines or paragraphs. Windows refuses those below U+0020, and terminals obey
-    /// them.
+    /// A control character, or a separator of lines or paragraphs. Windows refuses those below U+0020, and terminals
+    /// execute them.
     Control(char),
     /// One of `< > : " \ | ? *`. Source: "Naming Files, Paths, and Namespaces". A colon begins the name of a stream on
     /// NTFS, and a backslash separates folders.
     Reserved(char),
-    /// A code point that is not seen. Source: Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`. HFS Plus ignores
-    /// some of these in comparisons, casefolded Linux folders the others; and bidirectional overrides show `gpj.exe` as
-    /// `exe.jpg`.
+    /// A code point that is not visible. Source: Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`. HFS Plus
+    /// ignores some of these in comparisons, casefolded Linux folders the others; and bidirectional overrides display
+    /// `gpj.exe` as `exe.jpg`.
     Invisible(char),
-    /// A code point that Unicode has not assigned, which APFS refuses, or one for private use, by which SMB clients stand
-    /// for the characters of [`NameFault::Reserved`].
+    /// A code point that Unicode has not assigned, which APFS refuses, or one for private use, with which SMB clients
+    /// replace the characters of [`NameFault::Reserved`].
     Unassigned(char),
     /// A component ends in a space or a dot, which Windows drops. Source: "Naming Files, Paths, and Namespaces".
     Ending(char),
     /// A component is a device's name, with any extension. Source: "Naming Files, Paths, and Namespaces": CON, PRN, AUX, NUL,
     /// COM and LPT with a digit or one of `¹²³`; CreateFile, "Consoles": CONIN$ and CONOUT$; `CLOCK$` of older releases.
     Device,
-    /// A component is like the short name that Windows gives to another file, such as `TERRAF~1.EXE`, and would be
-    /// written into it. Source: "Naming Files, Paths, and Namespaces", "Short vs. Long Names".
+    /// A component has the form of the short names that Windows gives to other files, such as `TERRAF~1.EXE`, and would
+    /// be written into such a file. Source: "Naming Files, Paths, and Namespaces", "Short vs. Long Names".
     Short,
     /// A component is longer than [`MAX_COMPONENT`].
     LongComponent,
@@ -64,7 +64,7 @@ pub enum NameFault {
 }
 
 impl NameFault {
-    /// Whether clients on a system of Go's name `os` fail to install such a name, or install it as another one.
+    /// Whether clients on the system with Go's name `os` fail to install such a name, or install it under another one.
     #[must_use]
     pub fn fails_on(self, os: &str) -> bool {
         match self {
@@ -106,10 +106,10 @@ fn code(c: char) -> String {
     format!("U+{:04X}", u32::from(c))
 }
 
-/// Judges one name of a zip: a relative path, `/`-separated.
+/// Checks one name of a zip: a relative path, `/`-separated.
 ///
 /// # Errors
-/// A client's file system cannot hold it, or would hold it as another one.
+/// A client's file system cannot store it, or would store it as another one.
 pub fn check(path: &str) -> Result<(), NameFault> {
     for c in path.chars() {
         check_character(c)?;
@@ -159,7 +159,7 @@ fn check_component(part: &str) -> Result<(), NameFault> {
     Ok(())
 }
 
-/// Whether Windows takes a component for a device's: up to the first dot, without spaces before that.
+/// Whether Windows treats a component as a device's name: the part up to the first dot, without trailing spaces.
 fn is_device(part: &str) -> bool {
     let base = part.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_uppercase();
     if matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$") {
@@ -192,8 +192,8 @@ const CATEGORIES: icu_properties::CodePointMapDataBorrowed<'static, GeneralCateg
 const INVISIBLE: [icu_properties::CodePointSetDataBorrowed<'static>; 2] =
     [CodePointSetData::new::<DefaultIgnorableCodePoint>(), CodePointSetData::new::<BidiControl>()];
 
-/// What a path is held as where most is overlooked: two paths that any file system takes for one have one key. It has as many
-/// components as the path.
+/// The comparison key of a path, which ignores every difference that some file system ignores: two paths that any file
+/// system treats as one have the same key. It has as many components as the path.
 #[must_use]
 pub fn key(path: &str) -> String {
     if path.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) {
@@ -205,7 +205,7 @@ pub fn key(path: &str) -> String {
 
 fn component_key(part: &str) -> String {
     let mut key = folded(part);
-    // A letter that appears by one step may change by another; it settles at once.
+    // A letter that results from one step may be changed by another; the result is stable after few rounds.
     for _ in 0..4 {
         let again = folded(&key);
         if again == key {
@@ -216,8 +216,8 @@ fn component_key(part: &str) -> String {
     key.trim_end_matches([' ', '.']).to_owned()
 }
 
-/// Upper case first, as NTFS: by it `ı` becomes `I`, which no folding does. Then the canonical caseless match of Unicode
-/// (D145).
+/// Upper case first, as in NTFS: this changes `ı` to `I`, which no folding does. Then the canonical caseless match of
+/// Unicode (D145).
 fn folded(part: &str) -> String {
     let seen: String = part.chars().filter(|c| !INVISIBLE.iter().any(|set| set.contains(*c))).collect();
     let upper = seen.to_uppercase();
@@ -225,17 +225,17 @@ fn folded(part: &str) -> String {
     NFD.normalize(&CASE.fold_string(&decomposed)).into_owned()
 }
 
-/// Two names that some file system takes for one, or a file and a folder of one name.
+/// Two names that some file system treats as one, or a file and a folder of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clash {
-    /// The path that was there first, or the part of one that is a folder.
+    /// The path that was added first, or the part of one that is a folder.
     pub first: String,
     /// The path that was added.
     pub second: String,
 }
 
 impl Clash {
-    /// Whether no file system can hold both: one is a folder that has to be a file, and is spelled the same.
+    /// Whether no file system can store both: one would have to be a file and a folder, with the same spelling.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.second
@@ -248,7 +248,7 @@ impl Clash {
 #[derive(Debug, Default)]
 pub struct Names {
     nodes: Vec<Node>,
-    /// By parent, and the component's [`key`].
+    /// Places by their parent and the component's [`key`].
     places: HashMap<(Option<usize>, String), usize>,
 }
 
@@ -263,7 +263,7 @@ impl Names {
     /// Adds a file's path.
     ///
     /// # Errors
-    /// It is one with a path that was added, or a file would have to be a folder, or one folder is spelled in two ways.
+    /// The path equals one that was added, a file would have to be a folder, or one folder is spelled in two ways.
     pub fn add(&mut self, path: &str) -> Result<(), Clash> {
         let mut parent = None;
         let mut rest = path;
@@ -433,7 +433,7 @@ mod tests {
         assert_eq!(names.files().collect::<Vec<_>>(), ["a/b", "a/c", "b", "a1", "m²", "m2", "d/a"]);
     }
 
-    /// What file systems do to a name before they compare it, each by itself.
+    /// The changes that file systems make to a name before they compare it, each on its own.
     const FOLDINGS: &[fn(&str) -> String] = &[
         |name| name.to_lowercase(),
         |name| name.to_uppercase(),
@@ -463,7 +463,7 @@ mod tests {
     }
 
     proptest! {
-        /// No two files of an archive are one after any of the foldings, and none is a folder of the other.
+        /// No two files of an archive are equal after any of the foldings, and none is a folder of the other.
         #[test]
         fn accepted_names_differ_for_every_file_system(
             paths in prop::collection::vec("[aAkK\u{212a}sSſßẞiIıİéÉe\u{301}å\u{212b}ﬁfΣσς\u{200d}.~1/ ]{1,6}", 2..30),
@@ -482,7 +482,7 @@ mod tests {
             }
         }
 
-        /// Any text is judged without a panic, in time that grows with its length only.
+        /// Any text is checked without a panic, in time that grows with its length only.
         #[test]
         fn any_text_is_judged(path in any::<String>()) {
             let _ = (check(&path), key(&path), Names::default().add(&path));

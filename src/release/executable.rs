@@ -1,9 +1,10 @@
-//! Whether an executable is what its tarball's name says, and is all there: ELF, Mach-O or PE headers against operating
-//! system, architecture and the file's length. A tarball with another platform's binary in it, or with half of one, would
-//! install and then fail on every user's machine.
+//! Checks whether an executable matches its tarball's name, and is complete: ELF, Mach-O or PE headers against
+//! operating system, architecture and the file's length. A tarball with another platform's binary in it, or with an
+//! incomplete one, would install and then fail on every user's machine.
 //!
-//! An executable is read once, from its beginning to its end, in bounded memory: `sparse` keeps the parts that the headers
-//! lead to. `elf`, `macho` and `pe` read the formats, `systems` and `build_info` tell systems apart that share a format.
+//! An executable is read once, from its beginning to its end, in bounded memory: `sparse` stores the parts that the
+//! headers refer to. `elf`, `macho` and `pe` parse the formats, `systems` and `build_info` distinguish systems that
+//! share a format.
 
 mod build_info;
 mod elf;
@@ -24,7 +25,7 @@ use systems::Evidence;
 /// How many bytes of an executable's beginning are kept: enough for its headers, and most often its notes.
 pub const HEADER_BYTES: usize = 64 * 1024;
 
-/// What is known of a `GOARCH` in the three formats; `None` where the format has no such thing.
+/// The identifiers of a `GOARCH` in the three formats; `None` if a format does not support it.
 struct Arch {
     name: &'static str,
     elf: Option<(elf_format::Machine, Width, Order)>,
@@ -97,7 +98,7 @@ enum Format {
     Pe,
 }
 
-/// Operating systems of Go with the format of their executables.
+/// Go's operating systems with the format of their executables.
 const SYSTEMS: &[(&str, Format)] = &[
     ("android", Format::Elf),
     ("darwin", Format::MachO),
@@ -111,7 +112,7 @@ const SYSTEMS: &[(&str, Format)] = &[
     ("windows", Format::Pe),
 ];
 
-/// What other worlds call Go's names; a release under such a name would never be asked for by a client.
+/// Other names for Go's names; clients would never request a release under such a name.
 const ALIASES: &[(&str, &str)] = &[
     ("aarch", "arm64"),
     ("aarch64", "arm64"),
@@ -139,8 +140,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("arm7", "arm"),
 ];
 
-/// Go's name for an operating system or architecture that is written in upper case, with underscores, or as others call it.
-/// `None` where that is not known.
+/// Go's name for an operating system or architecture that is written in upper case, with underscores, or under another
+/// common name. `None` if it is not known.
 pub(super) fn go_name(word: &str) -> Option<&'static str> {
     let word: String =
         word.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
@@ -151,7 +152,7 @@ pub(super) fn go_name(word: &str) -> Option<&'static str> {
         .or_else(|| ALIASES.iter().find(|(alias, _)| *alias == word).map(|(_, name)| *name))
 }
 
-/// What an executable must be to match a platform.
+/// The properties that an executable must have for a platform.
 pub struct Expectation {
     platform: Platform,
     format: Format,
@@ -159,10 +160,10 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// What an executable for `platform` looks like.
+    /// The properties of an executable for `platform`.
     ///
     /// # Errors
-    /// The platform is none of Go's; the text says what Go calls it where that is known.
+    /// The platform is not one of Go's; the text has Go's name for it if that is known.
     pub fn of(platform: &Platform) -> Result<Self, String> {
         let unknown =
             |what: &str, text: &str, known: Vec<&str>| match ALIASES.iter().find(|(alias, _)| *alias == text)
@@ -222,9 +223,9 @@ pub struct Examiner<'a> {
 }
 
 impl Examiner<'_> {
-    /// The executable goes on with `bytes`.
+    /// Adds `bytes`, the next ones of the executable.
     pub fn feed(&mut self, bytes: &[u8]) {
-        // What is to be kept of the rest is known when the beginning is.
+        // The parts of the rest to keep are known once the beginning is complete.
         let head = (HEADER_BYTES as u64).min(self.data.len());
         let missing = usize::try_from(head.saturating_sub(self.fed)).unwrap_or(usize::MAX);
         let (first, rest) = bytes.split_at(missing.min(bytes.len()));
@@ -268,7 +269,7 @@ impl Examiner<'_> {
         self.data.slice(&(0..self.fed.min(HEADER_BYTES as u64))).unwrap_or_default()
     }
 
-    /// Judges by what was fed so far, which is at least [`HEADER_BYTES`] or all.
+    /// Checks the bytes that were fed so far, which must be at least [`HEADER_BYTES`] or all.
     ///
     /// # Errors
     /// What was found and what was expected.
@@ -281,7 +282,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// Says what the file is.
+    /// Describes the file type.
     fn describe(&self) -> Found {
         let data = &self.data;
         let goos = self.search.goos();
@@ -307,12 +308,12 @@ impl Examiner<'_> {
     }
 }
 
-/// Why a file is no whole executable.
+/// Why a file is not a complete executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// Its headers make no sense.
+    /// Its headers are not valid.
     Damaged,
-    /// It ends, after `len` bytes, before something that its headers describe, which ends after `end` bytes.
+    /// The file ends, after `len` bytes, before a part that its headers describe, which ends after `end` bytes.
     Missing { what: &'static str, end: u64, len: u64 },
 }
 
@@ -348,7 +349,7 @@ enum Found {
     MachO {
         cpus: Vec<macho_format::CpuType>,
         executable: bool,
-        /// What it is for, where that is not macOS.
+        /// The system that it is for, if that is not macOS.
         system: Option<&'static str>,
     },
     Pe {
@@ -411,7 +412,7 @@ impl std::fmt::Display for Found {
     }
 }
 
-/// The systems that the evidence leaves, with a space behind them; nothing where it leaves all that say nothing.
+/// The systems that match the evidence, with a space behind them; empty if there is no evidence.
 fn systems_text(evidence: &Evidence) -> String {
     if evidence.is_empty() {
         return String::new();

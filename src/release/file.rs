@@ -1,4 +1,4 @@
-//! A release tarball as it can be read: a file of this machine, or one that was fetched.
+//! A release tarball that can be read: a local file, or one that was fetched.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,10 +10,10 @@ use super::manifest;
 use crate::error::{Error, Refusal, Result};
 use crate::regular;
 
-/// A tarball's file, with what lies beside it. Cheap to clone.
+/// A tarball's file, with the files beside it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TarballFile {
-    /// What messages call it: its path, or the address that it was fetched from.
+    /// The name in messages: its path, or the address that it was fetched from.
     shown: String,
     name: String,
     content: Content,
@@ -28,14 +28,14 @@ enum Content {
 /// A small file that accompanies a tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Companion {
-    /// What messages call it.
+    /// The name in messages.
     pub shown: String,
-    /// All of it.
+    /// The contents.
     pub bytes: Vec<u8>,
 }
 
 impl TarballFile {
-    /// The file at `path`, which is not looked at yet.
+    /// The file at `path`, which is not opened yet.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         Self {
@@ -45,21 +45,21 @@ impl TarballFile {
         }
     }
 
-    /// A file that was fetched from `address` (it ends in the file's name), with the small files that lie beside it there,
-    /// by their names.
+    /// A file that was fetched from `address` (it ends in the file's name), with the small files beside it there, by
+    /// their names.
     #[must_use]
     pub fn fetched(address: String, file: File, beside: Arc<BTreeMap<String, Vec<u8>>>) -> Self {
         let name = address.rsplit('/').next().unwrap_or_default().to_owned();
         Self { shown: address, name, content: Content::Fetched { file: Arc::new(file), beside } }
     }
 
-    /// What messages call it.
+    /// The name in messages.
     #[must_use]
     pub fn display(&self) -> &str {
         &self.shown
     }
 
-    /// The file's name, without folders; empty where it has none that is text.
+    /// The file's name, without folders; empty if it has none that is UTF-8.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -74,7 +74,7 @@ impl TarballFile {
         }
     }
 
-    /// Its length in bytes, as far as that is known; for progress.
+    /// Its length in bytes, if it is known; for progress.
     #[must_use]
     pub fn len_hint(&self) -> Option<u64> {
         let metadata = match &self.content {
@@ -98,7 +98,7 @@ impl TarballFile {
                 return Ok(file);
             }
         };
-        // Asked before it is opened: to open a named pipe is to wait for its other end.
+        // Checked before the file is opened: opening a named pipe would block until its other end is opened.
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Refusal::new(&self.shown, "not a regular file")
                 .found("a folder, a pipe or a device")
@@ -112,7 +112,7 @@ impl TarballFile {
     /// The small file called `name` beside it; `None` where there is none.
     ///
     /// # Errors
-    /// It is there, and cannot be read or is not small.
+    /// It exists, but cannot be read or is not small.
     pub fn beside(&self, name: &str) -> Result<Option<Companion>> {
         match &self.content {
             Content::Local(path) => {
@@ -131,7 +131,7 @@ impl TarballFile {
 /// Reads a file that accompanies a tarball, and is small; `None` where there is none.
 fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
     let failed = |error| Error::io("cannot read", path, error);
-    // Asked before it is opened: to open a named pipe is to wait for its other end.
+    // Checked before the file is opened: opening a named pipe would block until its other end is opened.
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

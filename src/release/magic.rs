@@ -1,23 +1,23 @@
-//! What a file is that is no gzip-compressed tar file: told by its first bytes, with what to do about it.
+//! Recognises files that are not gzip-compressed tar files by their first bytes, and says what to do about them.
 
 use super::file::TarballFile;
 use super::tar;
 use crate::error::Refusal;
 
-/// How many bytes [`not_gzip`] and [`not_tar`] look at.
+/// How many bytes [`not_gzip`] and [`not_tar`] read.
 pub(super) const LOOKED_AT: usize = 512;
 
-/// What to do about a file.
+/// The remedy for a file.
 enum Fix {
-    /// A program that gives the tar file on standard output.
+    /// A program that writes the tar file to standard output.
     Unpack(&'static str),
-    /// What is there is no release at all: fetch it again.
+    /// The file is not a release at all: fetch it again.
     Fetch,
     /// Another remedy, in which NAME stands for the tarball's name.
     Other(&'static str),
 }
 
-/// Files by their first bytes: what they are, and what to do about them.
+/// Files by their first bytes: their description and their remedy.
 const MAGICS: &[(&[u8], &str, Fix)] = &[
     (b"\x28\xb5\x2f\xfd", "a Zstandard file", Fix::Unpack("zstd -dc")),
     (b"\xfd7zXZ\0", "an xz file", Fix::Unpack("xz -dc")),
@@ -49,7 +49,7 @@ const FETCH: &str = "fetch it again with `curl --fail --location`, and with the 
 const UNKNOWN: &str = "a file of an unknown kind";
 const EXPECTED: &str = "a tar file, compressed with gzip";
 
-/// Says what `tarball` is, which begins with `head` and is no gzip file.
+/// The refusal of `tarball`, which begins with `head` and is not a gzip file.
 pub(super) fn not_gzip(tarball: &TarballFile, head: &[u8]) -> Refusal {
     let refusal = Refusal::new(tarball.display(), "not a gzip-compressed tar file").expected(EXPECTED);
     if head.is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn not_gzip(tarball: &TarballFile, head: &[u8]) -> Refusal {
     refusal.found(what).remedy(remedy)
 }
 
-/// Says what the gzip file `tarball` holds, whose contents begin with `head` and are no tar file.
+/// The refusal of the gzip file `tarball`, whose contents begin with `head` and are not a tar file.
 pub(super) fn not_tar(tarball: &TarballFile, head: &[u8]) -> Refusal {
     let refusal = Refusal::new(tarball.display(), "no tar file in the gzip file").expected(EXPECTED);
     if head.is_empty() {
@@ -83,7 +83,7 @@ pub(super) fn not_tar(tarball: &TarballFile, head: &[u8]) -> Refusal {
             .remedy("fetch or build the tarball again");
     }
     let remedy = match fix {
-        // One layer less is enough.
+        // Removing one layer of compression is enough.
         Fix::Unpack("gzip -dc") if head.starts_with(&GZIP) => convert(tarball, &["gzip -dc"]),
         Fix::Unpack(program) => convert(tarball, &["gzip -dc", program, "gzip -n"]),
         Fix::Fetch => FETCH.to_owned(),
@@ -97,7 +97,7 @@ pub(super) fn not_tar(tarball: &TarballFile, head: &[u8]) -> Refusal {
 /// The first bytes of a gzip file (RFC 1952 2.3.1).
 pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// A command for a shell in the tarball's folder that puts what the programs make of the file in its place.
+/// A shell command, to be run in the tarball's folder, that replaces the file with the output of the programs.
 fn convert(tarball: &TarballFile, programs: &[&str]) -> String {
     let name = tarball.name();
     let (first, rest) = programs.split_first().unwrap_or((&"cat", &[]));
@@ -130,7 +130,7 @@ fn guess(head: &[u8]) -> (&'static str, &'static Fix) {
 fn text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // A character that the end of `head` cuts.
+        // `head` ends inside a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
         }
@@ -140,7 +140,7 @@ fn text(head: &[u8]) -> Option<&str> {
     text.chars().all(is_text).then_some(text)
 }
 
-/// Whether a whole tar header is there.
+/// Whether `head` has a whole tar header.
 fn is_tar(head: &[u8]) -> bool {
     head.first_chunk().is_some_and(tar::is_likely)
 }

@@ -12,22 +12,22 @@ use crate::provider::{Protocol, Protocols, ProviderType, Version};
 
 /// The name without type and version.
 pub const PLAIN_NAME: &str = "terraform-registry-manifest.json";
-/// A manifest is a hundred bytes; anything far larger is something else.
+/// A manifest has a hundred bytes; a much larger file is not a manifest.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
-/// The name that carries type and version.
+/// The name with type and version.
 #[must_use]
 pub fn release_name(provider_type: &ProviderType, version: &Version) -> String {
     format!("terraform-provider-{provider_type}_{version}_manifest.json")
 }
 
-/// Whether `name` is that of a manifest, whatever type and version it carries.
+/// Whether `name` is the name of a manifest, for any type and version.
 #[must_use]
 pub fn is_manifest(name: &str) -> bool {
     name == PLAIN_NAME || (name.starts_with("terraform-provider-") && name.ends_with("_manifest.json"))
 }
 
-/// Whether `base` is the name that carries this type and version.
+/// Whether `base` is the name with this type and version.
 #[must_use]
 pub fn is_release_manifest(base: &str, provider_type: &ProviderType, version: &Version) -> bool {
     base == release_name(provider_type, version)
@@ -47,7 +47,7 @@ struct Metadata {
 /// Reads a manifest; `subject` names it in refusals.
 ///
 /// # Errors
-/// It is not JSON of manifest version 1, or declares no or unknown protocols.
+/// It is not JSON of manifest version 1, or declares no protocols or unknown ones.
 pub fn parse(subject: &str, bytes: &[u8]) -> Result<Protocols, Refusal> {
     let refuse = |found: String| {
         Refusal::new(subject, "not a registry manifest")
@@ -65,12 +65,12 @@ pub fn parse(subject: &str, bytes: &[u8]) -> Result<Protocols, Refusal> {
     Protocols::new(protocols).ok_or_else(|| refuse("an empty list of protocol_versions".to_owned()))
 }
 
-/// Settles a release's protocols from all that declare them: the command line and every manifest, by name.
+/// Determines a release's protocols from all declarations: the command line and every manifest, by name.
 ///
-/// A mislabelled protocol breaks the provider for every user, so nothing is guessed and nothing outvoted.
+/// A wrong protocol breaks the provider for every user, so nothing is guessed and no declaration overrules another.
 ///
 /// # Errors
-/// Nobody declares them, or two disagree.
+/// There is no declaration, or two disagree.
 pub fn settle(sources: &BTreeMap<String, Protocols>) -> Result<Protocols, Refusal> {
     let mut sources = sources.iter();
     let Some((first_name, first)) = sources.next() else {

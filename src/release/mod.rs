@@ -1,4 +1,4 @@
-//! The release: tarballs whose names belong together, and the rules for what is in them.
+//! The release: tarballs whose names belong together, and the rules for their contents.
 
 pub mod archive;
 pub mod contents;
@@ -21,30 +21,30 @@ use file::{Companion, TarballFile};
 use name::TarballName;
 use sidecar::Sidecar;
 
-/// What the user says the release must be.
+/// The user's requirements for the release.
 #[derive(Debug, Default)]
 pub struct Expected {
     /// The provider's type.
     pub provider_type: Option<ProviderType>,
     /// The one version that the tarballs must have.
     pub version: Option<Version>,
-    /// The platforms that must be there, and no others; empty when not said.
+    /// The platforms that must be present, and no others; empty if there is no such requirement.
     pub platforms: BTreeSet<Platform>,
     /// Whether pre-releases are refused.
     pub stable: bool,
-    /// The one pre-release that is not refused.
+    /// The one pre-release that is accepted nevertheless.
     pub prerelease: Option<Version>,
 }
 
-/// One release tarball: its name is valid, its platform known, its sidecar read; its contents are not looked at yet.
+/// One release tarball: its name is valid, its platform known, its sidecar read; its contents were not read yet.
 pub struct Tarball {
     /// The file.
     pub file: TarballFile,
-    /// What its name says.
+    /// The parts of its name.
     pub name: TarballName,
-    /// What its executable must be.
+    /// The properties that its executable must have.
     pub expectation: Expectation,
-    /// Its checksum, where a sidecar gives it.
+    /// Its checksum, if a sidecar has it.
     pub sidecar: Option<Sidecar>,
 }
 
@@ -61,10 +61,10 @@ pub struct Release {
 }
 
 impl Release {
-    /// Takes these tarballs for one release.
+    /// Checks that these tarballs form one release, and reads the files beside them.
     ///
     /// # Errors
-    /// As by [`Release::check_names`], or a bad sidecar or manifest.
+    /// Those of [`Release::check_names`], or a bad sidecar or manifest.
     pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
         let mut tarballs = named(files)?;
         let (provider_type, version) = check(&tarballs, expected)?;
@@ -75,17 +75,17 @@ impl Release {
         Ok(Self { provider_type, version, tarballs, manifests })
     }
 
-    /// Judges the tarballs by their names alone, before any of them is fetched.
+    /// Checks the tarballs by their names alone, before any of them is fetched.
     ///
     /// # Errors
-    /// No tarball, a name that follows no grammar, two providers or versions or two tarballs for one platform, an unknown
-    /// platform, or not what `expected` says.
+    /// No tarball, a name of no known form, two providers or versions or two tarballs for one platform, an unknown
+    /// platform, or a mismatch with `expected`.
     pub fn check_names(files: Vec<TarballFile>, expected: &Expected) -> Result<()> {
         check(&named(files)?, expected).map(drop)
     }
 }
 
-/// The tarballs with what their names say, in the order of their platforms.
+/// The tarballs with their parsed names, in the order of their platforms.
 fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
     let mut tarballs = Vec::with_capacity(files.len());
     for file in files {
@@ -102,7 +102,7 @@ fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
     Ok(tarballs)
 }
 
-/// Gives the one provider and version of the tarballs.
+/// Returns the one provider and version of the tarballs.
 fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Version)> {
     let Some(first) = tarballs.first() else {
         return Err(Refusal::new("TARBALL", "no release tarball was given")
@@ -116,7 +116,7 @@ fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Ver
     Ok((first.name.provider_type.clone(), first.name.version.clone()))
 }
 
-/// One provider, one version, and one tarball a platform.
+/// Checks that there is one provider, one version, and one tarball for each platform.
 fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
     for pair in tarballs.windows(2) {
         let [a, b] = pair else { continue };
@@ -198,7 +198,7 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
         .remedy("wait for all builds of the release, or correct --expect-platform"))
 }
 
-/// Manifests beside the tarballs; tarballs in one folder share theirs.
+/// Reads the manifests beside the tarballs; tarballs in one folder share theirs.
 fn manifests_beside(tarballs: &[Tarball]) -> Result<BTreeMap<String, Protocols>> {
     let mut manifests = BTreeMap::new();
     for tarball in tarballs {

@@ -10,14 +10,14 @@ use super::file::TarballFile;
 use crate::error::Refusal;
 use crate::provider::{Platform, ProviderType, Version};
 
-/// What a release tarball's file name says.
+/// The parts of a release tarball's file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarballName {
     /// The provider's type.
     pub provider_type: ProviderType,
     /// The release's version.
     pub version: Version,
-    /// The platform its executable is for.
+    /// The platform that its executable is for.
     pub platform: Platform,
 }
 
@@ -27,13 +27,13 @@ const GRAMMARS: &str = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz or \
                         terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz)";
 
 impl TarballName {
-    /// Whether `name` is that of a release tarball, as far as its beginning and its end say; it may still be a bad one.
+    /// Whether `name` begins and ends like the name of a release tarball; it may not be valid in between.
     #[must_use]
     pub fn is_tarball(name: &str) -> bool {
         name.starts_with(PREFIX) && ENDINGS.iter().any(|ending| name.ends_with(ending))
     }
 
-    /// Reads the file name of a tarball; the folder does not matter.
+    /// Parses the file name of a tarball; the folder does not matter.
     ///
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
@@ -64,11 +64,11 @@ impl TarballName {
 }
 
 const NO_NAME: &str = "not the name of a release tarball";
-/// What to do about a name whose parts are in other words, in general and for the tool that most releases are made with.
+/// The remedy for a name with other words for its parts, in general and for the most common release tool.
 pub(super) const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
 
-/// Says which parts of a name are wrong, and what they should be.
+/// The refusal of a name, with its wrong parts and their correct forms.
 fn wrong_parts(tarball: &TarballFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
     let (mut found, mut remedies) = (Vec::new(), Vec::new());
     let mut is_platform_only = true;
@@ -139,7 +139,7 @@ fn wrong_parts(tarball: &TarballFile, (type_text, version, os, arch): Parts<'_>)
         .remedy(remedies.join("; "))
 }
 
-/// The semantic version that was likely meant: three numbers without leading zeros, and no build metadata.
+/// The semantic version that was probably intended: three numbers without leading zeros, and no build metadata.
 fn canonical(text: &str) -> Option<String> {
     let text = text.split('+').next()?;
     let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
@@ -156,7 +156,8 @@ fn canonical(text: &str) -> Option<String> {
 /// Type, version, operating system and architecture.
 type Parts<'a> = (&'a str, &'a str, &'a str, &'a str);
 
-/// Cuts a name of the second grammar where a part has underscores itself, as `x86_64` has, or the version is missing.
+/// Splits a name of the second grammar in which a part has underscores itself, as in `x86_64`, or the version is
+/// missing.
 fn split_loosely(name: &str) -> Option<Parts<'_>> {
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
     let (type_text, rest) = stem.split_once('_')?;
@@ -169,14 +170,14 @@ fn split_loosely(name: &str) -> Option<Parts<'_>> {
     Some((type_text, first, os, arch))
 }
 
-/// Cuts a file name into type, version, operating system and architecture, without judging the parts.
+/// Splits a file name into type, version, operating system and architecture, without checking the parts.
 fn split(name: &str) -> Option<Parts<'_>> {
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
     if let Some(dashed) = stem.strip_suffix("-bin") {
         let (rest, arch) = dashed.rsplit_once('-')?;
         let (rest, os) = rest.rsplit_once('-')?;
         // A type has no dot and a version's core has one, so the version begins at the last `-v` before the first dot,
-        // whatever dashes and `v`s the type and the pre-release hold.
+        // even if the type or the pre-release contain dashes and `v`s.
         let core_end = rest.find('.')?;
         let at = rest[..core_end].rfind("-v")?;
         return Some((&rest[..at], &rest[at + 2..], os, arch));

@@ -1,4 +1,4 @@
-//! The checksum that a release build leaves beside a tarball: its own `TARBALL.sha256`, or its line in the release's
+//! The checksum that a release build writes beside a tarball: its own `TARBALL.sha256`, or its line in the release's
 //! SHA256SUMS.
 
 use super::file::{Companion, TarballFile};
@@ -9,20 +9,20 @@ use crate::error::{Refusal, Result};
 /// The checksum that a tarball must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sidecar {
-    /// The file that says so, as messages call it.
+    /// The file with the checksum, as named in messages.
     pub shown: String,
-    /// What it says.
+    /// The checksum.
     pub digest: Digest,
 }
 
-/// The names that the SHA256SUMS of a release has beside its tarballs.
+/// The possible names of a release's SHA256SUMS beside its tarballs.
 fn sums_of(name: &TarballName) -> [String; 2] {
     let TarballName { provider_type, version, .. } = name;
     ["SHA256SUMS".to_owned(), format!("terraform-provider-{provider_type}_{version}_SHA256SUMS")]
 }
 
 impl Sidecar {
-    /// Whether a file of this name gives checksums of tarballs.
+    /// Whether a file of this name has checksums of tarballs.
     #[must_use]
     pub fn is_sidecar(name: &str) -> bool {
         name.strip_suffix(".sha256").is_some_and(TarballName::is_tarball)
@@ -30,13 +30,13 @@ impl Sidecar {
             || (name.starts_with("terraform-provider-") && name.ends_with("_SHA256SUMS"))
     }
 
-    /// Reads what lies beside `tarball`, whose name says `name`; `None` where nothing there gives its checksum.
+    /// Reads the files beside `tarball`, whose parsed name is `name`; `None` if none of them has its checksum.
     ///
-    /// In its own file both forms in use are taken: the bare digest, and `sha256sum`'s line with a name, which must be the
-    /// tarball's. In a SHA256SUMS its line counts; one without such a line is of other files.
+    /// The tarball's own file may have both common forms: the bare digest, and `sha256sum`'s line with a name, which
+    /// must be the tarball's. In a SHA256SUMS its line counts; a SHA256SUMS without such a line is for other files.
     ///
     /// # Errors
-    /// One cannot be read, or says something else than one checksum for this tarball.
+    /// A file cannot be read, or does not have exactly one checksum for this tarball.
     pub fn beside(tarball: &TarballFile, name: &TarballName) -> Result<Option<Self>> {
         let file = tarball.name();
         let mut found = None;
@@ -81,10 +81,10 @@ impl Sidecar {
         Ok(found)
     }
 
-    /// Checks the digest that the tarball was found to have.
+    /// Compares the checksum with the tarball's computed digest.
     ///
     /// # Errors
-    /// It is another one.
+    /// They differ.
     pub fn check(&self, tarball: &TarballFile, found: &Digest) -> Result<(), Refusal> {
         if *found == self.digest {
             return Ok(());

@@ -1,7 +1,7 @@
-//! A reader for `.tar.gz` files that trusts nothing in them.
+//! A reader for untrusted `.tar.gz` files.
 //!
-//! It streams: whatever the sizes, memory stays bounded. What a tar file may be is said in `release::tar`; absolute paths,
-//! `..`, archives that are damaged, cut short or carry something behind their end, and archives over the [`Limits`] are
+//! It reads a stream: memory stays bounded, whatever the sizes. `release::tar` defines the accepted tar files; absolute
+//! paths, `..`, archives that are damaged, cut short or have data after their end, and archives over the [`Limits`] are
 //! refused as well, and the refusal names the entry.
 
 use std::cell::RefCell;
@@ -50,19 +50,19 @@ fn read(
     .run(&mut Reader::new(unpacker), on_file);
 
     let mut state = state.borrow_mut();
-    // An error of the disk shows as a damaged archive; the source knows better.
+    // An error of the disk appears as a damaged archive; the source has the real error.
     if let Some(error) = state.error.take() {
         return Err(Error::Io { context: format!("cannot read {}", tarball.display()), source: error });
     }
     outcome.map_err(|error| {
-        // What is no gzip file at all is not damaged.
+        // A file that is not gzip at all is not reported as damaged.
         let is_gzip = magic::GZIP.starts_with(&state.head[..state.head.len().min(2)]);
         if state.head.is_empty() || !is_gzip { magic::not_gzip(tarball, &state.head).into() } else { error }
     })?;
     Ok(Digest::from_hasher(std::mem::take(&mut state.hash)))
 }
 
-/// The tarball's bytes on their way to the decoder: hashed, counted, and with the disk's own errors kept apart.
+/// The tarball's bytes on their way to the decoder: hashed and counted; errors of the disk are stored separately.
 struct Source<'a> {
     state: Rc<RefCell<SourceState>>,
     file: File,
@@ -105,7 +105,7 @@ fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
         .remedy("fetch or build the tarball again")
 }
 
-/// What is said of a tar file that is outside of the profile.
+/// The refusal of a tar file that does not follow the profile.
 fn outside(tarball: &TarballFile, entry: Option<&str>, fault: Fault) -> Refusal {
     let problem = match entry {
         Some(entry) => format!("{entry} in the archive: {}", fault.problem),
@@ -122,9 +122,9 @@ struct Reading<'a> {
     recorder: DeflateRecorder,
     entries: u64,
     unpacked: u64,
-    /// What each path is.
+    /// The type of each path.
     kinds: BTreeMap<String, EntryType>,
-    /// Set by [`Content`] when the archive, not the callback, is at fault.
+    /// Set by [`Content`] if the archive, not the callback, has failed.
     read_error: Rc<RefCell<Option<io::Error>>>,
 }
 
@@ -195,7 +195,7 @@ impl Reading<'_> {
     }
 
     fn check_name(&self, path: &str) -> Result<()> {
-        // Apple's tar shows nobody the files in which it keeps extended attributes.
+        // Apple's tar hides the files in which it stores extended attributes.
         let is_apple_double = path.rsplit('/').next().is_some_and(|last| last.starts_with("._"));
         let remedy = if is_apple_double {
             "make the tarball on macOS with COPYFILE_DISABLE=1 in the environment of tar: files whose names begin with ._ are \
@@ -215,7 +215,7 @@ impl Reading<'_> {
         })
     }
 
-    /// What one entry makes a file, no other makes a folder: readers keep the one or the other.
+    /// A path that one entry makes a file and another makes a folder is refused: readers keep only one of them.
     fn check_kind(&mut self, path: &str, entry_type: EntryType) -> Result<()> {
         let is_file = |path: &str| self.kinds.get(path) == Some(&EntryType::Regular);
         let above = path.match_indices('/').map(|(at, _)| &path[..at]).find(|folder| is_file(folder));
@@ -270,7 +270,7 @@ impl Reading<'_> {
     }
 }
 
-/// One entry's contents: exactly as many bytes as its header says, or an error.
+/// One entry's contents: exactly as many bytes as its header states, or an error.
 struct Content<'a, R> {
     inner: &'a mut Reader<R>,
     error: Rc<RefCell<Option<io::Error>>>,
@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    /// A tar file with one entry whose name is written as it is, which the tar crate's builder would refuse.
+    /// A tar file with one entry whose raw name the tar crate's builder would refuse.
     fn tar_with_raw_name(name: &[u8], kind: EntryType) -> Vec<u8> {
         let mut header = header(kind, 0);
         header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name);
@@ -475,8 +475,8 @@ mod tests {
             for (index, value) in mangle { let at = index.index(bytes.len()); bytes[at] = value; }
             if let Some(cut) = cut { bytes.truncate(cut.index(bytes.len())); }
             if inside { bytes = gzip(&bytes); }
-            // Damage to the gzip file is caught by its CRC-32; damage inside it, made before compression, may change
-            // what is in the archive, but must not do anything worse.
+            // The CRC-32 detects damage to the gzip file; damage inside it, made before compression, may change the
+            // contents of the archive, but must have no worse effect.
             match read_bytes(&bytes, Limits::default()) {
                 Ok(found) if !inside => prop_assert_eq!(found, files),
                 Ok(_) => {}

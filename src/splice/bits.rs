@@ -16,7 +16,7 @@ impl Bits<'_> {
     }
 }
 
-/// Bits that are kept for later.
+/// Bits that are stored for later use.
 #[derive(Default)]
 pub(super) struct Kept {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Keeps the bits of a block's header, but for BFINAL, its first bit (RFC 1951 3.2.3), which is cleared.
+    /// Stores the bits of a block's header, with BFINAL, its first bit (RFC 1951 3.2.3), cleared.
     pub(super) fn keep_header(&mut self, bits: &Bits<'_>) {
         let first = bits.from / 8;
         self.bytes.clear();

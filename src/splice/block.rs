@@ -8,7 +8,7 @@ use super::{Corrupt, inflate};
 
 /// What follows a block's header.
 pub(super) enum Body {
-    /// As many bytes as they are.
+    /// The bytes of a stored block: how many.
     Stored(usize),
     /// Tokens in the codes that were read into [`Codes`].
     Tokens,
@@ -17,8 +17,8 @@ pub(super) enum Body {
 /// The width of the tables: wider ones are slower to fill than they save.
 pub(super) const LITERAL_WIDTH: usize = 11;
 pub(super) const DISTANCE_WIDTH: usize = 8;
-/// Places in a table: a power of two, so that any index can be brought into it. zlib's `enough` says that 288 codes of up
-/// to 15 bits need 2342 of them with a main table of 11 bits, and 30 codes with one of 8 bits need 402.
+/// Number of entries in a table: a power of two, so that any index can be masked into range. zlib's `enough` says that
+/// 288 codes of up to 15 bits need 2342 of them with a main table of 11 bits, and 30 codes with one of 8 bits need 402.
 pub(super) const LITERAL_PLACES: usize = 4096;
 pub(super) const DISTANCE_PLACES: usize = 512;
 
@@ -33,9 +33,9 @@ pub(super) struct Codes {
     pub(super) tables: Box<Tables>,
     /// The end-of-block code.
     pub(super) end: Code,
-    /// They are the fixed ones.
+    /// Whether they are the fixed codes.
     fixed: bool,
-    /// Every common reader decodes the block; see [`is_common`].
+    /// Whether every common reader decodes the block; see [`is_common`].
     pub(super) common: bool,
 }
 
@@ -73,7 +73,7 @@ impl Codes {
     }
 }
 
-/// The entries of the literal and length alphabet, as `huffman` wants them.
+/// The entries of the literal and length alphabet, in the form that `huffman` expects.
 const LITERAL_SYMBOLS: [u32; 288] = {
     let mut symbols = [INVALID; 288];
     let mut symbol = 0;
@@ -99,10 +99,10 @@ const fn with_ranges(symbols: &mut [u32], first: usize, ranges: &[Range]) {
     }
 }
 
-/// Reads a block's header, its codes into `codes`; gives whether it is the stream's last block.
-/// The header of a block of tokens is kept.
+/// Reads a block's header, and its codes into `codes`; returns whether it is the stream's last block. The header of a
+/// block of tokens is stored in `header`.
 ///
-/// `input` must have enough for a header, or all that there is.
+/// `input` must have enough bytes for a header, or all that are left.
 pub(super) fn read(input: &mut Input, codes: &mut Codes, header: &mut Kept) -> Result<(bool, Body), Corrupt> {
     let from = input.position();
     let is_last = input.take(1) == 1;
@@ -143,7 +143,7 @@ fn stored(input: &mut Input) -> Result<usize, Corrupt> {
 
 /// The order in which the lengths of the code for lengths come (RFC 1951 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// The longest code of that code, so that one table holds it.
+/// The longest of these codes, so that one table holds them all.
 const ORDER_WIDTH: usize = 7;
 const ORDER_SYMBOLS: [u32; 19] = {
     let mut symbols = [0; 19];
@@ -202,12 +202,12 @@ fn dynamic(input: &mut Input, codes: &mut Codes) -> Result<(), Corrupt> {
     codes.set(literals, distances)
 }
 
-/// Whether every common reader of zips decodes a block with these code lengths, which are ones that zlib takes.
+/// Whether every common zip reader decodes a block with these code lengths, which are ones that zlib accepts.
 ///
-/// Source: Info-ZIP UnZip 6.0, `inflate_dynamic`: `if (bd == 0 && nl > 257) … incomplete distance tree`. So it refuses a
-/// block that has no distance code, but room for lengths, also where no length is used and the block is all literals, as RFC
-/// 1951 3.2.7 allows. UnZip, 7-Zip, libarchive, Go and zlib were compared over the odd forms of codes that zlib takes, and
-/// differ in nothing else. A single distance code of one bit, which Go writes, is read by all of them.
+/// Source: Info-ZIP UnZip 6.0, `inflate_dynamic`: `if (bd == 0 && nl > 257) … incomplete distance tree`. So it refuses
+/// a block that has no distance code but has codes for lengths, even if no length is used and the block is all
+/// literals, which RFC 1951 3.2.7 allows. UnZip, 7-Zip, libarchive, Go and zlib were compared over the unusual codes
+/// that zlib accepts, and differ in nothing else. All of them read a single distance code of one bit, which Go writes.
 fn is_common(literals: &[u8], distances: &[u8]) -> bool {
     literals.len() == inflate::END_SYMBOL + 1 || distances.iter().any(|length| *length > 0)
 }

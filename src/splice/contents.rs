@@ -1,9 +1,9 @@
-//! What contents come to, for comparison.
+//! Checksums of contents, for comparison.
 
-/// What contents come to: their length, the CRC-32 that a zip holds, and a CRC-64 beside it.
+/// The length of contents, their CRC-32 as a zip stores it, and a CRC-64.
 ///
-/// It guards against mistakes and damage, not against an attacker: who could forge it makes the contents anyway. Both
-/// together cost a few percent of what SHA-256 does.
+/// They detect mistakes and damage, not attacks: an attacker who could forge them controls the contents anyway. Both
+/// together cost a few percent of the time of SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     /// In bytes.
@@ -13,7 +13,7 @@ pub struct Contents {
     check: u64,
 }
 
-/// Takes contents in, piece by piece.
+/// Computes [`Contents`] piece by piece.
 pub struct ContentsHasher {
     size: u64,
     crc: crc32fast::Hasher,
@@ -27,27 +27,27 @@ impl Default for ContentsHasher {
 }
 
 impl ContentsHasher {
-    /// Nothing so far.
+    /// A hasher that has seen no bytes.
     #[must_use]
     pub fn new() -> Self {
         let check = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
         Self { size: 0, crc: crc32fast::Hasher::new(), check }
     }
 
-    /// What follows.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         self.crc.update(bytes);
         self.check.update(bytes);
     }
 
-    /// How many bytes there were.
+    /// The number of bytes so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// What all of it comes to.
+    /// Returns the length and the checksums of all bytes.
     #[must_use]
     pub fn finish(self) -> Contents {
         Contents { size: self.size, crc: self.crc.finalize(), check: self.check.finalize() }

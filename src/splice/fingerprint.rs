@@ -1,8 +1,9 @@
-//! What a recorded stream can be held to without decompressing all of it.
+//! The data by which a recorded stream is verified without decompressing all of it.
 //!
-//! To be sure of a finished zip one can decompress it, which costs as much as everything else together, or compare it with
-//! what is sure already: the gzip file, which was decompressed to its end, and whose CRC-32 and length agree. A stream is
-//! right if all of these are, and a [`StreamFingerprint`] has what they need:
+//! A finished zip can be verified by decompressing it, which costs as much as everything else together, or by comparing
+//! it with data that is already verified: the gzip file, which was decompressed to its end, and whose CRC-32 and length
+//! agree. A stream is correct if its head, runs and tail are, and a [`StreamFingerprint`] has the data to check each of
+//! them:
 //!
 //! ```text
 //!  stream  ┌──────────────────┬──────┬──────┬─ ─ ─┬──────┬────────────────────┐
@@ -13,47 +14,50 @@
 //! ```
 //!
 //! 1. **Head.** Decompressed by itself, it ends with the end of a block, and gives the file's bytes up to there.
-//! 2. **Runs.** They have the same bits as whole blocks of the gzip file that follow each other there, but for BFINAL,
-//!    which is 0. Where blocks are left out between two runs, those have no byte.
-//! 3. **Tail.** Decompressed by itself, after the 32 KiB of the file that are before it, it gives the rest of the file, and
-//!    ends, with its data, by a block with BFINAL.
+//! 2. **Runs.** Their bits are those of consecutive whole blocks of the gzip file, except for BFINAL, which is 0.
+//!    Blocks that are left out between two runs have no byte.
+//! 3. **Tail.** Decompressed by itself, with the 32 KiB of the file before it as history, it gives the rest of the
+//!    file. Its data ends with a block that has BFINAL set.
 //!
-//! For what a block gives depends on three things alone: its bits, that it is read from its first one on, and the 32 KiB
-//! before it (RFC 1951 3.2.3, 2). The head's end is where a block begins, in the stream as in the gzip file, and 32 KiB of the
-//! file and more are before it in both. So the first block of the first run gives the same bytes in both, and after it the
-//! same holds for the next.
+//! This is sufficient because the output of a block depends on three things alone: its bits, that it is decoded from
+//! its first bit on, and the 32 KiB of output before it (RFC 1951 3.2.3, 2). The head ends where a block begins, both
+//! in the stream and in the gzip file, and at least 32 KiB of the file come before that point in both. So the first
+//! block of the first run gives the same bytes in both, and the same then holds for each block after it.
 //!
-//! What is told to the fingerprint comes from the gzip file: the bits that each block has, and the bytes that it gives. It is
-//! not told which tokens had to be encoded anew, what was left out, or how bits were moved. That the file was followed from
-//! its first byte to its last is seen by who compares the [`StreamFingerprint`]'s length and CRC-32 with those of what was read. So what
-//! is trusted is the decoder, whose contents have the gzip file's CRC-32, and [`Input::since`](super::input::Input::since),
-//! which says where it was.
+//! The builder is called with data of the gzip file only: the bits of each block, and the bytes that they give. It does
+//! not depend on which tokens had to be encoded again, on what was left out, or on how bits were moved. To make sure
+//! that the file was followed from its first byte to its last, the caller compares the length and CRC-32 of the
+//! [`StreamFingerprint`] with those of the bytes that were read. So only two things are trusted: the decoder, whose
+//! output has the gzip file's CRC-32, and [`Input::since`](super::input::Input::since), which returns the bits that it
+//! decoded.
 
 use super::bits::Bits;
 use super::contents::{Contents, ContentsHasher};
 use super::window::HISTORY;
 
-/// The tail begins with the last block that begins at an even bit, if so many bytes of the file are left there, or fewer.
+/// The tail begins with the last block that begins at an even bit and has at most this many bytes of the file from
+/// there on.
 const NEAR: u64 = 8 << 20;
-/// Runs at the most: there are many only where something is wrong with who compressed.
+/// The most runs that are recorded: only a defective compressor produces more.
 const MOST_RUNS: usize = 1 << 16;
 
-/// What a recorded stream can be held to.
+/// The data by which a recorded stream is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamFingerprint {
     /// The length of the file in bytes, and its CRC-32.
     pub size: u64,
     /// See `size`.
     pub crc: u32,
-    /// The bits of the head.
+    /// The number of bits in the head.
     pub head_bits: u64,
     /// The file's bytes that the head gives.
     pub head: Contents,
     /// What is between head and tail.
     pub runs: Vec<Run>,
-    /// The bits of the tail, without those that bring it to a whole byte. It begins with an even bit of the stream.
+    /// The number of bits in the tail, without the padding to a whole byte. The tail begins at an even bit of the
+    /// stream.
     pub tail_bits: u64,
-    /// The 32 KiB of the file before what the tail gives.
+    /// The 32 KiB of the file before the bytes that the tail gives.
     pub history: Vec<u8>,
     /// The file's bytes that the tail gives.
     pub tail: Contents,
@@ -66,9 +70,9 @@ pub enum Run {
     Tokens {
         /// How many bits.
         bits: u64,
-        /// The place of the first one in its byte.
+        /// The position of the first one in its byte.
         phase: u32,
-        /// CRC-64/NVME of the bytes that they are in, in the gzip file; bits of others are zero in it.
+        /// CRC-64/NVME of the bytes of the gzip file that contain them, with all other bits set to zero.
         check: u64,
     },
     /// A stored block of so many bytes. Its header is not copied, because its length depends on where it is.
@@ -80,7 +84,7 @@ pub enum Run {
     },
 }
 
-/// A fingerprint in the making.
+/// Builds a fingerprint while the file is recorded.
 pub(super) struct FingerprintBuilder {
     stage: Stage,
     /// How many bytes the file has left.
@@ -92,9 +96,9 @@ pub(super) struct FingerprintBuilder {
     head: Option<(u64, Contents)>,
     runs: Vec<Run>,
     open: Option<Open>,
-    /// What was open before the block of tokens that the gzip file is in: if that gives no byte, it is in no run.
+    /// The run that was open before the current block of tokens. If the block gives no byte, it belongs to no run.
     before: Option<Open>,
-    /// The gzip file is in a block of tokens, which has given a byte.
+    /// Whether the gzip file is in a block of tokens.
     is_in_block: bool,
     has_given: bool,
     tail: Option<Tail>,
@@ -104,7 +108,7 @@ pub(super) struct FingerprintBuilder {
 enum Stage {
     Head,
     Runs,
-    /// There can be no fingerprint.
+    /// No fingerprint is possible.
     Lost,
 }
 
@@ -116,7 +120,7 @@ struct Tail {
     history: Vec<u8>,
 }
 
-/// The run that goes on.
+/// The run that is being extended.
 #[derive(Clone)]
 enum Open {
     Tokens(BitHash),
@@ -142,7 +146,7 @@ impl FingerprintBuilder {
         }
     }
 
-    /// The gzip file goes on with `bytes`.
+    /// Adds `bytes`, the next ones of the file.
     pub(super) fn gives(&mut self, bytes: &[u8]) {
         let count = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let bytes = &bytes[..count];
@@ -157,11 +161,11 @@ impl FingerprintBuilder {
         }
     }
 
-    /// A block begins in the gzip file, one of tokens if it has a header, after the bytes `before`; the stream's next bit is
-    /// the one at `position`, where that is known.
+    /// Called when a block begins in the gzip file, after the bytes `before`. It is a block of tokens if it has a
+    /// header. `position` is that of the stream's next bit, if it is known.
     pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, before: &[u8], position: Option<u64>) {
         let Some(position) = position else { return };
-        // Then 32 KiB of `before` are the file's.
+        // Then the 32 KiB of `before` all belong to the file.
         if self.stage == Stage::Head && self.bytes.size() >= HISTORY as u64 {
             self.stage = Stage::Runs;
             self.head = Some((position, std::mem::take(&mut self.bytes).finish()));
@@ -172,8 +176,9 @@ impl FingerprintBuilder {
         if self.is_in_block {
             return self.lose();
         }
-        // At an even bit, because that is where empty blocks of ten bits can bring who decompresses the tail alone. And
-        // not so often that to keep the history costs more than to decompress the file.
+        // At an even bit, because the check decompresses the tail alone, behind empty blocks of ten bits each, which
+        // reach only even positions. And not too often, or copying the history would cost more than decompressing the
+        // file.
         let is_far = self.tail.is_none() || self.bytes.size() >= HISTORY as u64;
         if self.left <= NEAR && position.is_multiple_of(2) && is_far {
             self.close_run();
@@ -197,7 +202,8 @@ impl FingerprintBuilder {
         self.sees(&Bits { from: header.from + 1, at: at + 1, ..*header });
     }
 
-    /// The block of tokens goes on with these bits and the `bytes` that they give; it `ended` with them, or did not.
+    /// Called with the next bits of a block of tokens, the `bytes` that they give, and whether the block `ended` with
+    /// them.
     pub(super) fn tokens(&mut self, bits: &Bits<'_>, bytes: &[u8], ended: bool) {
         self.gives(bytes);
         if self.stage != Stage::Runs {
@@ -212,7 +218,7 @@ impl FingerprintBuilder {
         }
     }
 
-    /// These bits follow.
+    /// Adds the next bits.
     fn sees(&mut self, bits: &Bits<'_>) {
         let is_there = bits.to <= bits.source.len() * 8;
         match &mut self.open {
@@ -223,7 +229,7 @@ impl FingerprintBuilder {
         }
     }
 
-    /// A stored block of `length` bytes begins.
+    /// Called when a stored block of `length` bytes begins.
     pub(super) fn stored_begins(&mut self, length: usize) {
         if self.stage == Stage::Runs && length > 0 {
             match u16::try_from(length) {
@@ -233,7 +239,7 @@ impl FingerprintBuilder {
         }
     }
 
-    /// The stored block goes on with `bytes`.
+    /// Called with the next bytes of a stored block.
     pub(super) fn stored(&mut self, bytes: &[u8]) {
         self.gives(bytes);
         match &mut self.open {
@@ -255,12 +261,12 @@ impl FingerprintBuilder {
         }
     }
 
-    /// There can be no fingerprint.
+    /// Gives up: no fingerprint is possible.
     pub(super) fn lose(&mut self) {
         *self = Self { stage: Stage::Lost, ..Self::new(self.left) };
     }
 
-    /// The stream ends at `position`. Gives the fingerprint, if there can be one.
+    /// Ends the stream at `position`. Returns the fingerprint, if one is possible.
     pub(super) fn finish(self, position: u64) -> Option<StreamFingerprint> {
         let (head_bits, head) = self.head?;
         let Tail { position: begins, runs: count, history } = self.tail?;
@@ -292,15 +298,15 @@ pub(super) fn new_hash() -> crc_fast::Digest {
     crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)
 }
 
-/// Takes the CRC of bits that follow each other in the gzip file, byte by byte as they are there.
+/// Computes the CRC of consecutive bits of the gzip file, over the bytes that contain them there.
 #[derive(Clone)]
 struct BitHash {
     hash: crc_fast::Digest,
-    /// The bits of the byte that is begun.
+    /// The bits of an incomplete byte.
     partial: u8,
     phase: u32,
     from: u64,
-    /// The place of the next bit in the gzip file.
+    /// The position of the next bit in the gzip file.
     next: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Holds a stream to its fingerprint. Why that is enough is in `fingerprint`.
+//! Checks a stream against its fingerprint. `fingerprint` explains why this is sufficient.
 
 use std::io::{self, Read};
 
@@ -8,11 +8,11 @@ use super::fingerprint::{Run, StreamFingerprint, new_hash};
 use super::zlib::{Fault, ZlibStream};
 
 impl StreamFingerprint {
-    /// Reads all of `stream`, and finds out whether it is one with the contents that the fingerprint has seen: those have its
-    /// length and CRC-32, which are for the caller to compare.
+    /// Reads all of `stream`, and checks that it has the contents that the fingerprint was built from. The fingerprint
+    /// has their length and CRC-32, which the caller must compare with the expected ones.
     ///
     /// # Errors
-    /// It is another one, or cannot be read.
+    /// The stream has other contents, or cannot be read.
     pub fn check(&self, stream: &mut impl Read) -> Result<(), Fault> {
         let mut bits =
             BitReader { stream, bytes: vec![0; CHUNK], end: 0, at: 0, shifted: Vec::with_capacity(CHUNK) };
@@ -29,8 +29,9 @@ fn head(fingerprint: &StreamFingerprint, bits: &mut BitReader<'_, impl Read>) ->
     let over = u32::try_from(fingerprint.head_bits % 8).unwrap_or(0);
     bits.take(fingerprint.head_bits - u64::from(over), 0, &mut |bytes| decompressed.feed(bytes))?;
     let last = bits.few(over)?;
-    // In place of what follows an empty stored block and an empty last one of fixed codes (RFC 1951 3.2.3, 3.2.4, 3.2.6). Only
-    // where a block begins can a stream end with both: if it ended sooner, something would be behind it.
+    // An empty stored block and an empty last block of fixed codes (RFC 1951 3.2.3, 3.2.4, 3.2.6) replace the rest of
+    // the stream. The stream ends with them only if the head ends where a block begins: if it ended earlier, they would
+    // leave data after its end.
     let mut ending = vec![last];
     if over > 5 {
         ending.push(0);
@@ -74,14 +75,14 @@ fn run(run: &Run, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
 
 fn tail(fingerprint: &StreamFingerprint, bits: &mut BitReader<'_, impl Read>) -> Result<(), Fault> {
     let mut decompressed = Decompressed::new(fingerprint.history.len());
-    // What is before the tail, as a stored block (RFC 1951 3.2.4).
+    // The history before the tail, as a stored block (RFC 1951 3.2.4).
     let length =
         u16::try_from(fingerprint.history.len()).map_err(|_| Fault::of("its fingerprint is wrong"))?;
     let header = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
     decompressed.feed(&header)?;
     decompressed.feed(&fingerprint.history)?;
-    // The tail's bits stay at their places in bytes, on which stored blocks depend. Empty blocks of fixed codes lead there:
-    // 0, 01 and 0000000, ten bits each.
+    // The tail's bits keep their positions in bytes, on which stored blocks depend. Empty blocks of fixed codes pad to
+    // that position: 0, 01 and 0000000, ten bits each.
     let empty_blocks = bits.phase() / 2;
     let filler = (0..empty_blocks).fold(0_u32, |bits, nth| bits | 0b010 << (10 * nth)).to_le_bytes();
     let whole = empty_blocks as usize * 10 / 8;
@@ -102,16 +103,16 @@ fn tail(fingerprint: &StreamFingerprint, bits: &mut BitReader<'_, impl Read>) ->
     Ok(())
 }
 
-/// A stream that is decompressed, and what it comes to.
+/// A stream that is being decompressed, and the checksums of its contents.
 struct Decompressed {
     stream: ZlibStream,
-    /// How many of the next bytes are not of the file's.
+    /// How many of the next bytes do not belong to the file.
     before: usize,
     bytes: ContentsHasher,
 }
 
 impl Decompressed {
-    /// The first `before` bytes do not count.
+    /// The first `before` bytes do not belong to the file.
     fn new(before: usize) -> Self {
         Self { stream: ZlibStream::new(), before, bytes: ContentsHasher::new() }
     }
@@ -141,25 +142,25 @@ struct BitReader<'a, R> {
     /// Bytes that were read, up to `end`.
     bytes: Vec<u8>,
     end: usize,
-    /// The next bit's place in them.
+    /// The position of the next bit in them.
     at: usize,
-    /// Bytes that were put together from two.
+    /// Bytes that are each assembled from two.
     shifted: Vec<u8>,
 }
 
 impl<R: Read> BitReader<'_, R> {
-    /// The next bit's place in its byte.
+    /// The position of the next bit in its byte.
     fn phase(&self) -> u32 {
         (self.at % 8) as u32
     }
 
-    /// How many bits are left of the byte that is begun.
+    /// How many bits of the current byte are left.
     fn up_to_byte(&self) -> u32 {
         (8 - self.phase()) % 8
     }
 
-    /// Takes `count` bits, and gives them as bytes in which the first of them is at the place `phase`; what is not of them is
-    /// zero.
+    /// Takes `count` bits, and passes them to `with` as bytes in which the first one is at the position `phase`; all
+    /// other bits are zero.
     fn take(
         &mut self,
         count: u64,
@@ -205,7 +206,7 @@ impl<R: Read> BitReader<'_, R> {
         Ok((pair >> ((self.at - count as usize) % 8)).to_le_bytes()[0] & (0xFF >> (8 - count)))
     }
 
-    /// Reads on until there are `count` bits.
+    /// Reads until there are `count` bits.
     fn fill(&mut self, count: usize) -> Result<(), Fault> {
         while self.at + count > self.end * 8 {
             if !self.read()? {
@@ -215,7 +216,7 @@ impl<R: Read> BitReader<'_, R> {
         Ok(())
     }
 
-    /// Reads on; gives whether there was more. Fewer than two bytes must be left.
+    /// Reads more; returns whether there was more. Fewer than two bytes must be left.
     fn read(&mut self) -> io::Result<bool> {
         self.bytes.copy_within(self.at / 8..self.end, 0);
         self.end -= self.at / 8;

@@ -1,4 +1,4 @@
-//! The fixed codes, and what lengths and distances are coded as (RFC 1951 3.2.5 and 3.2.6).
+//! The fixed codes, and the symbols for lengths and distances (RFC 1951 3.2.5 and 3.2.6).
 
 use super::inflate::Token;
 use super::output::Output;

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use super::input::Input;
 use super::{CUT_SHORT, Corrupt};
 
-/// Names and comments have no limit of their own; Go's `compress/gzip` reads none that has 512 bytes or more.
+/// The format has no limit for names and comments; Go's `compress/gzip` accepts none of 512 bytes or more.
 const MAX_TEXT: usize = 511;
-/// Zero bytes behind the last member, as writers to a file in blocks of a recorder leave them: bsdtar fills up to 10 KiB.
+/// Zero bytes after the last member, as programs leave them that write in tape records: bsdtar pads to 10 KiB.
 const MAX_PADDING: u64 = 1024 * 1024;
 
 const FHCRC: u8 = 1 << 1;
@@ -20,8 +20,8 @@ const NO_GZIP: Corrupt = Corrupt("there is no gzip header where one should begin
 const BEHIND: Corrupt =
     Corrupt("there is something behind the end of the gzip data that is neither gzip data nor zero bytes");
 
-/// Reads a member's header; `None` where the data ends in its place, or has only zero bytes there. `is_first` says that
-/// no member came before.
+/// Reads a member's header; `None` if the data ends here, or only zero bytes follow. `is_first` says that no member
+/// came before.
 pub(super) fn read_header(
     input: &mut Input,
     source: &mut impl Read,
@@ -75,7 +75,7 @@ pub(super) fn read_header(
     Ok(Some(()))
 }
 
-/// Takes zero bytes up to the end, as `gzip -t` does.
+/// Skips zero bytes up to the end, as `gzip -t` does.
 fn skip_padding(input: &mut Input, source: &mut impl Read) -> io::Result<()> {
     let mut seen = 0_u64;
     while !input.is_at_end() {
@@ -114,7 +114,7 @@ impl<R: Read> Header<'_, R> {
     }
 }
 
-/// Reads a member's trailer, and compares it with what the member was decompressed to.
+/// Reads a member's trailer, and compares it with the decompressed contents.
 pub(super) fn check_trailer(input: &mut Input, crc: u32, length: u64) -> Result<(), Corrupt> {
     input.align();
     let (expected_crc, expected_length) = (input.take(32), input.take(32));

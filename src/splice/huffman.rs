@@ -1,8 +1,7 @@
-//! From the lengths of a Huffman code to tables that decode it.
+//! Builds the tables that decode a Huffman code from its code lengths.
 //!
-//! The codes are canonical (RFC 1951 3.2.2), so their lengths are all there is to know. A table has an entry for every
-//! value that the next bits can have; codes that are longer than the table is wide go on in a table of their own behind
-//! it. An entry is 32 bits:
+//! The codes are canonical (RFC 1951 3.2.2), so their lengths define them. A table has an entry for every value of the
+//! next bits; codes that are longer than the table's width continue in a further table behind it. An entry is 32 bits:
 //!
 //! ```text
 //!  31       16 15           12 11  8 7    0
@@ -23,9 +22,9 @@ const SYMBOLS: usize = 288;
 
 /// The entry is a literal. Being the highest bit, it is part of the value, whose lower half is the byte.
 pub(super) const LITERAL: u32 = 1 << 31;
-/// The entry is none of a symbol with a value: one of the next three.
+/// The entry is not a symbol with a value, but one of the next three.
 pub(super) const SPECIAL: u32 = 1 << 15;
-/// The code goes on in a further table.
+/// The code continues in a further table.
 pub(super) const FURTHER: u32 = SPECIAL | 1 << 14;
 /// The end of the block.
 pub(super) const END: u32 = SPECIAL | 1 << 13;
@@ -42,19 +41,19 @@ pub(super) fn value(entry: u32) -> usize {
     (entry >> 16) as usize
 }
 
-/// The value of a length or distance: its base and what its extra bits say, which are in `word` behind the code.
+/// The value of a length or distance: its base plus its extra bits, which follow the code in `word`.
 pub(super) fn with_extra(entry: u32, word: u64) -> usize {
     let all = word & ((1 << bits(entry)) - 1);
     value(entry) + (all >> (entry >> 8 & 15)) as usize
 }
 
-/// The place of the entry in a further table, whose `first` entry leads there.
+/// The index of the entry in a further table, to which the entry `first` points.
 pub(super) fn further(first: u32, word: u64) -> usize {
     let width = first >> 8 & 15;
     value(first) + (word & ((1 << width) - 1)) as usize
 }
 
-/// What an incomplete code is taken for: one that leaves values of the next bits without a symbol.
+/// How an incomplete code is treated: one that has no symbol for some values of the next bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Incomplete {
     /// Refused.
@@ -73,7 +72,7 @@ pub(super) struct Code {
 /// Fills `table`, of which the first 2^`width` entries are the main table.
 ///
 /// `lengths` are those of all symbols in order, 0 for one that is not used; `symbols` are the symbols' entries, to
-/// which the lengths are added. The table must have place for every further table that a code can need.
+/// which the lengths are added. The table must have room for every further table that a code can need.
 pub(super) fn build(
     table: &mut [u32],
     width: usize,
@@ -130,7 +129,8 @@ fn entry(symbol: u32, length: usize) -> u32 {
     symbol + (length << 8) + length
 }
 
-/// The code after `code` of the same length: plus one, from the highest bit down, as codes are read from there.
+/// The code after `code` of the same length: plus one, counted from the highest bit down, because codes are read from
+/// there.
 fn next(code: usize, length: usize) -> usize {
     let zeros = !code & ((1 << length) - 1);
     match zeros.checked_ilog2() {
@@ -189,10 +189,10 @@ fn further_width(counts: &[usize; LONGEST + 1], width: usize, length: usize, nth
     further
 }
 
-/// The code of one symbol of a code that is not incomplete, or has this symbol alone.
+/// The code of one symbol, in a Huffman code that is complete or has this symbol only.
 pub(super) fn code_of(symbol: usize, lengths: &[u8]) -> Code {
     let length = lengths.get(symbol).copied().unwrap_or(0);
-    // Shorter codes are before it, each taking the place of several of its length, and earlier ones of its length.
+    // Shorter codes come before it, each counting as several of its length, and so do earlier codes of its length.
     let mut before = 0_u32;
     for (other, other_length) in lengths.iter().enumerate() {
         let is_before = *other_length < length || (*other_length == length && other < symbol);

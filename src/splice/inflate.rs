@@ -1,7 +1,7 @@
 //! Tokens: literals, copies and the end of the block (RFC 1951 3.2.3).
 //!
-//! There are two loops over them. [`Token::read`] takes one and says what it is. [`fast`] takes all until a limit, says
-//! nothing, and is what the time of a publish is spent in.
+//! Two functions decode them. [`Token::read`] decodes one token and returns it. [`fast`] decodes all tokens up to a
+//! limit without returning them; a publish spends most of its time there.
 
 use super::block::{Codes, DISTANCE_PLACES, DISTANCE_WIDTH, LITERAL_PLACES, LITERAL_WIDTH};
 use super::huffman::{END, FURTHER, LITERAL, SPECIAL, bits, further, with_extra};
@@ -18,9 +18,10 @@ const TOO_FAR: Corrupt = Corrupt("a copy reaches back behind the beginning");
 
 /// Bytes that one round of [`fast`] can give: three literals and a copy.
 pub(super) const ROUND: usize = 3 + 258;
-/// Bytes that must be left for a round: two refills of eight bytes, of which the second begins seven further on.
+/// Bytes of input that a round needs: two refills of eight bytes, the second of which begins seven bytes after the
+/// first.
 const ROUND_INPUT: usize = 16;
-/// Copies are made in pieces of this size at the most, so they write up to one less behind their end.
+/// Copies are made in pieces of at most this size, so they write up to `PIECE - 1` bytes past their end.
 const PIECE: usize = 32;
 const _: () = assert!(window::SLACK >= ROUND + PIECE);
 
@@ -33,7 +34,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// Takes the next token.
+    /// Decodes the next token.
     pub(super) fn read(codes: &Codes, input: &mut Input) -> Result<Self, Corrupt> {
         let (entry, word) = symbol(&codes.tables.literals, LITERAL_WIDTH, input);
         if entry & LITERAL != 0 {
@@ -46,7 +47,7 @@ impl Token {
         }
         let length = with_extra(entry, word);
         let (entry, word) = symbol(&codes.tables.distances, DISTANCE_WIDTH, input);
-        // Also where there are no more bits than these: then they are what is wrong.
+        // Checked before the code is: if there are too few bits, that is the error to report.
         input.check()?;
         if entry & SPECIAL != 0 {
             return Err(BAD_DISTANCE);
@@ -58,7 +59,7 @@ impl Token {
         })
     }
 
-    /// Puts what the token stands for behind what is there.
+    /// Appends the bytes of the token to the window.
     pub(super) fn apply(self, window: &mut Window) -> Result<(), Corrupt> {
         match self {
             Self::Literal(byte) => window.push(byte),
@@ -74,7 +75,7 @@ impl Token {
     }
 }
 
-/// Takes the next symbol; gives its entry, and the bits from where its last table was entered.
+/// Decodes the next symbol; returns its entry, and the bits from the point where its last table was entered.
 fn symbol(table: &[u32], width: usize, input: &mut Input) -> (u32, u64) {
     let mask = (1 << width) - 1;
     let mut word = input.refill();
@@ -88,10 +89,10 @@ fn symbol(table: &[u32], width: usize, input: &mut Input) -> (u32, u64) {
     (entry, word)
 }
 
-/// Takes tokens until the block has ended (and says so), `out` is at `limit` or behind, or the input may not last for
-/// another round.
+/// Decodes tokens until the block ends (then it returns true), `out` has reached `limit`, or the input may not suffice
+/// for another round.
 ///
-/// `limit` must be [`ROUND`] and more before the end of what the window may hold.
+/// `limit` must be at least [`ROUND`] before the end of the window's capacity.
 #[expect(clippy::too_many_lines, reason = "one loop, whose parts share what it keeps in registers")]
 pub(super) fn fast(
     codes: &Codes,
@@ -108,7 +109,7 @@ pub(super) fn fast(
     let mut outcome = Ok(false);
 
     'rounds: {
-        // Brings the register to 56 bits at least.
+        // Fills the register to at least 56 bits.
         macro_rules! refill {
             () => {
                 let Some(word) = source.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
@@ -121,7 +122,7 @@ pub(super) fn fast(
                 count |= 56;
             };
         }
-        // Drops what an entry says; gives the bits from before that.
+        // Drops the bits of an entry; returns the register as it was before.
         macro_rules! consume {
             ($entry:expr) => {{
                 let word = hold;
@@ -234,7 +235,7 @@ pub(super) fn fast(
     outcome
 }
 
-/// Copies `length` bytes from `distance` before `out` to `out`; may write [`PIECE`] bytes less one behind them.
+/// Copies `length` bytes from `distance` before `out` to `out`; may write up to `PIECE - 1` bytes past them.
 #[inline]
 fn copy(target: &mut [u8; SIZE], out: usize, distance: usize, length: usize) {
     let end = out + length;
@@ -253,7 +254,7 @@ fn copy(target: &mut [u8; SIZE], out: usize, distance: usize, length: usize) {
     }
 }
 
-/// Copies what is from `from` on to `to..end` in pieces of `N` bytes, which must not be more than the distance.
+/// Copies the bytes from `from` on to `to..end`, in pieces of `N` bytes, which must not exceed the distance.
 #[inline]
 fn copy_by<const N: usize>(target: &mut [u8; SIZE], mut from: usize, mut to: usize, end: usize) {
     while let Some(piece) = target.get(from..).and_then(|rest| rest.first_chunk::<N>()).copied()

@@ -1,33 +1,33 @@
-//! Compressed bytes on their way in, taken bit by bit.
+//! Reads compressed data bit by bit.
 
 use std::io::{self, Read};
 
 use super::bits::Bits;
 use super::{CHUNK, CUT_SHORT, Corrupt};
 
-/// There are this many bytes at least after [`Input::fill`], if the source has them: more than a block's header needs,
+/// [`Input::fill`] makes at least this many bytes available, if the source has them: more than a block's header needs,
 /// which has at most 3 + 14 + 19 × 3 + (286 + 30) × 14 bits (RFC 1951 3.2.7).
 pub(super) const ENOUGH: usize = 1024;
-/// Zeros behind the last byte, so that eight bytes can be looked at where fewer are left.
+/// Zero bytes after the last byte, so that eight bytes can be read where fewer are left.
 const PADDING: usize = 16;
-/// The whole buffer; a constant, so that the compiler knows it.
+/// The size of the whole buffer; a constant, so that the compiler knows it.
 pub(super) const SIZE: usize = CHUNK + PADDING;
 
-/// A window on the source's bytes, and the bits that were taken out of it into a register.
+/// A buffer of the source's bytes, and a register of the bits that were taken from it.
 ///
-/// The register's lower `count` bits are the next ones; what is above them is either zero or what `at` has next, so that a
-/// refill can put whole words over it.
+/// The register's lower `count` bits are the next ones; the bits above them are either zero or equal to the next bits
+/// at `at`, so that a refill can combine whole words with it.
 pub(super) struct Input {
     buffer: Vec<u8>,
     /// The next byte to go into the register.
     at: usize,
-    /// Behind the last byte of the source.
+    /// The end of the source's bytes.
     end: usize,
     hold: u64,
     count: u32,
-    /// The source has no more.
+    /// Whether the source has ended.
     ended: bool,
-    /// Bytes of the source that are no longer in `buffer`.
+    /// How many bytes of the source are no longer in `buffer`.
     gone: u64,
 }
 
@@ -36,22 +36,22 @@ impl Input {
         Self { buffer: vec![0; SIZE], at: 0, end: 0, hold: 0, count: 0, ended: false, gone: 0 }
     }
 
-    /// Whether there are so few bytes left in memory that the source is to be asked for more.
+    /// Whether so few bytes are left in memory that more must be read from the source.
     pub(super) fn is_low(&self) -> bool {
         !self.ended && self.end.saturating_sub(self.at) < ENOUGH
     }
 
-    /// Whether there are too few bytes in memory for [`fast`](super::inflate::fast) to begin with.
+    /// Whether too few bytes are in memory to start [`fast`](super::inflate::fast).
     pub(super) fn is_nearly_out(&self) -> bool {
         self.end.saturating_sub(self.at) <= 16
     }
 
-    /// Reads from the source if few bytes are left. Positions are others afterwards.
+    /// Reads from the source if few bytes are left. This changes all positions.
     pub(super) fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
         if !self.is_low() {
             return Ok(());
         }
-        // What is in the register is kept in the buffer, because positions count from its bits.
+        // The bits in the register are also kept in the buffer, because positions count from them.
         self.hold &= (1 << self.count) - 1;
         let from = self.at - self.count.div_ceil(8) as usize;
         self.buffer.copy_within(from..self.end, 0);
@@ -91,12 +91,12 @@ impl Input {
         Bits { source: &self.buffer[..self.end], from, to: self.position(), at }
     }
 
-    /// The bytes in memory with what is behind them, and where they end.
+    /// The buffer with its padding, and the end of its bytes.
     pub(super) fn buffer(&self) -> Option<(&[u8; SIZE], usize)> {
         Some((self.buffer.first_chunk()?, self.end))
     }
 
-    /// Brings the register to 56 bits at least; behind the source's end they are zeros.
+    /// Fills the register to at least 56 bits; past the source's end they are zeros.
     pub(super) fn refill(&mut self) -> u64 {
         let word = self.buffer.get(self.at..).and_then(|rest| rest.first_chunk());
         self.hold |= word.map_or(0, |word| u64::from_le_bytes(*word)) << self.count;
@@ -105,7 +105,7 @@ impl Input {
         self.hold
     }
 
-    /// Drops bits of the register, of which there must be as many.
+    /// Drops bits of the register, which must have at least as many.
     pub(super) fn consume(&mut self, count: u32) {
         self.hold >>= count;
         self.count -= count;
@@ -136,12 +136,12 @@ impl Input {
         self.at += bytes;
     }
 
-    /// The register and its place, for a loop that keeps them in variables of its own.
+    /// The register and its position, for a loop that keeps them in variables of its own.
     pub(super) fn register(&self) -> Register {
         Register { at: self.at, hold: self.hold, count: self.count }
     }
 
-    /// Puts back what [`Input::register`] gave.
+    /// Restores the values that [`Input::register`] returned.
     pub(super) fn set_register(&mut self, register: Register) {
         Register { at: self.at, hold: self.hold, count: self.count } = register;
     }

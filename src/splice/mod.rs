@@ -1,9 +1,9 @@
-//! Reads a `.tar.gz`, and cuts the compressed stream of a member out of it, to go into a zip as it is.
+//! Reads a `.tar.gz`, and extracts the compressed stream of a member, to be copied into a zip unchanged.
 //!
 //! A gzip file is one or more DEFLATE streams (RFC 1952); a zip entry is one DEFLATE stream of just a file's bytes
-//! (APPNOTE 4.4.5). To compress a file again that is compressed already is what repacking costs: many times what it
-//! takes to decompress it. So it is not compressed again. [`Unpacker`] decompresses the gzip file, because its CRC-32 must
-//! be checked and the tar headers read, and while it does, a [`DeflateRecorder`] records the file's bits:
+//! (APPNOTE 4.4.5). Repacking spends most of its time on compressing, which takes many times as long as decompressing.
+//! So the compressed data is reused. [`Unpacker`] decompresses the gzip file, because its CRC-32 must be checked and
+//! the tar headers read, and meanwhile a [`DeflateRecorder`] records the file's bits:
 //!
 //! ```text
 //!                        the file's bytes, as the tar file has them
@@ -20,21 +20,24 @@
 //!           └─────────────────────┴─────┴──────────────────────────────────────────┴─────┴─────────────┘
 //! ```
 //!
-//! - **Head.** A copy reaches back 32 KiB at the most (RFC 1951 3.2.5), so only tokens of the file's first 32 KiB can refer to
-//!   what is before it: tar headers, other files. All up to the last of those is encoded anew, with the fixed codes and
-//!   those copies as literals. An empty stored block brings it to a whole byte.
-//! - **Body.** The header of the block that the last of those tokens is in, once more; then everything, at whatever bit
-//!   it is. BFINAL is cleared, so the streams of several gzip members become one. Blocks without a byte are left out, and a
-//!   block that not every reader of zips decodes is encoded anew, with the fixed codes.
-//! - **Tail.** The block's end code, then a last block of fixed codes with the at most 257 bytes of a copy that goes on
-//!   behind the file.
+//! - **Head.** A copy reaches back 32 KiB at the most (RFC 1951 3.2.5), so only tokens of the file's first 32 KiB can
+//!   refer to data before the file: tar headers, other files. Everything up to the last of these tokens is encoded
+//!   again, with the fixed codes and with those copies as literals. An empty stored block pads it to a whole byte.
+//! - **Body.** First comes a copy of the header of the block that contains the last of those tokens; then everything
+//!   after that token, at any bit offset. BFINAL is cleared, so the streams of several gzip members become one. Blocks
+//!   without a byte are left out, and a block that some zip readers do not decode is encoded again, with the fixed
+//!   codes.
+//! - **Tail.** The block's end code, then a last block of fixed codes with the at most 257 bytes of a copy that extends
+//!   past the end of the file.
 //!
-//! What comes out depends on the gzip file's bytes alone, not on how they are read.
+//! The output depends on the gzip file's bytes alone, not on how they are read.
 //!
-//! Files: `input` bits in, `bits` ranges of them, `output` bits out, `huffman` codes to tables, `block` the headers of blocks,
-//! `inflate` tokens, `window` bytes out, `gzip` headers and trailers, `unpacker` all of these as a reader, `recording` what is
-//! drawn above, `fixed` the fixed codes, `recorder` a recording as the reader's user sees it; `fingerprint` what the finished stream
-//! can be held to, `proof` holding it to that, `contents` what bytes come to, `zlib` the other decoder.
+//! Files: `input` reads bits, `bits` are ranges of them, `output` writes bits, `huffman` builds decoding tables,
+//! `block` reads the headers of blocks, `inflate` decodes tokens, `window` buffers the decompressed bytes, `gzip` reads
+//! headers and trailers, `unpacker` combines all of these into a reader, `spliced_stream` builds the stream drawn
+//! above, `fixed` has the fixed codes, `recorder` is the caller's interface to a recording; `fingerprint` has the data
+//! by which a finished stream is verified, `fingerprint_check` verifies it, `contents` computes checksums, `zlib` is
+//! the other decoder.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -66,14 +69,14 @@ pub use zlib::{Fault, ZlibStream};
 
 use std::io;
 
-/// Bytes that are read, or decompressed, at once.
+/// How many bytes are read, or decompressed, at once.
 const CHUNK: usize = 128 * 1024;
 
-/// Why compressed data is refused: what is wrong with it.
+/// What is wrong with compressed data that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Corrupt(&'static str);
 
-/// What is said where the data ends before its end.
+/// The error for data that ends too early.
 const CUT_SHORT: Corrupt = Corrupt("the compressed data is cut short");
 
 impl From<Corrupt> for io::Error {

@@ -1,15 +1,15 @@
-//! Compressed bits on their way out.
+//! Writes compressed data bit by bit.
 
 use super::bits::Bits;
 
-/// Bits in a row, the first one being the lowest of the first byte (RFC 1951 3.1.1).
+/// A sequence of bits, the first one being the lowest of the first byte (RFC 1951 3.1.1).
 #[derive(Debug, Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
-    /// The bits behind the last whole byte: fewer than eight.
+    /// The bits after the last whole byte: fewer than eight.
     hold: u64,
     count: u32,
-    /// Whole bytes that were taken.
+    /// How many whole bytes were removed.
     taken: u64,
 }
 
@@ -19,7 +19,7 @@ impl Output {
         self.bytes.clear();
     }
 
-    /// The whole bytes so far that were not taken.
+    /// The whole bytes that were not removed yet.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -29,7 +29,7 @@ impl Output {
         (self.taken + self.bytes.len() as u64) * 8 + u64::from(self.count)
     }
 
-    /// Forgets the whole bytes, which were taken; keeps the bits behind them.
+    /// Removes the whole bytes; keeps the bits after them.
     pub(super) fn forget_bytes(&mut self) {
         self.taken += self.bytes.len() as u64;
         self.bytes.clear();
@@ -58,7 +58,7 @@ impl Output {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds all of another row of bits, after [`Output::align`].
+    /// Adds all bits of another sequence, after [`Output::align`].
     pub(super) fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         (self.hold, self.count) = (other.hold, other.count);
@@ -67,7 +67,7 @@ impl Output {
     /// Adds bits of the gzip file.
     pub(super) fn copy(&mut self, bits: &Bits<'_>) {
         let Bits { source, mut from, to, .. } = *bits;
-        // Few at a time until this is at a whole byte, many bytes then, and what is left.
+        // First the bits up to a whole byte, then whole bytes, and then the remaining bits.
         let first = to.saturating_sub(from).min((8 - self.count as usize) % 8);
         self.put_from(source, from, first);
         from += first;

@@ -1,4 +1,4 @@
-//! A recording, as who reads the file sees it.
+//! The interface of a recording for the caller that reads the file.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use super::spliced_stream::SplicedStream;
 
 /// Records the compressed stream of a file while its bytes are read from an [`Unpacker`](super::Unpacker).
 ///
-/// Ask it to [record](DeflateRecorder::record) when the reader is at the file's first byte, read the file, and [take](DeflateRecorder::take) what
-/// is recorded from time to time: what is not taken is kept in memory.
+/// Call [`record`](DeflateRecorder::record) when the reader is at the file's first byte, read the file, and call
+/// [`take`](DeflateRecorder::take) from time to time: recorded data stays in memory until it is taken.
 #[derive(Clone, Default)]
 pub struct DeflateRecorder(Rc<RefCell<State>>);
 
@@ -19,20 +19,20 @@ pub struct DeflateRecorder(Rc<RefCell<State>>);
 enum State {
     #[default]
     Off,
-    /// A file of so many bytes begins with the next byte to be read.
+    /// Requested for a file of this size, which begins with the next byte to be read.
     Asked(u64),
     On(Box<SplicedStream>),
-    /// It could not be begun.
+    /// The recording could not begin.
     Impossible,
 }
 
 impl DeflateRecorder {
-    /// Records the next `size` bytes that are read; forgets what was recorded before.
+    /// Records the next `size` bytes that are read; discards earlier recordings.
     pub fn record(&self, size: u64) {
         *self.0.borrow_mut() = State::Asked(size);
     }
 
-    /// Moves what is ready to `sink`; gives how many bytes that were.
+    /// Moves the bytes that are ready to `sink`; returns how many there were.
     ///
     /// # Errors
     /// `sink` fails.
@@ -45,14 +45,14 @@ impl DeflateRecorder {
         Ok(count)
     }
 
-    /// Whether all bytes that were asked for have been read and recorded, and the stream is ended.
+    /// Whether all requested bytes have been read and recorded, and the stream has ended.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         matches!(&*self.0.borrow(), State::On(recording) if recording.is_done())
     }
 
-    /// What the recorded stream can be held to, if it is [complete](DeflateRecorder::is_complete), large enough for that, and made of
-    /// blocks that are small beside it. Gives it once.
+    /// The fingerprint of the recorded stream, if it is [complete](DeflateRecorder::is_complete), large enough, and
+    /// made of blocks that are small compared with it. It is returned only once.
     #[must_use]
     pub fn take_fingerprint(&self) -> Option<StreamFingerprint> {
         match &mut *self.0.borrow_mut() {
@@ -61,8 +61,8 @@ impl DeflateRecorder {
         }
     }
 
-    /// Begins what was asked for at the byte `start`, of which and of the bytes behind it `ahead` is decompressed already;
-    /// `stored` are the bytes that are left of the stored block that the reader is in.
+    /// Begins the requested recording at the byte `start`. `ahead` are the bytes from `start` on that are already
+    /// decompressed; `stored` is the number of bytes left in the stored block that the reader is in.
     pub(super) fn begin(&self, start: u64, ahead: &[u8], stored: Option<usize>, codes: &Codes) {
         let mut state = self.0.borrow_mut();
         if let State::Asked(size) = *state {
@@ -79,7 +79,7 @@ impl DeflateRecorder {
         }
     }
 
-    /// Calls `with` with the recording that is under way, if one is.
+    /// Calls `with` with the current recording, if there is one.
     pub(super) fn with<T: Default>(&self, with: impl FnOnce(&mut SplicedStream) -> T) -> T {
         match &mut *self.0.borrow_mut() {
             State::On(recording) if !recording.is_done() => with(recording),

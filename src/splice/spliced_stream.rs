@@ -1,4 +1,4 @@
-//! The compressed stream of one file, while the file is decompressed. The drawing is in `super`.
+//! Builds the compressed stream of one file while the file is decompressed. The drawing is in `super`.
 
 use super::bits::Bits;
 use super::block::Codes;
@@ -8,21 +8,21 @@ use super::inflate::Token;
 use super::output::Output;
 use super::window::HISTORY;
 
-/// A file's stream in the making.
+/// The stream of a file, while it is built.
 ///
-/// It is told of everything that is decompressed from the file's first byte on, and writes what stands for the same bytes.
-/// All is decided by where bytes and bits are, and nothing by the pieces in which it is told.
+/// Its methods are called with everything that is decompressed from the file's first byte on, and write compressed data
+/// for the same bytes. The output depends on the positions of bytes and bits only, not on how the calls divide them.
 pub(super) struct SplicedStream {
-    /// The file's first byte and the one behind its last, from the beginning of everything.
+    /// The positions of the file's first byte and of the byte after its last, in all decompressed data.
     start: u64,
     end: u64,
     /// The next byte that is to be recorded.
     at: u64,
-    /// Tokens that may have to be encoded anew; until it is known which of them do.
+    /// Tokens that may have to be encoded again, until it is known which of them must be.
     head: Option<Head>,
     output: Output,
     block: Block,
-    /// The gzip file's block of tokens is not copied, but encoded anew: not every reader would decode it.
+    /// Whether the current block of tokens is encoded again instead of copied, because some readers do not decode it.
     renews: bool,
     watch: FingerprintBuilder,
     fingerprint: Option<StreamFingerprint>,
@@ -32,7 +32,7 @@ pub(super) struct SplicedStream {
 /// The block of the file's stream that is being written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
-    /// There is none yet: it is begun by its first byte, for there may be none.
+    /// None yet: a block is begun only with its first byte, because it may have none.
     Due,
     /// A block of tokens, which must be ended.
     Open,
@@ -46,16 +46,17 @@ enum Block {
 #[derive(Default)]
 struct Head {
     tokens: Vec<Token>,
-    /// How many of them are to be encoded anew: up to the last that reached back to before the file.
+    /// How many of the tokens are encoded again: up to the last one that reaches back to before the file.
     renewed: usize,
 }
 
 impl SplicedStream {
-    /// Begins at the byte `start` with a file of `size` bytes; `ahead` is what of it was decompressed already.
+    /// Begins the stream of a file of `size` bytes at the byte `start`; `ahead` are its bytes that are already
+    /// decompressed.
     ///
     /// `codes` are those of the block that the gzip file is in, if it is in one of tokens.
     ///
-    /// `None` where more was than one token can give: the bits of those that followed are gone.
+    /// `None` if more was decompressed than one token can give: the bits of the later tokens are no longer available.
     pub(super) fn begin(start: u64, size: u64, ahead: &[u8], codes: &Codes) -> Option<Self> {
         let end = start.checked_add(size)?;
         let at = start + ahead.len() as u64;
@@ -80,7 +81,7 @@ impl SplicedStream {
         })
     }
 
-    /// Whether it must be told of every token by [`SplicedStream::token`].
+    /// Whether it must be called with every single token, by [`SplicedStream::token`].
     pub(super) fn wants_tokens(&self) -> bool {
         (self.head.is_some() || self.renews) && !self.done
     }
@@ -90,7 +91,7 @@ impl SplicedStream {
         self.done
     }
 
-    /// How many bytes the file has left.
+    /// How many bytes of the file are left.
     pub(super) fn left(&self) -> u64 {
         self.end - self.at
     }
@@ -100,20 +101,20 @@ impl SplicedStream {
         if self.head.is_some() { &[] } else { self.output.bytes() }
     }
 
-    /// Forgets what was taken.
+    /// Removes the bytes that were taken.
     pub(super) fn forget_ready(&mut self) {
         if self.head.is_none() {
             self.output.forget_bytes();
         }
     }
 
-    /// What the fingerprint has, once the recording is done.
+    /// The fingerprint, once the recording is done.
     pub(super) fn take_fingerprint(&mut self) -> Option<StreamFingerprint> {
         self.fingerprint.take()
     }
 
-    /// A block begins, one of tokens, in these codes, if it has a header to be copied; `before` is what was decompressed
-    /// before it.
+    /// Called when a block begins. It is a block of tokens, with these codes, if it has a header to copy; `before` are
+    /// the bytes that were decompressed before it.
     pub(super) fn block_begins(&mut self, header: Option<&Bits<'_>>, codes: &Codes, before: &[u8]) {
         self.block = Block::Due;
         self.renews = header.is_some() && !codes.common;
@@ -125,8 +126,8 @@ impl SplicedStream {
         self.watch.block_begins(header, before, position);
     }
 
-    /// Tokens that together gave `bytes` were in these bits, and the block's end if it `ended`. None of them goes on behind
-    /// the file.
+    /// Called with the bits of tokens that together gave `bytes`, and of the block's end if it `ended`. None of the
+    /// tokens extends past the end of the file.
     pub(super) fn tokens(&mut self, bits: &Bits<'_>, header: &Bits<'_>, bytes: &[u8], ended: bool) {
         if !self.done {
             self.watch.tokens(bits, bytes, ended);
@@ -140,7 +141,7 @@ impl SplicedStream {
             self.output.copy(header);
             self.block = Block::Open;
         }
-        // A block without a byte is left out, with its end.
+        // A block without a byte is left out, together with its end.
         if self.block == Block::Open {
             self.output.copy(bits);
         }
@@ -150,7 +151,7 @@ impl SplicedStream {
         self.at += produced as u64;
     }
 
-    /// Encodes a token anew, which gave `produced` bytes.
+    /// Encodes again a token that gave `produced` bytes.
     fn renew(&mut self, token: Token, produced: usize) {
         if produced > 0 && self.block == Block::Due {
             fixed::put_header(&mut self.output, Place::Middle);
@@ -165,7 +166,7 @@ impl SplicedStream {
         self.at += produced as u64;
     }
 
-    /// A token was in these bits, and `bytes` are what it gave.
+    /// Called with the bits of one token, and the `bytes` that it gave.
     pub(super) fn token(
         &mut self,
         token: Token,
@@ -193,7 +194,7 @@ impl SplicedStream {
                 head.tokens.extend(bytes.iter().map(|byte| Token::Literal(*byte)));
                 head.renewed = head.tokens.len();
                 self.at += bytes.len() as u64;
-                // All before it is in the head now. Its block goes on behind it, if it has more.
+                // Everything before it is in the head now. Its block continues after it, if it has more.
                 self.output.clear();
                 self.block = Block::Due;
             }
@@ -211,7 +212,7 @@ impl SplicedStream {
         self.check_head();
     }
 
-    /// A stored block has `length` bytes that are not recorded yet.
+    /// Called when a stored block has `length` bytes that are not recorded yet.
     pub(super) fn stored_begins(&mut self, length: usize) {
         self.watch.stored_begins(length);
         let length = usize::try_from(self.left()).map_or(length, |left| length.min(left));
@@ -227,7 +228,7 @@ impl SplicedStream {
         self.block = Block::Stored;
     }
 
-    /// `bytes` of a stored block.
+    /// Called with bytes of a stored block.
     pub(super) fn stored(&mut self, bytes: &[u8]) {
         if self.done {
             return;
@@ -268,7 +269,7 @@ impl SplicedStream {
             fixed::put(&mut output, *token);
         }
         fixed::put_end(&mut output);
-        // The body was written as if it began with a whole byte, so it must; an empty stored block brings it there.
+        // The body was written as if it began at a whole byte, so it must; an empty stored block pads to one.
         output.put(0, 3);
         output.align();
         output.put(0xFFFF_0000, 32);
@@ -276,7 +277,7 @@ impl SplicedStream {
         self.output = output;
     }
 
-    /// Ends the stream behind `bytes`, the first ones of a token that goes on behind the file.
+    /// Ends the stream after `bytes`, the first ones of a token that extends past the end of the file.
     fn finish(&mut self, bytes: &[u8], codes: &Codes) {
         self.close_head();
         match self.block {

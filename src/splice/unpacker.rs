@@ -1,4 +1,4 @@
-//! A gzip file as a reader of what is in it.
+//! Reads the decompressed contents of a gzip file.
 
 use std::io::{self, Read};
 
@@ -10,13 +10,14 @@ use super::recorder::DeflateRecorder;
 use super::window::Window;
 use super::{CUT_SHORT, Corrupt, gzip};
 
-/// A read ends early when so much of a recording is ready to be taken.
+/// A read ends early when this many bytes of a recording are ready to be taken.
 const READY: usize = 256 * 1024;
 
 /// Decompresses a gzip file of one or more members, whose CRC-32 and lengths are checked.
 ///
-/// It decompresses no further than it was read, but for the rest of a token, so that a [`DeflateRecorder`] can begin to record at
-/// any byte. What it refuses, zlib refuses too: a file that it reads is one that everybody can.
+/// It decompresses only as far as it is read, up to the end of a token, so that a [`DeflateRecorder`] can begin to
+/// record at any byte. It accepts and refuses the same compressed data as zlib, so that every client can read the data
+/// that it accepts.
 pub struct Unpacker<R> {
     source: R,
     input: Input,
@@ -30,7 +31,7 @@ pub struct Unpacker<R> {
     crc: crc32fast::Hasher,
     length: u64,
     checked: usize,
-    /// A member was there: a file without any is no gzip file.
+    /// Whether a member was read: a file without any is not a gzip file.
     any: bool,
     recorder: DeflateRecorder,
 }
@@ -49,7 +50,7 @@ enum State {
 }
 
 impl<R: Read> Unpacker<R> {
-    /// Decompresses what `source` gives; `recorder` can record it.
+    /// Decompresses the data of `source`; `recorder` can record it.
     pub fn new(source: R, recorder: DeflateRecorder) -> Self {
         Self {
             source,
@@ -67,8 +68,8 @@ impl<R: Read> Unpacker<R> {
         }
     }
 
-    /// Decompresses up to `wanted` bytes, and the rest of the last token; fewer only where there are no more, or much is
-    /// recorded.
+    /// Decompresses up to `wanted` bytes, and the rest of the last token; fewer only at the end of the data, or when
+    /// many recorded bytes are ready.
     fn decompress(&mut self, wanted: usize) -> io::Result<()> {
         let room = self.window.make_room(wanted);
         self.checked = self.window.out;
@@ -134,7 +135,7 @@ impl<R: Read> Unpacker<R> {
         Ok(())
     }
 
-    /// Takes what was decompressed into the member's CRC-32 and length.
+    /// Adds the decompressed bytes to the member's CRC-32 and length.
     fn check_in(&mut self) {
         let bytes = &self.window.bytes[self.checked..self.window.out];
         self.crc.update(bytes);
@@ -157,7 +158,7 @@ impl<R: Read> Unpacker<R> {
         Ok(())
     }
 
-    /// Takes tokens until the target, the end of the block, or the end of the input in memory.
+    /// Decodes tokens until the target, the end of the block, or the end of the input in memory.
     fn tokens(&mut self, target: usize) -> Result<(), Corrupt> {
         let limit = target.saturating_sub(ROUND);
         let by_token = self.recorder.with(|recording| recording.wants_tokens());
@@ -211,7 +212,7 @@ impl<R: Read> Read for Unpacker<R> {
         };
         self.recorder.begin(self.window.absolute_given(), self.window.pending(), stored, &self.codes);
         if self.window.pending().is_empty() {
-            // A recording must not be read past: it would not know where the file ends.
+            // A read must not pass the end of a recorded file, because the recording needs to stop there.
             let left = self.recorder.with(|recording| recording.left());
             let wanted = match usize::try_from(left) {
                 Ok(left) if left > 0 => buffer.len().min(left),

@@ -1,24 +1,24 @@
-//! Decompressed bytes on their way out, and those before them that copies refer to.
+//! Buffers decompressed bytes, and the bytes before them that copies refer to.
 
 /// How far a copy reaches back at the most (RFC 1951 3.2.5).
 pub(super) const HISTORY: usize = 32 * 1024;
-/// Bytes that are decompressed before the window moves on: many, as it keeps the history by copying it.
+/// Bytes that are decompressed before the window moves on: many, because moving copies the history.
 const SPAN: usize = 256 * 1024;
-/// Bytes that a token, or a copy in whole words, may go on behind where it should end.
+/// Bytes by which a token, or a copy in whole words, may exceed its end.
 pub(super) const SLACK: usize = 512;
 /// The whole window; a constant, so that the compiler knows it.
 pub(super) const SIZE: usize = HISTORY + SPAN + SLACK;
 
-/// What was decompressed last. Indices are places in `bytes`.
+/// The bytes that were decompressed last. Positions are indices into `bytes`.
 pub(super) struct Window {
     pub(super) bytes: Vec<u8>,
     /// Where the next byte goes.
     pub(super) out: usize,
-    /// The next byte to be given to the reader.
+    /// The next byte to be returned to the reader.
     given: usize,
     /// The first byte that a copy may refer to: the DEFLATE stream's first, if it is still here.
     pub(super) floor: usize,
-    /// How far `bytes` is from the beginning of everything.
+    /// The position of the first of `bytes` in all decompressed data.
     base: u64,
 }
 
@@ -27,12 +27,12 @@ impl Window {
         Self { bytes: vec![0; SIZE], out: 0, given: 0, floor: 0, base: 0 }
     }
 
-    /// Bytes that were decompressed and are not given yet.
+    /// Bytes that were decompressed and not returned yet.
     pub(super) fn pending(&self) -> &[u8] {
         &self.bytes[self.given..self.out]
     }
 
-    /// Gives as many pending bytes as `buffer` takes.
+    /// Copies as many pending bytes as fit into `buffer`.
     pub(super) fn give(&mut self, buffer: &mut [u8]) -> usize {
         let count = buffer.len().min(self.out - self.given);
         buffer[..count].copy_from_slice(&self.bytes[self.given..self.given + count]);
@@ -40,7 +40,7 @@ impl Window {
         count
     }
 
-    /// Makes room for up to `wanted` bytes; gives for how many there is. Everything must have been given.
+    /// Makes room for up to `wanted` bytes; returns how many fit. There must be no pending bytes.
     pub(super) fn make_room(&mut self, wanted: usize) -> usize {
         let end = self.bytes.len() - SLACK;
         if self.out + wanted > end && self.out > HISTORY {
@@ -54,12 +54,12 @@ impl Window {
         wanted.min(end - self.out)
     }
 
-    /// How far a place is from the beginning of everything.
+    /// The position, in all decompressed data, of an index.
     pub(super) fn absolute(&self, place: usize) -> u64 {
         self.base + place as u64
     }
 
-    /// How far the next byte to be given is from the beginning of everything.
+    /// The position, in all decompressed data, of the next byte to be returned.
     pub(super) fn absolute_given(&self) -> u64 {
         self.absolute(self.given)
     }
@@ -69,7 +69,8 @@ impl Window {
         self.out += 1;
     }
 
-    /// Copies what is `distance` bytes back, where that is in the stream and `length` is one of a token.
+    /// Copies `length` bytes from `distance` back; the distance must lie in the stream, and the length must be that of
+    /// a token.
     pub(super) fn repeat(&mut self, distance: usize, length: usize) {
         for at in self.out..self.out + length {
             self.bytes[at] = self.bytes[at - distance];

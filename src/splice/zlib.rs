@@ -1,4 +1,4 @@
-//! A DEFLATE stream, decompressed by another decoder than the one that reads tarballs.
+//! Decompresses a DEFLATE stream with another decoder than the one that reads tarballs.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::CHUNK;
 
-/// Why a stream is not the one that it should be.
+/// Why a stream does not pass a check.
 #[derive(Debug)]
 pub enum Fault {
-    /// It cannot be read.
+    /// The stream cannot be read.
     Io(io::Error),
-    /// What is wrong with it.
+    /// What is wrong with the stream.
     Wrong(String),
 }
 
 impl Fault {
-    /// This is wrong.
+    /// A fault with this text.
     #[must_use]
     pub fn of(what: &str) -> Self {
         Self::Wrong(what.to_owned())
@@ -29,7 +29,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// One DEFLATE stream, which must end where its data does: zlib ends at the first block that says to be the last.
+/// One DEFLATE stream, which must end where its data does: zlib stops at the first block that is marked as the last.
 pub struct ZlibStream {
     inflate: Decompress,
     unpacked: Vec<u8>,
@@ -43,16 +43,16 @@ impl Default for ZlibStream {
 }
 
 impl ZlibStream {
-    /// Nothing of it so far.
+    /// A stream without any data yet.
     #[must_use]
     pub fn new() -> Self {
         Self { inflate: Decompress::new(false), unpacked: vec![0; CHUNK], ended: false }
     }
 
-    /// Takes compressed bytes; gives `with` what they decompress to.
+    /// Decompresses `bytes`, and calls `with` with the result.
     ///
     /// # Errors
-    /// They are no such stream, or go on behind its end.
+    /// The bytes are not a DEFLATE stream, or continue after its end.
     pub fn feed(&mut self, mut bytes: &[u8], with: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         loop {
             if self.ended {
@@ -71,17 +71,17 @@ impl ZlibStream {
             with(self.unpacked.get(..given).unwrap_or_default());
             bytes = bytes.get(taken..).unwrap_or_default();
             self.ended = status == Status::StreamEnd;
-            // There may be more to give although all is taken, unless there was place for it.
+            // Output may be left although all input is consumed, unless the buffer was not filled.
             if bytes.is_empty() && given < self.unpacked.len() && !self.ended {
                 return Ok(());
             }
         }
     }
 
-    /// The data ends here.
+    /// Called at the end of the data.
     ///
     /// # Errors
-    /// The stream does not.
+    /// The stream has not ended.
     pub fn end(&self) -> Result<(), Fault> {
         if self.ended { Ok(()) } else { Err(Fault::of("it is cut short")) }
     }

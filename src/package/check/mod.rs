@@ -1,7 +1,8 @@
-//! The self-check: a finished zip, read as others read it, and held to what was put into it.
+//! The self-check: reads a finished zip as other readers do, and compares it with the files that were added.
 //!
-//! Every byte is read once. An entry that was compressed here is decompressed, by another decoder than the one that read the
-//! tarball; one whose compressed stream was copied is held to its fingerprint, at a small part of the cost.
+//! Every byte is read once. An entry that was compressed here is decompressed, with another decoder than the one that
+//! read the tarball. An entry whose compressed stream was copied is checked against its fingerprint, at a small part of
+//! the cost.
 
 mod pass;
 
@@ -15,20 +16,21 @@ use crate::content::{CHUNK, Digest};
 use crate::splice::{Contents, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
 use pass::Pass;
 
-/// An entry, as it was put in.
+/// An entry, as it was added.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) mode: u32,
     pub(super) contents: Contents,
-    /// Where its stream was copied: what it can be held to.
+    /// The fingerprint, if its stream was copied.
     pub(super) fingerprint: Option<StreamFingerprint>,
 }
 
-/// Reads a whole zip, and compares it with the entries that were put in, in this order. Gives its SHA-256 and length.
+/// Reads a whole zip, and compares it with the entries that were added, in this order. Returns its SHA-256 and length.
 ///
 /// # Errors
-/// It cannot be read, has other entries, or an entry is not exactly one DEFLATE stream with the contents that were put in.
+/// It cannot be read, has other entries, or an entry is not exactly one DEFLATE stream with the contents that were
+/// added.
 pub(super) fn check(mut zip: impl Read + Seek, written: &[Entry]) -> Result<(Digest, u64), ZipError> {
     let places = places(&mut zip)?;
     if places.len() != written.len() {
@@ -76,7 +78,7 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
     }
 }
 
-/// Reads the header before an entry's data, which is what those see who read a zip from its beginning on.
+/// Reads the header before an entry's data, which programs use that read a zip from its beginning on.
 fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
     let mut bytes = Vec::new();
     pass.take(place.start.saturating_sub(place.header)).read_to_end(&mut bytes)?;
@@ -94,7 +96,7 @@ fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> 
 struct Place {
     name: String,
     mode: u32,
-    /// Where the local header begins, and where the data does.
+    /// The positions of the local header and of the data.
     header: u64,
     start: u64,
     compressed: u64,

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::content::Digest;
 
-/// Gives what `zip` gives, and takes its SHA-256.
+/// Reads from `zip`, and computes the SHA-256 of all bytes.
 pub(super) struct Pass<R> {
     zip: R,
     hash: Sha256,
@@ -14,7 +14,7 @@ pub(super) struct Pass<R> {
 }
 
 impl<R: Read> Pass<R> {
-    /// Begins where `zip` is.
+    /// Begins at the current position of `zip`.
     pub(super) fn new(zip: R) -> Self {
         Self { zip, hash: Sha256::new(), at: 0 }
     }
@@ -24,7 +24,7 @@ impl<R: Read> Pass<R> {
         self.at
     }
 
-    /// Reads what is left; gives the SHA-256 of the whole zip, and its length.
+    /// Reads the rest; returns the SHA-256 of the whole zip, and its length.
     pub(super) fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
         Ok((Digest::from_hasher(self.hash), self.at))

@@ -1,4 +1,4 @@
-//! What other readers make of the compressed streams that are copied into a zip.
+//! Checks that other readers can read the compressed streams that are copied into a zip.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -47,7 +47,7 @@ const PYTHON: &str = "import sys, zipfile
 bad = zipfile.ZipFile(sys.argv[1]).testzip()
 sys.exit(bad and f'{bad} is damaged')";
 
-/// Whether a program is there. In CI one that must be is: only Go may be missing.
+/// Whether a program is installed. In CI required programs must be: only Go may be missing.
 fn is_there(program: &str, argument: &str, may_be_missing: bool) -> bool {
     let mut command = Command::new(program);
     command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -55,7 +55,7 @@ fn is_there(program: &str, argument: &str, may_be_missing: bool) -> bool {
     if !there {
         let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
         assert!(may_be_missing || !in_ci, "{program} is not installed, and CI may skip no test");
-        // Past the test's capture.
+        // Written to standard error directly, because tests capture `eprintln!`.
         let mut stderr = std::io::stderr();
         let _ = writeln!(
             stderr,
@@ -95,8 +95,8 @@ fn readers(zip: &Path, folder: &Path) -> Vec<Command> {
     readers
 }
 
-/// A gzip file, and what is in it: blocks of every form, many of them with a bit in a header turned over that zlib
-/// overlooks.
+/// A gzip file and its contents: blocks of every form, many of them with one bit changed in a header so that zlib still
+/// accepts it.
 fn file(random: &mut Rng) -> (Vec<u8>, Vec<u8>) {
     match random.u8(..8) {
         0 => {
@@ -133,7 +133,7 @@ fn others_read_what_is_copied() {
             let (gz, bytes) = file(&mut random);
             let recorder = DeflateRecorder::default();
             let mut unpacker = Unpacker::new(gz.as_slice(), recorder.clone());
-            // Some begin behind other bytes, on which their first copies depend.
+            // Some begin after other bytes, on which their first copies depend.
             let before = if bytes.len() > 1000 && random.bool() { random.usize(..500) } else { 0 };
             std::io::Read::read_exact(&mut unpacker, &mut vec![0; before]).unwrap();
             let size = (bytes.len() - before) as u64;

@@ -1,4 +1,4 @@
-//! Zips that are right, and zips with one thing wrong.
+//! Correct zips, and zips with one fault each.
 
 use std::io::{Cursor, Read, Write};
 
@@ -13,7 +13,7 @@ use crate::splice::{DeflateRecorder, Run, Unpacker};
 
 const MODE: u32 = 0o100_644;
 
-/// A zip of one entry with this data, which is said to have these contents.
+/// A zip of one entry with this data, whose headers claim these contents.
 fn zip_of(data: &[u8], contents: &[u8]) -> Vec<u8> {
     let mut zip = Container::new(tempfile::tempfile().unwrap());
     zip.begin("x", MODE, contents.len() as u64).unwrap();
@@ -38,7 +38,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What zlib makes of a stream that is not to have anything behind it.
+/// Decompresses a stream with zlib; `None` if it is not valid, or if data follows it.
 fn zlib(stream: &[u8]) -> Option<Vec<u8>> {
     let mut decoder = flate2::bufread::DeflateDecoder::new(stream);
     let mut bytes = Vec::new();
@@ -112,7 +112,7 @@ fn splice(gz: &[u8], start: usize, size: usize) -> Spliced {
 }
 
 impl Spliced {
-    /// Whether the self-check passes, were the stream this one.
+    /// Whether the self-check passes with this stream in place of the recorded one.
     fn check(&self, stream: &[u8]) -> Result<(), String> {
         let zip = Cursor::new(zip_of(stream, &self.contents));
         check(zip, &entry_of(&self.contents, self.fingerprint.clone()))
@@ -187,7 +187,7 @@ fn no_bit_of_a_spliced_stream_can_be_another() {
             };
             let mut stream = spliced.stream.clone();
             stream[bit / 8] ^= 1 << (bit % 8);
-            // The bits that fill the byte before a stored block's length mean nothing to anybody.
+            // The bits that fill the byte before a stored block's length have no meaning.
             let harmless = zlib(&stream).is_some_and(|found| found == spliced.contents);
             assert!(spliced.check(&stream).is_err() || harmless, "{what}: bit {bit} of {bits}");
         }
@@ -281,7 +281,7 @@ proptest! {
         prop_assert_eq!(by_decompressing.check(&by_decompressing.stream), Ok(()));
     }
 
-    /// Streams of every kind, with one bit changed: what passes is right nevertheless.
+    /// Streams of every kind, with one bit changed: if the check passes, the contents are right nevertheless.
     #[test]
     fn what_passes_is_right(seed in any::<u64>()) {
         let mut random = fastrand::Rng::with_seed(seed);

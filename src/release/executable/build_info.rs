@@ -1,10 +1,11 @@
-//! For which system Go built an executable, as its linker records it.
+//! Reads the system that Go built an executable for, as its linker records it.
 //!
-//! Source: Go's debug/buildinfo. In a writable segment, at a multiple of 16: `\xff Go buildinf:`, the size of a pointer, flags,
-//! up to 32 bytes; then, if the flags have 2 (Go 1.18 and later), two texts with their length before them (a varint): Go's
-//! version, and what `go version -m` prints, between two marks of 16 bytes. A line of it is `build\tGOOS=linux`.
+//! Source: Go's debug/buildinfo. In a writable segment, at a multiple of 16: `\xff Go buildinf:`, the size of a
+//! pointer, flags, up to 32 bytes; then, if flag 2 is set (Go 1.18 and later), two texts with their length before them
+//! (a varint): Go's version, and the output of `go version -m`, between two marks of 16 bytes. One line of it is
+//! `build\tGOOS=linux`.
 //!
-//! Only writable segments count: what a program embeds, such as another executable, is in segments that are not.
+//! Only writable segments are searched: data embedded in a program, such as another executable, is in other segments.
 
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ const MAGIC: &[u8] = b"\xff Go buildinf:";
 const ALIGNMENT: u64 = 16;
 /// Where the texts begin.
 const HEADER: usize = 32;
-/// As much as is needed to see that it is none by chance.
+/// Enough bytes to exclude a coincidental match of the magic.
 const PREFIX: usize = HEADER + 8;
 /// The texts name every module of the build: a hundred bytes each.
 const MOST: usize = 1 << 20;
@@ -22,22 +23,22 @@ const MOST: usize = 1 << 20;
 /// Looks for Go's record while the executable is read.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// Where it may be.
+    /// The parts of the file where it may be.
     ranges: Vec<Range<u64>>,
     at: u64,
-    /// The last bytes before `at`, in which it may have begun.
+    /// The last bytes before `at`, in which it may begin.
     tail: Vec<u8>,
-    /// From its beginning, once it is found.
+    /// The record from its beginning, once it is found.
     record: Option<Vec<u8>>,
 }
 
 impl Search {
-    /// Looks in these parts of the file.
+    /// Searches these parts of the file.
     pub(super) fn new(ranges: Vec<Range<u64>>) -> Self {
         Self { ranges, ..Self::default() }
     }
 
-    /// The file goes on with `bytes`.
+    /// Adds `bytes`, the next ones of the file.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let start = self.at;
         self.at += bytes.len() as u64;
@@ -66,7 +67,7 @@ impl Search {
         self.tail.drain(..keep);
     }
 
-    /// `GOOS` of the build, where it is recorded.
+    /// `GOOS` of the build, if it is recorded.
     pub(super) fn goos(&self) -> Option<String> {
         let texts = self.record.as_ref()?.get(HEADER..)?;
         let (_, texts) = text(texts)?;
@@ -86,7 +87,7 @@ fn is_record(bytes: &[u8]) -> bool {
     flags & 2 != 0 && (version.starts_with(b"go") || version.starts_with(b"devel"))
 }
 
-/// A text with its length before it, as far as it is there, and what follows.
+/// Reads a text with its length before it, as far as it is present; returns it and the bytes after it.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (mut len, mut shift, mut at) = (0_usize, 0, 0);
     loop {

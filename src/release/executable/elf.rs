@@ -9,10 +9,10 @@ use super::sparse::Sparse;
 use super::systems::{Evidence, of_abi, of_loader, of_note};
 use super::{Fault, Found, Order, Width, within};
 
-/// A loader's name and the notes of a segment that are larger are not looked at.
+/// Loader names and notes larger than this are not read.
 const MOST: u64 = 64 * 1024;
 
-/// What the beginning of a file tells to keep of it, and where Go's record may be.
+/// Returns the parts of the file to keep, and those where Go's record may be, from the beginning of the file.
 pub(super) fn wanted<H: FileHeader<Endian = Endianness>>(
     data: &Sparse,
 ) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
@@ -44,12 +44,12 @@ fn tables<H: FileHeader<Endian = Endianness>>(
     let segments =
         table(header.e_phoff(endian).into(), header.e_phnum(endian).into(), header.e_phentsize(endian));
     let from = header.e_shoff(endian).into();
-    // Where there are very many, the first one says how many; until it is known there is one.
+    // If there are very many, the first section header has their number; until it has been read, one is assumed.
     let count = if from == 0 { 0 } else { header.shnum(endian, data).unwrap_or(1) };
     (segments, table(from, count.into(), header.e_shentsize(endian)))
 }
 
-/// Says what the file is.
+/// Describes the file type.
 pub(super) fn describe<H: FileHeader<Endian = Endianness>>(
     data: &Sparse,
     width: Width,
@@ -62,7 +62,7 @@ pub(super) fn describe<H: FileHeader<Endian = Endianness>>(
     let mut evidence = Evidence { sets: Vec::new(), goos };
     evidence.sets.extend(of_abi(header.e_ident().os_abi));
 
-    // Object files have none, and are said to be what they are.
+    // Object files have no segments; they are reported as object files.
     if matches!(kind, elf::ET_EXEC | elf::ET_DYN) {
         let (segments, sections) = tables(header, endian, data);
         within(&segments, data.len(), "program headers")?;
@@ -95,7 +95,7 @@ fn check_segments<H: FileHeader<Endian = Endianness>>(
         within(&(from..from.saturating_add(len)), data.len(), "a segment")?;
         loads += usize::from(segment.p_type(endian) == elf::PT_LOAD);
     }
-    // Without one there is nothing to start.
+    // Without a loadable segment the file cannot be started.
     if loads == 0 { Err(Fault::Damaged) } else { Ok(()) }
 }
 
@@ -118,7 +118,7 @@ fn check_sections<H: FileHeader<Endian = Endianness>>(
     Ok(())
 }
 
-/// What a segment says of the operating system, if it is one with notes or a loader, and was kept.
+/// The operating system that a segment indicates, if it has notes or a loader, and was kept.
 fn of_segment<H: FileHeader<Endian = Endianness>>(
     segment: &H::ProgramHeader,
     endian: Endianness,

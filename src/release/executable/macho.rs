@@ -8,22 +8,22 @@ use object::{Endianness, macho};
 use super::sparse::Sparse;
 use super::{Fault, Found, HEADER_BYTES, within};
 
-/// Slices at the most: there are fewer processors that macOS ever ran on.
+/// The most slices: macOS has never supported as many processors.
 const MOST_SLICES: usize = 16;
 
-/// What the beginning of a universal binary tells to keep of it: the headers of its executables.
+/// Returns the parts of a universal binary to keep, from its beginning: the headers of its executables.
 pub(super) fn wanted(data: &Sparse) -> Vec<Range<u64>> {
     let slices = slices(data).unwrap_or_default();
     slices.into_iter().map(|slice| slice.from..slice.from + slice.len.min(HEADER_BYTES as u64)).collect()
 }
 
-/// Says what a file is that is for one processor.
+/// Describes a file for one processor.
 pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
     let Executable { cpu, starts, system } = executable(data, 0, data.len())?;
     Ok(Found::MachO { cpus: vec![cpu], executable: starts, system })
 }
 
-/// Says what a universal binary is: its own header lists an executable for each processor.
+/// Describes a universal binary: its own header lists an executable for each processor.
 pub(super) fn describe_universal(data: &Sparse) -> Result<Found, Fault> {
     let slices = slices(data)?;
     let mut found =
@@ -52,7 +52,7 @@ struct Slice {
     len: u64,
 }
 
-/// The slices of a universal binary, which must lie in it, behind its header, and not in one another.
+/// The slices of a universal binary, which must be in the file, after its header, and not overlap.
 fn slices(data: &Sparse) -> Result<Vec<Slice>, Fault> {
     fn read<A: FatArch>(arches: &[A]) -> (Vec<Slice>, u64) {
         let slice =
@@ -82,9 +82,9 @@ fn slices(data: &Sparse) -> Result<Vec<Slice>, Fault> {
 
 struct Executable {
     cpu: macho::CpuType,
-    /// It is one that is started, not a library.
+    /// Whether it is a program, not a library.
     starts: bool,
-    /// What it is for, where that is not macOS.
+    /// The system that it is for, if that is not macOS.
     system: Option<&'static str>,
 }
 
@@ -153,7 +153,7 @@ fn read<H: MachHeader<Endian = Endianness>>(data: &Sparse, from: u64, len: u64) 
     if segments == 0 { Err(Fault::Damaged) } else { Ok(found) }
 }
 
-/// What a platform is called that is not macOS.
+/// The name of a platform other than macOS.
 fn system(platform: macho::Platform) -> Option<&'static str> {
     match platform {
         macho::PLATFORM_MACOS => None,

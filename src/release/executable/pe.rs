@@ -6,7 +6,7 @@ use object::{LittleEndian, pe};
 use super::sparse::Sparse;
 use super::{Fault, Found, within};
 
-/// Says what the file is.
+/// Describes the file type.
 pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
     match optional_header_magic(data).map_err(|_| Fault::Damaged)? {
         pe::IMAGE_NT_OPTIONAL_HDR32_MAGIC => read::<pe::ImageNtHeaders32>(data),
@@ -27,7 +27,7 @@ fn read<H: ImageNtHeaders>(data: &Sparse) -> Result<Found, Fault> {
     if !executable {
         return Ok(found);
     }
-    // Windows starts no program whose headers are of the other width.
+    // Windows does not start a program whose headers are of the other width.
     let is_64 = matches!(machine, pe::IMAGE_FILE_MACHINE_AMD64 | pe::IMAGE_FILE_MACHINE_ARM64);
     if headers.is_type_64() != is_64 {
         return Err(Fault::Damaged);
@@ -39,15 +39,15 @@ fn read<H: ImageNtHeaders>(data: &Sparse) -> Result<Found, Fault> {
         let from = section.pointer_to_raw_data.get(LittleEndian);
         let (size, used) =
             (section.size_of_raw_data.get(LittleEndian), section.virtual_size.get(LittleEndian));
-        // The size in the file is rounded up, and the last section need not be: what is used must be there. One of
-        // data that is not initialised has no place in the file.
+        // The size in the file is rounded up, and the last section may be shorter: only the used part must be present.
+        // A section of uninitialised data has no place in the file.
         let size = if used == 0 { size } else { size.min(used) };
         if from > 0 && size > 0 {
             any = true;
             within(&(from.into()..u64::from(from) + u64::from(size)), data.len(), "a section")?;
         }
     }
-    // The signature is behind everything. This one directory has a place in the file, and no address.
+    // The signature is at the end of the file. Only this directory has a file offset instead of an address.
     if let Some(directory) = directories.get(pe::IMAGE_DIRECTORY_ENTRY_SECURITY) {
         let (from, size) = (directory.virtual_address.get(LittleEndian), directory.size.get(LittleEndian));
         if from > 0 && size > 0 {

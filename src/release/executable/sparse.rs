@@ -1,10 +1,10 @@
-//! Parts of a file that was read once, from its beginning to its end.
+//! Stores parts of a file that is read once, from its beginning to its end.
 
 use std::ops::Range;
 
 use object::ReadRef;
 
-/// How many bytes may be kept of a file in all: the section headers of the largest executables take less than 4 MiB.
+/// The most bytes that are kept of a file: the section headers of the largest executables take less than 4 MiB.
 const MOST: u64 = 8 << 20;
 
 /// A file of which a few parts are kept.
@@ -36,8 +36,8 @@ impl Sparse {
         self.len
     }
 
-    /// Keeps a part that is still to come; it may begin in one that is kept already. What does not fit into the memory that
-    /// may be taken is not kept.
+    /// Keeps a part that was not fed yet; it may begin in one that is kept already. A part that exceeds the memory
+    /// limit is not kept.
     pub(super) fn keep(&mut self, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         if len == 0 || range.end > self.len || self.kept + len > MOST || self.slice(&range).is_some() {
@@ -50,7 +50,7 @@ impl Sparse {
         }
     }
 
-    /// The file goes on with `bytes`.
+    /// Adds `bytes`, the next ones of the file.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let fed = self.at..self.at + bytes.len() as u64;
         for piece in &mut self.pieces {

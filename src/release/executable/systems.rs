@@ -1,14 +1,14 @@
-//! Which operating system an ELF executable is for, as far as it tells.
+//! Determines the operating system of an ELF executable, as far as the file shows it.
 //!
-//! The header's OSABI tells it for FreeBSD, NetBSD and OpenBSD where Go links, and is 0 for all others, and where other
-//! toolchains link often for these too. What else there is: the loader (`PT_INTERP`), notes (`PT_NOTE`), and what Go writes
-//! of the build. Tried on what Go builds for each of its ports: static executables for Linux and DragonFly differ in Go's
-//! own record alone, and so do those for Solaris and illumos. Executables of other languages, static and without a note,
-//! cannot be told apart.
+//! The header's OSABI shows it for FreeBSD, NetBSD and OpenBSD if Go links the file. It is 0 for all other systems, and
+//! often for these three too if another toolchain links the file. The other evidence is the loader (`PT_INTERP`), notes
+//! (`PT_NOTE`), and Go's record of the build. Tests with the executables that Go builds for each of its ports showed
+//! that static executables for Linux and DragonFly differ in Go's own record only, and so do those for Solaris and
+//! illumos. Static executables of other languages without a note cannot be distinguished.
 
 use object::elf;
 
-/// Operating systems, in Go's words.
+/// Operating systems, with Go's names.
 pub(super) type Systems = &'static [&'static str];
 
 const LINUX: Systems = &["linux"];
@@ -19,22 +19,23 @@ const FREEBSD: Systems = &["freebsd"];
 const DRAGONFLY: Systems = &["dragonfly"];
 const NETBSD: Systems = &["netbsd"];
 const OPENBSD: Systems = &["openbsd"];
-/// illumos is what became of OpenSolaris; the files are of one form.
+/// illumos is the successor of OpenSolaris; the files have the same form.
 const SOLARIS: Systems = &["solaris", "illumos"];
-/// None of Go's.
+/// Not one of Go's systems.
 const OTHER: Systems = &[];
 
-/// What an executable says of its operating system.
+/// The evidence for an executable's operating system.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// What each of OSABI, notes and loader leaves.
+    /// The systems that OSABI, notes and loader each allow.
     pub(super) sets: Vec<Systems>,
-    /// `GOOS`, where Go recorded it.
+    /// `GOOS`, if Go recorded it.
     pub(super) goos: Option<String>,
 }
 
 impl Evidence {
-    /// Whether it may be an executable for `os`. FreeBSD, NetBSD and OpenBSD start nothing that does not say to be theirs.
+    /// Whether the executable may be for `os`. FreeBSD, NetBSD and OpenBSD start only executables that are marked as
+    /// theirs.
     pub(super) fn allows(&self, os: &str) -> bool {
         let is_said = !self.sets.is_empty() || !matches!(os, "freebsd" | "netbsd" | "openbsd");
         is_said
@@ -42,7 +43,7 @@ impl Evidence {
             && self.goos.as_ref().is_none_or(|goos| goos == os)
     }
 
-    /// Whether anything is said.
+    /// Whether there is no evidence.
     pub(super) fn is_empty(&self) -> bool {
         self.sets.is_empty() && self.goos.is_none()
     }
@@ -56,7 +57,7 @@ pub(super) fn of_abi(abi: elf::OsAbi) -> Option<Systems> {
         elf::ELFOSABI_NETBSD => Some(NETBSD),
         elf::ELFOSABI_OPENBSD => Some(OPENBSD),
         elf::ELFOSABI_SOLARIS => Some(SOLARIS),
-        // Nothing, and Arm's own, of ABIs before the EABI and of bare metal.
+        // No system, and Arm's own values, for ABIs before the EABI and for bare metal.
         elf::ELFOSABI_NONE | elf::ELFOSABI_ARM | elf::ELFOSABI_ARM_AEABI => None,
         _ => Some(OTHER),
     }

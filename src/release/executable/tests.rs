@@ -1,4 +1,4 @@
-//! Over what Go builds for each of its ports, and over what is made of that.
+//! Tests with the executables that Go builds for each of its ports, and with changed copies of them.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -62,7 +62,8 @@ proptest! {
     }
 }
 
-/// What Go builds for each of its ports, with zeros where nothing is looked at; by the platform, as `linux_amd64`.
+/// The executables that Go builds for each of its ports, with zeros in the parts that are not read; by platform, such
+/// as `linux_amd64`.
 fn ports() -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/executables/ports.tar.gz");
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()));
@@ -80,7 +81,7 @@ fn port(name: &str) -> Vec<u8> {
     ports().into_iter().find(|(port, _)| port == name).unwrap().1
 }
 
-/// Without what Go records of the build.
+/// Removes Go's record of the build.
 fn without_record(mut bytes: Vec<u8>) -> Vec<u8> {
     let magic = b"\xff Go buildinf:";
     while let Some(at) = memchr::memmem::find(&bytes, magic) {
@@ -115,10 +116,10 @@ fn what_says_nothing_of_its_system_is_taken() {
     let silent = ["android", "dragonfly", "illumos", "linux", "solaris"];
     assert_eq!(taken(&without_record(port("linux_amd64"))), silent);
     assert_eq!(taken(&without_record(port("dragonfly_amd64"))), silent);
-    // Their loader tells.
+    // Their loader shows the system.
     assert_eq!(taken(&without_record(port("solaris_amd64"))), ["illumos", "solaris"]);
     assert_eq!(taken(&without_record(port("illumos_amd64"))), ["illumos", "solaris"]);
-    // And the header and a note tell of the BSDs, each alone.
+    // The header alone and a note alone show the BSDs too.
     for os in ["freebsd", "netbsd", "openbsd"] {
         let mut bytes = without_record(port(&format!("{os}_amd64")));
         assert_eq!(taken(&bytes), [os]);
@@ -135,7 +136,7 @@ fn what_is_cut_short_is_refused() {
             let (found, _) = check(&name, &bytes[..len]).unwrap_err();
             assert!(found.contains("cut short"), "{name}, {len} of {}: {found}", bytes.len());
         }
-        // What is behind everything, such as what makes an archive of it, does no harm.
+        // Data after the end, such as an archive appended to a program, is accepted.
         check(&name, &[bytes.as_slice(), b"more"].concat()).unwrap();
     }
 }
@@ -196,7 +197,7 @@ fn other_systems_of_apple_and_microsoft_are_refused() {
     firmware[headers + 24 + 68] = 10;
     let (found, _) = check("windows_amd64", &firmware).unwrap_err();
     assert_eq!(found, "PE driver or firmware for windows amd64");
-    // The signature, which is behind everything, must be there.
+    // The signature, which is at the end of the file, must be present.
     let mut signed = port("windows_amd64");
     let (end, directory) = (u32::try_from(signed.len()).unwrap(), headers + 24 + 112 + 4 * 8);
     signed[directory..directory + 4].copy_from_slice(&end.to_le_bytes());

@@ -1,11 +1,11 @@
-//! One header: every field of its 512 bytes, read strictly.
+//! Parses one header: every field of its 512 bytes, strictly.
 
 use std::ops::Range;
 
 use super::number::{self, Form};
 use super::{BLOCK, Fault, shown};
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::release) enum EntryType {
     /// A file.
@@ -14,7 +14,7 @@ pub(in crate::release) enum EntryType {
     Directory,
 }
 
-/// What a header is for.
+/// The use of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Entry(EntryType),
@@ -26,14 +26,14 @@ pub(super) enum Kind {
     LongName,
 }
 
-/// By which definition a header is made.
+/// The definition that a header follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Posix,
     Gnu,
 }
 
-/// What a header says.
+/// The parsed contents of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
@@ -42,7 +42,7 @@ pub(super) struct Header {
     pub(super) name: Vec<u8>,
     /// Permission bits.
     pub(super) mode: u32,
-    /// Bytes of data behind the header.
+    /// Bytes of data after the header.
     pub(super) size: u64,
 }
 
@@ -63,16 +63,16 @@ const DEV_MAJOR: Range<usize> = 329..337;
 const DEV_MINOR: Range<usize> = 337..345;
 const PREFIX: Range<usize> = 345..500;
 const BEHIND_PREFIX: Range<usize> = 500..512;
-/// Where GNU has times, sparse maps and the real size.
+/// The bytes where GNU has times, sparse maps and the real size.
 const GNU_REST: Range<usize> = 345..512;
-/// Where Node.js' tar and star have the times of access and change, if the prefix is shorter.
+/// The bytes where Node.js' tar and star have the times of access and change, if the prefix is shorter.
 const ATIME: Range<usize> = 476..488;
 const CTIME: Range<usize> = 488..500;
 
 const POSIX_MAGIC: &[u8] = b"ustar\x0000";
 const GNU_MAGIC: &[u8] = b"ustar  \0";
 
-/// Seconds; as many digits as a time in a pax header may have. Later times are no date for some programs.
+/// Seconds; as many digits as a time in a pax header may have. Some programs cannot represent later times as a date.
 const MAX_TIME: u64 = 999_999_999_999;
 
 const S_IFMT: u64 = 0o170_000;
@@ -85,18 +85,18 @@ pub(in crate::release) fn is_likely(block: &[u8; BLOCK]) -> bool {
     block[MAGIC].starts_with(b"ustar") || checksum(block).is_ok()
 }
 
-/// The name in a header's own field, to name an entry that is refused.
+/// The name in a header's own field, to name the entry in a refusal.
 pub(super) fn raw_name(block: &[u8; BLOCK]) -> &[u8] {
     up_to_nul(&block[NAME])
 }
 
 impl Header {
-    /// Reads a header.
+    /// Parses a header.
     pub(super) fn read(block: &[u8; BLOCK]) -> Result<Self, Fault> {
         checksum(block)?;
         let format = format(block)?;
         let number = |name, field: Range<usize>, form| number::read(name, &block[field], form);
-        // The kind is judged first: its message is the one that helps.
+        // The kind is checked first, because its message is the most helpful.
         let kind = kind(block)?;
         let size = number("size", SIZE, Form::OctalOrBase256)?;
         for (name, field) in [("uid", UID), ("gid", GID)] {
@@ -158,7 +158,7 @@ impl Header {
     }
 }
 
-/// The sum of all bytes, those of the checksum's own field being spaces.
+/// Checks the sum of all bytes, with those of the checksum's own field counted as spaces.
 fn checksum(block: &[u8; BLOCK]) -> Result<(), Fault> {
     let wrong = |found: String, expected: String| {
         Fault::new("its checksum is wrong", found, expected)
@@ -218,7 +218,7 @@ fn kind(block: &[u8; BLOCK]) -> Result<Kind, Fault> {
     Err(Fault::new("it is no regular file", words, "folders and regular files only").remedy(remedy))
 }
 
-/// What to do about a sparse file, for both tar programs.
+/// The remedy for a sparse file, for both tar programs.
 pub(super) const SPARSE: &str = "make the tarball without --sparse (GNU tar), or with --no-read-sparse (bsdtar, which looks for \
                                  holes unless told not to)";
 const HARD_LINK: &str = "make the tarball with --hard-dereference (GNU tar), or from a copy of the folder that `cp -R` makes \
@@ -279,7 +279,7 @@ fn nothing(place: &str, field: &[u8]) -> Result<(), Fault> {
     ))
 }
 
-/// A field's text, behind which there are only NUL bytes.
+/// The text of a field, after which there must be only NUL bytes.
 fn padded<'a>(name: &str, field: &'a [u8]) -> Result<&'a [u8], Fault> {
     let text = up_to_nul(field);
     if field[text.len()..].iter().any(|byte| *byte != 0) {

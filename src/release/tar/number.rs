@@ -2,7 +2,7 @@
 
 use super::{Fault, shown};
 
-/// Which forms a field may have.
+/// The forms that a field may have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Octal,
@@ -13,7 +13,7 @@ const OCTAL: &str = "octal digits, spaces before them, spaces or NUL bytes behin
 const EITHER: &str = "octal digits, spaces before them, spaces or NUL bytes behind them; or base-256 that begins with 0x80 and is \
                       no larger than 2^63";
 
-/// Reads the number in a header's field, which is called `name`.
+/// Parses the number in a header's field, which messages call `name`.
 pub(super) fn read(name: &str, field: &[u8], form: Form) -> Result<u64, Fault> {
     let value = match (field, form) {
         ([0x80, number @ ..], Form::OctalOrBase256) => base_256(number),
@@ -29,13 +29,13 @@ pub(super) fn read(name: &str, field: &[u8], form: Form) -> Result<u64, Fault> {
     })
 }
 
-/// Nothing but NUL bytes is 0, as fields without a meaning are often left.
+/// Only NUL bytes mean 0, because unused fields are often left empty.
 fn octal(field: &[u8]) -> Option<u64> {
     if field.iter().all(|byte| *byte == 0) {
         return Some(0);
     }
     let digits = field.trim_ascii_start();
-    // `trim_ascii_start` takes tabs and line ends too.
+    // `trim_ascii_start` also removes tabs and line ends.
     if field[..field.len() - digits.len()].iter().any(|byte| *byte != b' ') {
         return None;
     }

@@ -3,7 +3,7 @@
 use super::header::SPARSE;
 use super::{Fault, shown};
 
-/// What may follow a keyword.
+/// The type of a keyword's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Value {
     /// The entry's name.
@@ -12,15 +12,15 @@ enum Value {
     Size,
     /// Text in UTF-8 without NUL bytes.
     Text,
-    /// Decimal digits, as many as 32 bits have.
+    /// A decimal number of 32 bits at most.
     Id,
     /// Seconds, with a fraction or without one.
     Time,
-    /// Whatever it is: the values of extended attributes.
+    /// Any bytes: the values of extended attributes.
     Bytes,
 }
 
-/// POSIX's keywords that a global header may have too: they say nothing about what a file holds and is called.
+/// POSIX's keywords that a global header may have too: they do not affect a file's contents or name.
 const HARMLESS: &[(&str, Value)] = &[
     ("atime", Value::Time),
     ("comment", Value::Text),
@@ -35,8 +35,8 @@ const HARMLESS: &[(&str, Value)] = &[
 /// POSIX's keywords that are for one entry.
 const ENTRY: &[(&str, Value)] = &[("path", Value::Path), ("size", Value::Size)];
 
-/// Keywords of the programs that write pax headers, in the words of libarchive, star, SELinux and Node.js. None of them
-/// changes what any program takes for name, size, mode or contents.
+/// Keywords of the programs that write pax headers, as libarchive, star, SELinux and Node.js spell them. None of them
+/// changes the name, size, mode or contents that any program reads.
 const VENDORS: &[(&str, Value)] = &[
     ("LIBARCHIVE.creationtime", Value::Time),
     ("NODETAR.depth", Value::Id),
@@ -48,10 +48,10 @@ const VENDORS: &[(&str, Value)] = &[
     ("SCHILY.nlink", Value::Text),
 ];
 
-/// The beginnings of keywords for extended attributes, whose names follow.
+/// The prefixes of keywords for extended attributes, whose names follow.
 const ATTRIBUTES: &[&str] = &["LIBARCHIVE.xattr.", "SCHILY.xattr."];
 
-/// What a pax header says of the next entry.
+/// The values of a pax header for the next entry.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Records {
     /// Its name.
@@ -62,7 +62,7 @@ pub(super) struct Records {
 
 /// Reads the data of a pax header.
 pub(super) fn read(data: &[u8], is_global: bool) -> Result<Records, Fault> {
-    // Python looks for it anywhere in the data.
+    // Python searches for it anywhere in the data.
     if find(data, b"hdrcharset=") {
         return Err(unsupported("hdrcharset"));
     }
@@ -94,7 +94,7 @@ pub(super) fn read(data: &[u8], is_global: bool) -> Result<Records, Fault> {
     Ok(records)
 }
 
-/// `LENGTH KEYWORD=VALUE\n`; LENGTH is that of all of it, in decimal digits.
+/// `LENGTH KEYWORD=VALUE\n`; LENGTH is the length of the whole record, in decimal digits.
 fn record(data: &[u8]) -> Result<(&str, &[u8], &[u8]), Fault> {
     let malformed = || {
         Fault::new(
@@ -177,7 +177,7 @@ fn check(keyword: &str, value: &[u8], kind: Value) -> Result<(), Fault> {
     let ok = match kind {
         Value::Bytes => true,
         Value::Text => !value.contains(&0) && std::str::from_utf8(value).is_ok(),
-        // Whether it is a path at all is judged where all paths are.
+        // The path itself is checked where all paths are.
         Value::Path => !value.is_empty() && !value.contains(&0),
         Value::Size => decimal(value).is_some(),
         Value::Id => decimal(value).is_some_and(|id| u32::try_from(id).is_ok()),

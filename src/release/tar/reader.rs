@@ -1,4 +1,4 @@
-//! A tar file from its first header to its end.
+//! Reads a tar file from its first header to its end.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use super::{BLOCK, Fault, pax, shown};
 
 /// Extension headers (long names, pax records) are small; anything larger is an attack or damage.
 const MAX_EXTENSION: u64 = 64 * 1024;
-/// Zero bytes behind the end of an archive: tar pads to its record size, 10 KiB by default.
+/// Zero bytes after the end of an archive: tar pads to its record size, 10 KiB by default.
 const MAX_PADDING: u64 = 1024 * 1024;
 /// `git archive` writes one global header.
 const MAX_GLOBALS: u32 = 8;
@@ -16,7 +16,7 @@ const MAX_GLOBALS: u32 = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::release) struct Member {
     pub(in crate::release) entry_type: EntryType,
-    /// As it is written, whatever it is.
+    /// The name as it is written, unchecked.
     pub(in crate::release) name: Vec<u8>,
     /// Permission bits.
     pub(in crate::release) mode: u32,
@@ -24,16 +24,16 @@ pub(in crate::release) struct Member {
     pub(in crate::release) size: u64,
 }
 
-/// Why a tar file cannot be read on.
+/// Why reading a tar file failed.
 #[derive(Debug)]
 pub(in crate::release) enum ReadError {
-    /// The stream fails, or ends too soon.
+    /// The stream fails, or ends too early.
     Io(io::Error),
-    /// The first block is no tar header at all: its bytes, fewer than a block where there are no more.
+    /// The first block is not a tar header at all: its bytes, fewer than a block if there are no more.
     NotTar(Vec<u8>),
-    /// A header is outside of the profile; the name of its entry.
+    /// A header does not follow the profile; with the name of its entry.
     Outside(String, Fault),
-    /// The whole is outside of the profile.
+    /// The whole archive does not follow the profile.
     Archive(Fault),
 }
 
@@ -43,10 +43,10 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Reads the headers of a tar file, which give the data between them.
+/// Reads the headers of a tar file, and the data between them.
 pub(in crate::release) struct Reader<R> {
     source: R,
-    /// Bytes of the current entry's data, and of what fills its last block, that were not read yet.
+    /// Bytes of the current entry's data and of its padding that were not read yet.
     data: u64,
     padding: u64,
     /// Bytes read so far.
@@ -54,7 +54,7 @@ pub(in crate::release) struct Reader<R> {
     globals: u32,
 }
 
-/// What came before an entry's header.
+/// The extension headers before an entry's header.
 #[derive(Default)]
 enum Extension {
     #[default]
@@ -68,12 +68,12 @@ impl<R: Read> Reader<R> {
         Self { source, data: 0, padding: 0, position: 0, globals: 0 }
     }
 
-    /// Goes on to the next file or folder, over the current one's data; `None` at the end of the archive, behind which
-    /// there is nothing then.
+    /// Returns the next file or folder, and skips the data of the current one; `None` at the end of the archive, after
+    /// checking that nothing follows it.
     pub(in crate::release) fn next(&mut self) -> Result<Option<Member>, ReadError> {
         self.skip_data()?;
         let mut extension = Extension::None;
-        // Python refuses a global header that nothing follows too.
+        // Python also refuses a global header without an entry after it.
         let mut is_behind_global = false;
         loop {
             let Some(block) = self.block()? else {
@@ -132,7 +132,7 @@ impl<R: Read> Reader<R> {
         Ok(count)
     }
 
-    /// Reads what follows an extension header.
+    /// Reads the data of an extension header.
     fn extension(&mut self, header: &Header) -> Result<Extension, ReadError> {
         let outside = |fault| ReadError::Outside(shown(&header.name), fault);
         if header.size > MAX_EXTENSION {
@@ -150,7 +150,7 @@ impl<R: Read> Reader<R> {
         let mut data =
             vec![0; usize::try_from(header.size.next_multiple_of(BLOCK as u64)).unwrap_or_default()];
         self.read_exact(&mut data)?;
-        // Python takes what fills the last block for records and for the name's end.
+        // Python reads the padding of the last block as records and as the end of the name.
         let padding = data.split_off(usize::try_from(header.size).unwrap_or_default());
         if padding.iter().any(|byte| *byte != 0) {
             let found = shown(&padding);
@@ -178,7 +178,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The next header; `None` for the first zero block of the end.
+    /// Reads the next header; `None` for the first of the final zero blocks.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>, ReadError> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
@@ -240,7 +240,7 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    /// Reads over what is left of the current entry.
+    /// Skips the rest of the current entry.
     fn skip_data(&mut self) -> io::Result<()> {
         let mut buffer = [0; 8 * 1024];
         self.data += std::mem::take(&mut self.padding);
@@ -274,12 +274,12 @@ fn cut_short() -> Fault {
     .remedy("fetch or build the tarball again")
 }
 
-/// The first header must be one, and no name at its beginning may make it a file of another format.
+/// Checks that the first block is a header, and that its name does not make the file look like another format.
 fn check_first(block: &[u8; BLOCK]) -> Result<(), ReadError> {
     if !is_likely(block) {
         return Err(ReadError::NotTar(block.to_vec()));
     }
-    // bsdtar decompresses what begins like a bzip2 file.
+    // bsdtar decompresses a file that begins like a bzip2 file.
     if block.starts_with(b"BZh") {
         let fault = Fault::new(
             "the first entry's name makes the archive look like a bzip2 file",
@@ -291,7 +291,7 @@ fn check_first(block: &[u8; BLOCK]) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// An entry by its header and the one before it.
+/// Builds an entry from its header and the extension header before it.
 fn member(header: Header, entry_type: EntryType, extension: &Extension) -> Result<Member, Fault> {
     let mixed = || {
         Fault::new(
@@ -325,7 +325,7 @@ fn member(header: Header, entry_type: EntryType, extension: &Extension) -> Resul
     Ok(Member { entry_type, name, mode: header.mode, size: header.size })
 }
 
-/// A name, and the NUL byte at its end where there is one.
+/// Reads a name, and removes the NUL byte at its end, if there is one.
 fn long_name(mut data: Vec<u8>) -> Result<Vec<u8>, Fault> {
     let whole = shown(&data);
     if data.last() == Some(&0) {

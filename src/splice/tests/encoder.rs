@@ -1,4 +1,4 @@
-//! Makes gzip files token by token, so that there is nothing in them that is not chosen here.
+//! Makes gzip files token by token, so that every part of them is chosen here.
 
 use fastrand::Rng;
 
@@ -103,7 +103,7 @@ impl<'a> Maker<'a> {
 
     fn block(&mut self, output: &mut Output, bytes: &mut Vec<u8>, place: Place) {
         let kind = self.random.u8(..8);
-        // Now and then there is nothing in it.
+        // Some blocks are empty.
         let count = if self.random.u8(..8) == 0 { 0 } else { self.random.usize(..=self.block) };
         if kind == 0 {
             let count = count.min(65_535);
@@ -225,7 +225,7 @@ impl<'a> Maker<'a> {
             }
             return lengths;
         }
-        // Leaves of a tree that is split where chance will have it, often at its deepest.
+        // The leaves of a tree that is split at random places, often at its deepest.
         let mut leaves = vec![1, 1];
         while leaves.len() < used.len() {
             let mut at = self.random.usize(..leaves.len());

@@ -1,4 +1,4 @@
-//! The unpacker and the recordings against zlib: over streams of every kind, damaged ones too.
+//! Compares the unpacker and the recordings with zlib, over streams of every kind, damaged ones too.
 
 pub(crate) mod encoder;
 
@@ -134,7 +134,7 @@ proptest! {
         check(&gz, &expected, &files, &[piece, 128 * 1024]);
     }
 
-    /// Damage anywhere: it is refused, or everything is right nevertheless.
+    /// Damage anywhere: the file is refused, or its contents are right nevertheless.
     #[test]
     fn damage_is_refused_or_harmless(seed in any::<u64>(), cut in any::<bool>(), byte in 1_u8..) {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -151,8 +151,8 @@ proptest! {
         }
     }
 
-    /// Damage where no checksum tells: what zlib takes is taken, with the same bytes, and what zlib refuses is refused. So
-    /// no zip has a stream in it that clients could not read.
+    /// Damage that no checksum detects: data that zlib accepts is accepted, with the same bytes, and data that zlib
+    /// refuses is refused. So no zip has a stream in it that clients cannot read.
     #[test]
     fn what_zlib_refuses_is_refused(seed in any::<u64>(), flips in prop::collection::vec(0_u8..8, 0..4)) {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -369,7 +369,7 @@ fn a_fingerprint_is_small_whatever_the_blocks() {
     }
 }
 
-/// What the proof needs must hold, whoever tells the fingerprint otherwise: then there is none.
+/// If the conditions of the proof do not hold, because of a wrong caller, there is no fingerprint.
 #[test]
 fn there_is_no_fingerprint_without_what_the_check_needs() {
     let before = vec![7; HISTORY];
