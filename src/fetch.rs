@@ -1,4 +1,4 @@
-//! Fetching: the release tarballs below a prefix of an S3 bucket, with the small files that lie beside them.
+//! Fetches the release tarballs below a prefix of an S3 bucket, with the small files beside them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,17 +17,18 @@ use crate::store::{Body, Form, Listed, ObjectStore, StoreError};
 /// Small files beside tarballs, by their names.
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
 
-/// The release tarballs below a prefix, which are not fetched yet.
+/// The release tarballs below a prefix, not fetched yet.
 pub struct Found<'a> {
     source: &'a dyn ObjectStore,
     tarballs: Vec<Listed>,
     companions: Vec<Listed>,
 }
 
-/// Finds every release tarball below the prefix of `source`, and what lies beside them: `TARBALL.sha256`, SHA256SUMS and manifests.
+/// Finds every release tarball below the prefix of `source`, and the files beside them: `TARBALL.sha256`, SHA256SUMS
+/// and manifests.
 ///
 /// # Errors
-/// The bucket cannot be read, or there is no release tarball.
+/// Fails if the bucket cannot be read, or contains no release tarball.
 pub async fn find(source: &dyn ObjectStore) -> Result<Found<'_>> {
     let mut found = Found { source, tarballs: Vec::new(), companions: Vec::new() };
     let mut others = 0_u64;
@@ -56,7 +57,7 @@ pub async fn find(source: &dyn ObjectStore) -> Result<Found<'_>> {
 }
 
 impl Found<'_> {
-    /// The tarballs by their addresses: enough to judge their names.
+    /// The addresses of the tarballs, which are enough to check their names.
     #[must_use]
     pub fn named(&self) -> Vec<TarballFile> {
         self.tarballs.iter().map(|listed| TarballFile::at(self.address(listed).as_ref())).collect()
@@ -68,17 +69,17 @@ impl Found<'_> {
         self.tarballs.len()
     }
 
-    /// Bytes of all tarballs.
+    /// The total size of the tarballs.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.tarballs.iter().map(|listed| listed.len).sum()
     }
 
-    /// Fetches all of it, `jobs` objects at once, the tarballs into temporary files without names. `progress` is told of
-    /// bytes as they come.
+    /// Fetches all files, `jobs` objects at once, the tarballs into temporary files without names. `progress` is called
+    /// with the number of bytes as they arrive.
     ///
     /// # Errors
-    /// The bucket cannot be read, or the temporary folder cannot be written.
+    /// Fails if the bucket cannot be read, or the temporary folder cannot be written.
     pub async fn fetch(&self, jobs: usize, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<TarballFile>> {
         let folders = self.fetch_companions(jobs).await?;
         let files = stream::iter(self.tarballs.iter().map(|listed| {
@@ -124,7 +125,7 @@ impl Found<'_> {
         Ok(folders.into_iter().map(|(folder, files)| (folder, Arc::new(files))).collect())
     }
 
-    /// Fetches one tarball into a temporary file. It has no name, so nothing is left of it whatever ends the run.
+    /// Fetches one tarball into a temporary file. It has no name, so it disappears however the run ends.
     async fn fetch_one(&self, listed: &Listed, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
         let failed = |source| Error::Io {
             context: format!(
@@ -140,7 +141,7 @@ impl Found<'_> {
         while let Some(piece) = pieces.try_next().await? {
             len += piece.len() as u64;
             if len > listed.len {
-                // Whatever it is, it is not kept.
+                // The object has grown since it was listed; it is discarded.
                 return Err(self.changing(listed, len));
             }
             progress(piece.len() as u64);
@@ -152,7 +153,7 @@ impl Found<'_> {
         Ok(file)
     }
 
-    /// Opens what a listing has found, as it is stored: a tarball is a gzip file, whatever `Content-Encoding` says.
+    /// Opens a listed object, as stored: a tarball is a gzip file, whatever `Content-Encoding` says.
     async fn open(&self, listed: &Listed) -> Result<Body> {
         let Some(object) = self.source.open(&listed.key, Form::Stored).await? else {
             let doing = format!("cannot read {}", self.address(listed));
@@ -176,7 +177,7 @@ fn folder_of(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// The part of a key behind its last slash.
+/// The part of a key after its last slash.
 fn file_name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or_default()
 }

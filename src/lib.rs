@@ -1,4 +1,4 @@
-//! `tfreg` publishes Terraform providers to a registry that is nothing but files.
+//! `tfreg` publishes Terraform providers to a registry that consists of files only.
 //!
 //! ```text
 //! release tarballs                       names, sidecars, limits, executable headers     release
@@ -25,23 +25,23 @@
 //!
 //! # Rooms
 //!
-//! From the ground up; a room uses only those before it, which `tests/it/rooms.rs` checks.
+//! Lowest first; a room uses only those before it, which `tests/it/rooms.rs` checks.
 //!
-//! | room | what lives there |
+//! | room | contents |
 //! | --- | --- |
 //! | [`error`], [`provider`], [`content`] | refusals and errors; names, versions, platforms; digests and sealed bytes |
 //! | [`splice`] | gzip and deflate: copying compressed streams into a zip |
-//! | [`openpgp`] | secret keys, public keys, what signs ([`openpgp::Signer`]), what each client makes of a key |
+//! | [`openpgp`] | secret keys, public keys, signers ([`openpgp::Signer`]), how each client judges a key |
 //! | [`registry`] | every key, the documents and SHA256SUMS, and how they merge |
 //! | [`release`] | names of tarballs, the strict tar reader, limits, executable headers |
 //! | [`package`] | deterministic zips from tarballs, and their self-check |
-//! | [`store`] | a directory or a bucket, with conditional writes, and how long reads and writes are tried |
-//! | [`reader`] | a registry as its readers see it |
-//! | [`plan`] | what has to be read, signed and written; pure, and it holds no secret |
-//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`] | what is done with these |
-//! | [`workflow`] | one function a command: a request in, an outcome out |
+//! | [`store`] | a directory or a bucket, with conditional writes, and time limits for retries of reads and writes |
+//! | [`reader`] | a registry as its clients see it |
+//! | [`plan`] | the objects to read, sign and write; pure, and without secrets |
+//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`] | the operations on these |
+//! | [`workflow`] | one function for each command: a request in, an outcome out |
 //! | [`report`] | the only printer |
-//! | [`cli`] | arguments; only here is the environment read |
+//! | [`cli`] | arguments; the only room that reads the environment |
 
 pub mod cli;
 pub mod content;

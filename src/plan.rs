@@ -1,34 +1,36 @@
-//! The plan: what has to be written so that the registry is as wanted. A pure function of a [`Goal`] and of what was
+//! The plan: the objects that have to be written to reach a goal. A pure function of a [`Goal`] and of what was
 //! observed; it is printed as it is before anything is done, and a dry run prints the same.
 //!
-//! The planner also says what it has to see first ([`Step::Read`]), so that everything is read that matters, and nothing
-//! else, in as few rounds as possible.
+//! The planner also returns what has to be read first ([`Step::Read`]), so that everything relevant is read, and
+//! nothing else, in as few rounds as possible.
 //!
-//! There is a goal a command, each with its own planner. That of a publish: all download documents of the version point to one SHA256SUMS that lists all its platforms, the
-//! version is in the index, and the discovery document is there. What a SHA256SUMS in use lists already stays listed, so
-//! that two publishers who add platforms at the same time never drop each other's from the users' lock files.
+//! Each command has a goal, with its own planner. The goal of a publish: all download documents of the version point to
+//! one SHA256SUMS that lists all its platforms, the version is in the index, and the discovery document exists.
+//! Platforms that a SHA256SUMS in use lists stay listed, so that two publishers who add platforms at the same time
+//! never drop each other's from the users' lock files.
 //!
-//! # What is signed, embedded and listed, and what proves it
+//! # What is signed, embedded and listed, and its proof
 //!
-//! Whoever can write the registry can put any object anywhere. So nothing is signed, embedded or listed anew but what this run
-//! has made, or what it proves to be what a trusted key signed; and a signature proves bytes, not the place where they are.
+//! Whoever can write the registry can put any object anywhere. So the run signs, embeds or newly lists only objects
+//! that it has made, or that it proves to be signed by a trusted key; and a signature proves the bytes of an object,
+//! not its place.
 //!
-//! | what | where | what proves it |
+//! | object | where | proof |
 //! | --- | --- | --- |
 //! | a line of SHA256SUMS for a platform of the run | publish | the run has made the zip, and checked it |
 //! | a line for another platform | publish: `planner::next_checksums` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
-//! | the SHA256SUMS as a whole | publish: `planner` | it is made of these lines only; what is there under its key has to be the same bytes |
+//! | the SHA256SUMS as a whole | publish: `planner` | it consists of these lines only; an existing object under its key must have the same bytes |
 //! | the record of the publish | publish: `planner::record` | it is, byte for byte, what this run would write |
-//! | a SHA256SUMS that is there | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document as its line says |
-//! | a record that is there | [`resign`] | a signature by a key that the user has named, and it tells of this version and of zips in its SHA256SUMS |
-//! | the public key in a document | publish, [`resign`] | it is the one that signs in this run; with another published one only by `--replace-key`, or in place of one that the user has named |
+//! | an existing SHA256SUMS | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document matches its line |
+//! | an existing record | [`resign`] | a signature by a key that the user has named, and its contents are about this version and zips in its SHA256SUMS |
+//! | the public key in a document | publish, [`resign`] | it is the key that signs in this run; it replaces another published key only with `--replace-key`, or if the user has named that key |
 //! | a newer copy of the public key | [`resign`] (`--refresh-key`) | the user gives it, it is a copy of the embedded key, not older, and verifies the signature |
-//! | a platform listed by a publish | publish | it is one of this run; others in the index stay |
-//! | a version or platform listed again | [`reindex`], [`unyank`] | [`completeness`]: all that its documents point to is there, is of this version, and is signed by an embedded key: one for all, or one that the user has named |
-//! | an index where there was none | publish, [`reindex`] | the provider's folder was listed: a publish is refused where documents of others are there (`lost_index`) |
+//! | a platform listed by a publish | publish | it is one of this run; the others in the index stay |
+//! | a version or platform listed again | [`reindex`], [`unyank`] | [`completeness`]: all objects that its documents point to exist, are of this version, and are signed by an embedded key: one key for all, or one that the user has named |
+//! | an index where there was none | publish, [`reindex`] | the provider's folder was listed: a publish is refused if it contains documents of other versions or platforms (`lost_index`) |
 //!
-//! What no object can prove: which namespace or registry a SHA256SUMS was made for, where one key signs the same type and
-//! version for several; and that what a trusted key once signed is the newest that it signed.
+//! No object can prove for which namespace or registry a SHA256SUMS was made, if one key signs the same type and
+//! version for several; nor that it is the newest one that a trusted key has signed.
 
 pub mod completeness;
 mod lost_index;
@@ -53,29 +55,29 @@ use crate::store::{Document, Listed, Revision, Summary};
 use crate::words;
 pub use publish_goal::{PublishGoal, Published, RunState, VersionKey};
 
-/// What a command wants of a registry; the same for all rounds of its run.
+/// The goal of a command; the same for all rounds of its run.
 pub trait Goal: Send + Sync {
-    /// What a run remembers from round to round. Only facts that cannot become false, and hints where to look.
+    /// The state of a run from round to round. Only facts that cannot become false, and hints where to look.
     type RunState: Default + Send;
 
-    /// Computes the next step from what was seen in this round.
+    /// Computes the next step from the observations of this round.
     ///
     /// # Errors
-    /// The registry holds what is not understood, or what the goal is refused for.
+    /// Fails if the registry contains something that cannot be parsed, or if the goal is refused.
     fn next(&self, seen: &Observation, state: &mut Self::RunState) -> Result<Step, Refusal>;
 
-    /// Takes a signature that [`Step::Sign`] has asked for, and that verifies by this run's key. A goal that signs nothing
-    /// asks for none.
+    /// Records a signature that [`Step::Sign`] has requested, and that verifies with this run's key. Not called for a
+    /// goal that signs nothing.
     fn signed(&self, _document: &ToSign, _signature: Sealed, _state: &mut Self::RunState) {}
 
-    /// Remembers that this run has written an object.
+    /// Records that this run has written an object.
     fn written(&self, key: &Key, state: &mut Self::RunState);
 
-    /// What it means to who reads at the registry that this run has written the index.
+    /// What it means for readers of the registry that this run has written the index.
     fn indexed(&self) -> &'static str;
 }
 
-/// How an object is looked at.
+/// How an object is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadKind {
     /// Its bytes and revision.
@@ -84,28 +86,28 @@ pub enum ReadKind {
     Summary,
 }
 
-/// What was seen of an object.
+/// The observed state of an object.
 #[derive(Debug, Clone)]
 pub enum Observed {
-    /// The store said that it does not exist.
+    /// The store answered that it does not exist.
     Absent,
     /// It was read.
     Document(Document),
-    /// Its summary was asked for.
+    /// Its length and digest were read.
     Summary(Summary),
 }
 
-/// What was seen of the registry in one round.
+/// The observations of one round.
 #[derive(Debug, Default)]
 pub struct Observation {
     /// Objects.
     pub objects: BTreeMap<Key, Observed>,
-    /// What is in a folder.
+    /// The listings of folders.
     pub folders: BTreeMap<Folder, Vec<Listed>>,
 }
 
 impl Observation {
-    /// A document that was read; `None` where there is none, or where it was not looked at.
+    /// A document that was read; `None` if it does not exist, or was not read.
     #[must_use]
     pub fn document(&self, key: &Key) -> Option<&Document> {
         match self.objects.get(key) {
@@ -114,7 +116,7 @@ impl Observation {
         }
     }
 
-    /// Those of `reads` that were not seen yet, as the next step; `None` when all were.
+    /// Those of `reads` that were not made yet, as the next step; `None` if all were made.
     fn missing(&self, reads: impl IntoIterator<Item = (Key, ReadKind)>) -> Option<Step> {
         let mut missing: Vec<(Key, ReadKind)> = Vec::new();
         for (key, kind) in reads {
@@ -126,28 +128,28 @@ impl Observation {
     }
 }
 
-/// What comes next.
+/// The next step of a run.
 #[derive(Debug)]
 pub enum Step {
-    /// These objects have to be seen first.
+    /// These objects have to be read first.
     Read(Vec<(Key, ReadKind)>),
-    /// It has to be seen first what is in this folder.
+    /// This folder has to be listed first.
     List(Folder),
-    /// These have to be signed by this run's key first.
+    /// This run's key has to sign these documents first.
     Sign(Vec<ToSign>),
-    /// Something is missing that others may be about to write. It is looked for again after a pause; if it stays so, this is
-    /// why the goal is refused.
+    /// Something is missing that another run may be about to write. The run looks again after a pause; if it is still
+    /// missing, the goal is refused for this reason.
     Wait(Box<Refusal>),
-    /// All that matters was seen.
+    /// Everything relevant was read.
     Ready(Box<Plan>),
 }
 
-/// A document that is to be signed: proven to be this run's to sign (see the table above), by its bytes.
+/// A document to sign: its bytes are proven to be this run's to sign (see the table above).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToSign {
     /// Its key.
     pub key: Key,
-    /// What is signed.
+    /// The bytes to sign.
     pub document: Bytes,
 }
 
@@ -157,38 +159,38 @@ impl ToSign {
     }
 }
 
-/// What is to be done about one object.
+/// The action for one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// It does not exist and is created.
     Create,
-    /// It is replaced if it is still what was read.
+    /// It is replaced, if it has not changed since it was read.
     Replace {
-        /// What was read.
+        /// The revision that was read.
         revision: Revision,
-        /// Its length then.
+        /// Its length at that time.
         old_len: u64,
     },
-    /// It is as wanted.
+    /// It is as wanted already.
     Keep,
 }
 
 /// One object of the plan.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// Which object.
+    /// Its key.
     pub key: Key,
     /// Its wanted contents.
     pub body: Sealed,
-    /// What is to be done.
+    /// The action.
     pub action: Action,
 }
 
-/// When an object is written: everything of a stage is there before the next one begins, so that a reader never sees a
-/// version of which a part is missing.
+/// The stage in which an object is written: all objects of a stage are written before the next stage begins, so that a
+/// reader never sees a version with missing parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Objects of `store/`, that nothing points to yet.
+    /// Objects of `store/`, to which nothing points yet.
     Store,
     /// Download documents and yank records; then the record's signature, once the record is known to be this run's.
     Downloads,
@@ -216,7 +218,7 @@ impl Stage {
     }
 }
 
-/// What has to be written, in order.
+/// The objects to write, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     changes: Vec<String>,
@@ -226,14 +228,14 @@ pub struct Plan {
     condition_check: Option<ConditionCheck>,
 }
 
-/// An object by which a store can prove that it honours conditions: see [`crate::publish::conditional_writes`].
+/// An object with which a store can be checked for honouring conditions: see [`crate::publish::conditional_writes`].
 #[derive(Debug, Clone)]
 pub struct ConditionCheck {
-    /// Which object.
+    /// Its key.
     pub key: Key,
     /// Its contents.
     pub body: Sealed,
-    /// Whether it is there, or has to be created as the plan says.
+    /// Whether it exists, or the plan has to create it.
     pub is_there: bool,
 }
 
@@ -243,7 +245,7 @@ impl ConditionCheck {
     }
 }
 
-/// The SHA256SUMS that the version is on, and its signature.
+/// The SHA256SUMS to which the version's documents point, and its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedObjects {
     /// SHA256SUMS.
@@ -255,13 +257,13 @@ pub struct SignedObjects {
 }
 
 impl Plan {
-    /// What changes for users, in words; a publish says it by its objects.
+    /// The changes for users, in words; those of a publish follow from its objects.
     #[must_use]
     pub fn changes(&self) -> &[String] {
         &self.changes
     }
 
-    /// Every object of the wanted state, in the order of writing.
+    /// All objects of the wanted state, in the order of writing.
     #[must_use]
     pub fn writes(&self) -> &[Write] {
         &self.writes
@@ -278,7 +280,7 @@ impl Plan {
         self.writes.iter().all(|write| write.action == Action::Keep)
     }
 
-    /// What the user should know beyond the plan.
+    /// The warnings for the user.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -290,13 +292,13 @@ impl Plan {
         self.signed.as_ref()
     }
 
-    /// What a store can be tried with.
+    /// The object for a check of conditional writes.
     #[must_use]
     pub fn condition_check(&self) -> Option<&ConditionCheck> {
         self.condition_check.as_ref()
     }
 
-    /// How many objects are created, changed and left.
+    /// The numbers of objects that are created, changed and unchanged.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -322,7 +324,7 @@ pub struct Totals {
     pub create: usize,
     /// Documents that are replaced.
     pub change: usize,
-    /// Objects that are there as wanted.
+    /// Objects that are as wanted already.
     pub unchanged: usize,
     /// Bytes that are written.
     pub bytes: u64,
@@ -369,7 +371,7 @@ fn keep(key: Key, bytes: &Bytes) -> Write {
     Write { key, body: Sealed::from_bytes(bytes.clone()), action: Action::Keep }
 }
 
-/// A document that was read, with what it shall be: kept if it is so already.
+/// Replaces a document that was read by its wanted contents; keeps it if they are the same.
 fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
     if read.bytes == wanted {
         return keep(key, &read.bytes);
@@ -378,12 +380,13 @@ fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
     Write { key, body: Sealed::from_bytes(wanted), action }
 }
 
-/// What a store can be tried with: discovery, which tfreg never changes, or else a document that was just read.
+/// The object for a check of conditional writes: discovery, which tfreg never changes, or else a document that was just
+/// read.
 fn condition_check(seen: &Observation, other: &Key) -> Option<ConditionCheck> {
     [&Key::Discovery, other].into_iter().find_map(|key| Some(ConditionCheck::there(key, seen.document(key)?)))
 }
 
-/// An index that is not there, where there must be one.
+/// The refusal for a missing index.
 fn not_published(provider: &Provider) -> Refusal {
     Refusal::new(Key::Versions { provider: provider.clone() }, format!("{provider} is not published"))
         .found("no index")
@@ -401,7 +404,7 @@ fn names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// An object of `store/` that is not what its key says. Never overwritten.
+/// The refusal for an object of `store/` whose contents do not match its key. It is never overwritten.
 #[must_use]
 pub fn object_conflict(key: &Key, found: Digest, meant: Digest) -> Refusal {
     Refusal::new(key, "another object is there under the same key")

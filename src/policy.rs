@@ -1,5 +1,5 @@
-//! Least-privilege policies for a bucket that holds a registry: what the publisher and the CDN may do, and the rules of
-//! writing, which S3 itself then enforces.
+//! Least-privilege policies for a bucket that contains a registry: the rights of the publisher and the CDN, and the
+//! rules for writes, which S3 itself then enforces.
 //!
 //! Pure: arguments in, documents out. The README explains every statement.
 
@@ -13,7 +13,7 @@ use crate::provider::InvalidName;
 use crate::registry::{Area, WriteRule};
 use crate::store::s3::Location;
 
-/// A part of AWS with accounts and names of its own: `aws`, `aws-cn`, `aws-us-gov` and others.
+/// A part of AWS with its own accounts and names: `aws`, `aws-cn`, `aws-us-gov` and others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition(String);
 
@@ -85,7 +85,7 @@ impl Arn {
     }
 }
 
-/// Who publishes: a user, a role or an account.
+/// The publisher: a user, a role or an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publisher(Arn);
 
@@ -102,7 +102,7 @@ impl FromStr for Publisher {
     }
 }
 
-/// Who reads for the clients.
+/// The principal that reads for the clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cdn {
     arn: Arn,
@@ -128,7 +128,7 @@ impl FromStr for Cdn {
     }
 }
 
-/// What the policies are for.
+/// The registry, publisher and reader for which policies are made.
 #[derive(Debug, Clone)]
 pub struct Subject {
     location: Location,
@@ -138,17 +138,17 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A registry at `location`. The partition is that of the ARNs where none is named, and `aws` where there are none.
+    /// A registry at `location`. The partition defaults to that of the ARNs, and to `aws` if there are none.
     ///
     /// # Errors
-    /// The location cannot be written into a policy, or the partitions differ.
+    /// Fails if the location cannot be written into a policy, or the partitions differ.
     pub fn new(
         location: Location,
         publisher: Option<Publisher>,
         cdn: Option<Cdn>,
         partition: Option<Partition>,
     ) -> Result<Self, String> {
-        // In a policy these stand for other texts.
+        // These have special meanings in a policy.
         if location.within("").contains(['*', '?', '$']) {
             return Err("the prefix has a *, ? or $, which mean something else in a policy".to_owned());
         }
@@ -168,7 +168,7 @@ impl Subject {
         format!("arn:{}:s3:::{}", self.partition, self.location.bucket())
     }
 
-    /// The keys of some areas, as resources.
+    /// The resources for the keys of some areas.
     fn keys(&self, areas: impl IntoIterator<Item = Area>) -> Vec<String> {
         let arn = |area: Area| format!("{}/{}", self.bucket_arn(), self.location.within(area.pattern()));
         areas.into_iter().map(arn).collect()
@@ -182,8 +182,8 @@ impl Subject {
         self.keys(Area::ALL)
     }
 
-    /// S3 asks itself for this right when an object is missing, and answers 404 only to who has it. Whether `s3:prefix` is
-    /// then the key or not set AWS does not say, so both pass.
+    /// S3 requires this right when an object is missing, and answers 404 only to callers who have it. AWS does not
+    /// document whether `s3:prefix` is then the key or not set, so both are allowed.
     fn listing_condition(&self) -> Value {
         let patterns: Vec<String> =
             Area::ALL.iter().map(|area| self.location.within(area.pattern())).collect();
@@ -224,7 +224,7 @@ impl Statement {
         Self { sid, effect: Effect::Allow, principal, action: action.to_vec(), resource, condition, purpose }
     }
 
-    /// Denied to everybody, the bucket's owner too.
+    /// A denial for every principal, the bucket's owner included.
     fn deny(
         sid: &'static str,
         action: &[&'static str],
@@ -251,7 +251,7 @@ impl Statement {
         self.sid
     }
 
-    /// What it is for, in a sentence.
+    /// Its purpose, in a sentence.
     #[must_use]
     pub fn purpose(&self) -> &str {
         self.purpose
@@ -281,11 +281,11 @@ impl Document {
 /// The policies of a registry. Serializes as `--format json` prints it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Policies {
-    /// To be attached to the user or role that publishes.
+    /// The policy to attach to the user or role that publishes.
     pub publisher_policy: Document,
-    /// To be put on the bucket.
+    /// The policy to set on the bucket.
     pub bucket_policy: Document,
-    /// What is left to be done or decided.
+    /// The steps and decisions that remain for the user.
     pub notes: Vec<String>,
 }
 
@@ -416,7 +416,7 @@ fn bucket(subject: &Subject) -> Vec<Statement> {
         .when(subject.listing_condition());
         for mut statement in [read, miss] {
             if *is_distribution {
-                // The service stands for every distribution of every account; this leaves one.
+                // The service principal stands for every distribution of every account; this condition allows only one.
                 let condition = statement.condition.get_or_insert_with(|| json!({}));
                 condition["StringEquals"] = json!({ "AWS:SourceArn": arn.text });
             }

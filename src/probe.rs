@@ -1,16 +1,16 @@
 //! Asks the executable of a release which plugin protocol it speaks, by starting it as Terraform does.
 //!
-//! The registry's documents say which protocols a provider speaks, and clients choose a version by them: a provider that is
-//! labelled wrongly installs, and fails on every user's machine. What is declared can only be held against an executable
-//! by running it (the usual SDKs link both protocols, so its bytes do not tell), so only one for the machine that runs tfreg
-//! can be asked.
+//! The registry's documents say which protocols a provider speaks, and clients choose a version by them: a provider
+//! with a wrong declaration installs, and fails on every user's machine. A declaration can only be checked by running
+//! the executable (the usual SDKs link both protocols, so its bytes do not tell), so only an executable for the machine
+//! that runs tfreg can be checked.
 //!
-//! It is started from the finished zip, in a private folder, with nothing of tfreg's environment, heard until its first line
-//! or a time limit, and killed with its process group. A build may have been made to steal: what it could take is the signing
-//! key, from tfreg's memory, from the environment of tfreg or of the shell that started it, or from the key's file. So the
-//! executable is started by a launcher (tfreg itself), which first gives up what the system lets it give up: files, other
-//! processes, sockets (`confinement`), and the user, where tfreg is root. What could not be given up is said in
-//! [`Probe::missing`].
+//! It is started from the finished zip, in a private folder, without tfreg's environment. Its output is read until its
+//! first line or a time limit, and then it is killed with its process group. A build may be malicious, and could steal
+//! the signing key: from tfreg's memory, from the environment of tfreg or of the shell that started it, or from the
+//! key's file. So the executable is started by a launcher (tfreg itself), which first gives up all access that the
+//! system lets it give up: to files, other processes, sockets (`confinement`), and the user, if tfreg is root. Access
+//! that could not be given up is listed in [`Probe::missing`].
 
 #[cfg(target_os = "linux")]
 mod confinement;
@@ -36,14 +36,14 @@ use process::{End, FirstLine, Start};
 /// How an executable is probed.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long its answer is waited for.
+    /// How long to wait for its answer.
     pub patience: Duration,
-    /// The program that is tfreg: what [`launcher::run`] is called in.
+    /// The tfreg program, in which [`launcher::run`] is called.
     pub launcher: PathBuf,
 }
 
 impl Options {
-    /// With the usual patience.
+    /// With the usual time limit.
     #[must_use]
     pub fn new(launcher: PathBuf) -> Self {
         // Large providers take a second or two to start on a slow runner; go-plugin itself waits for a minute.
@@ -51,19 +51,19 @@ impl Options {
     }
 }
 
-/// What a probe has found. A mismatch of an executable and its declaration is returned as a refusal.
+/// The result of a probe. A mismatch of an executable and its declaration is returned as a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The platform that runs tfreg, in Go's words.
     pub platform: String,
-    /// What is known of its executable.
+    /// The result for its executable.
     pub outcome: Outcome,
-    /// What the executable was not kept from, because this system cannot; empty where it was not started.
+    /// The access that this system could not deny to the executable; empty if it was not started.
     pub missing: Vec<&'static str>,
 }
 
 impl Probe {
-    /// What the user is warned of: a declaration that could not be checked, and an executable that was not confined.
+    /// The warnings for the user: a declaration that could not be checked, and an executable that was not confined.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let unchecked = match &self.outcome {
@@ -81,28 +81,29 @@ impl Probe {
     }
 }
 
-/// What is known of the executable for the platform that runs tfreg.
+/// The result for the executable of the platform that runs tfreg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It speaks this major version of the protocol, which is declared, when it is offered all, as clients do. Where
-    /// other major versions are declared too, it speaks each of them when it is offered only that one.
+    /// It speaks this major version of the protocol, which is declared, when it is offered all versions, as by clients.
+    /// If other major versions are declared too, it speaks each of them when it is offered only that one.
     Speaks(u32),
-    /// There is none, or this machine cannot run it, for this reason: nothing is known.
+    /// There is no executable, or this machine cannot run it, for this reason: nothing is known.
     NotRunnable(String),
 }
 
 /// Asks the release's executable for this machine which protocol it speaks.
 ///
-/// Every declared major version is a promise to clients that speak no other, so each is asked for: first all that clients
-/// offer today, of which a plugin picks the highest that it has; the answer must be declared. Then each other declared
-/// one alone: a plugin that does not have it answers with one that it has (go-plugin's `protocolVersion`).
+/// Every declared major version is a promise to clients that speak no other, so each is checked. First all versions
+/// that clients offer today are offered, of which a plugin picks its highest; the answer must be declared. Then each
+/// other declared version is offered alone: a plugin without it answers with one that it has (go-plugin's
+/// `protocolVersion`).
 ///
-/// Nothing of its process group is left when this returns or is dropped. A process that has left the group on purpose is
-/// not found.
+/// When this returns or is dropped, no process of the process group is left. A process that has left the group on
+/// purpose is not found.
 ///
 /// # Errors
-/// The executable speaks another protocol than is declared, or answers nothing that clients understand, or the temporary
-/// folder cannot be used.
+/// Fails if the executable speaks another protocol than is declared, or gives an answer that clients do not understand,
+/// or the temporary folder cannot be used.
 pub async fn probe(packages: &PackageSet, options: &Options) -> Result<Probe> {
     let (os, arch) = machine();
     let platform = format!("{os}_{arch}");
@@ -160,11 +161,11 @@ fn machine() -> (&'static str, &'static str) {
     (os, arch)
 }
 
-/// The executable of the finished zip, in a folder that nobody else can enter.
+/// The executable of the finished zip, in a folder that no other user can enter.
 struct Executable {
     path: PathBuf,
     folder: TempDir,
-    /// The user that both belong to, if it is another than tfreg's.
+    /// The user that owns both, if it is not tfreg's own.
     user: Option<u32>,
 }
 
@@ -174,7 +175,7 @@ impl Executable {
         let unpack = move || -> Result<Self, ZipError> {
             let private = std::fs::Permissions::from_mode(0o700);
             let folder = tempfile::Builder::new().prefix("tfreg-").permissions(private).tempdir()?;
-            // It is started in that folder, so that a path from here would lead elsewhere.
+            // It is started in that folder, so a path relative to the present one would not work.
             let path = std::path::absolute(folder.path())?.join(&name);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?;
             archive::extract(&zip, &name, &mut file)?;
@@ -201,11 +202,11 @@ impl Executable {
     }
 }
 
-/// Gives an executable and its folder to a user that has nothing else, where this process may do that, and may end what that
-/// user starts and remove what it writes; which user that is.
+/// Gives an executable and its folder to a user that owns nothing else, and returns that user; only if this process may
+/// do so, and may end the processes of that user and remove its files.
 ///
-/// Of the range that systemd takes for users that exist only while a service runs (`DynamicUser=`), so that it is nobody's;
-/// another one for each process, so that two do not meet.
+/// The user is of the range that systemd uses for users that exist only while a service runs (`DynamicUser=`), so no
+/// account has it; each process uses another one, so that two do not meet.
 fn give_to_another_user(executable: &Path, folder: &Path) -> Option<u32> {
     const RANGE: std::ops::Range<u32> = 61_184..65_520;
     if !rustix::process::geteuid().is_root() || !may_be_another_user() {
@@ -213,11 +214,11 @@ fn give_to_another_user(executable: &Path, folder: &Path) -> Option<u32> {
     }
     let user = RANGE.start + std::process::id() % (RANGE.end - RANGE.start);
     let give = |path: &Path| std::os::unix::fs::chown(path, Some(user), Some(user));
-    // Where another user is not mapped, as in many user namespaces, this fails.
+    // This fails if the other user is not mapped, as in many user namespaces.
     give(executable).and_then(|()| give(folder)).ok().map(|()| user)
 }
 
-/// Whether this process has what root usually has, and what containers may have taken away.
+/// Whether this process has the usual capabilities of root, which a container may have removed.
 #[cfg(target_os = "linux")]
 fn may_be_another_user() -> bool {
     use rustix::thread::CapabilitySet;
@@ -236,7 +237,7 @@ fn may_be_another_user() -> bool {
     true
 }
 
-/// What an executable was not kept from.
+/// The access that could not be denied to an executable.
 fn missing(word: Word) -> Vec<&'static str> {
     let rows = [
         (
@@ -251,19 +252,19 @@ fn missing(word: Word) -> Vec<&'static str> {
     rows.into_iter().filter_map(|(held, what)| (!held).then_some(what)).collect()
 }
 
-/// What came of one question.
+/// The result of one start.
 enum Answer {
     Major(u32),
     NotRunnable(String),
 }
 
-/// The executable that is asked, and what a refusal says of it.
+/// The executable, and the facts that a refusal contains.
 struct Asked<'a> {
     packages: &'a PackageSet,
     package: &'a Package,
     executable: Executable,
     options: &'a Options,
-    /// What the executable was not kept from.
+    /// The access that could not be denied to the executable.
     missing: Vec<&'static str>,
 }
 
@@ -291,7 +292,7 @@ impl Asked<'_> {
                 Err(wrong) => format!("the answer {}: {wrong}", excerpt(&line)),
             },
             End::Endless(text) => format!("an answer without a line end: {}", excerpt(&text)),
-            // What loaders and shells end with when a program or its libraries are not there.
+            // The exit status of loaders and shells when a program or its libraries are missing.
             End::Ended(status, _) if matches!(status.code(), Some(126 | 127)) => {
                 let said = last_lines(&stderr).map(|lines| format!(": {}", lines.replace('\n', " ")));
                 return Ok(Answer::NotRunnable(format!(
@@ -326,7 +327,7 @@ impl Asked<'_> {
         format!("{} s", self.options.patience.as_secs_f64())
     }
 
-    /// Tells a machine that cannot run it from one that cannot start anything.
+    /// Distinguishes a machine that cannot run this executable from one that cannot start any process.
     fn not_started(&self, error: std::io::Error) -> Result<Answer> {
         let platform = &self.package.platform;
         let reason = match Errno::from_io_error(&error) {
@@ -368,14 +369,14 @@ impl Asked<'_> {
     }
 }
 
-/// The beginning of what should have been an answer.
+/// The beginning of an invalid answer.
 fn excerpt(text: &[u8]) -> String {
     const SHOWN: usize = 200;
     let shown = String::from_utf8_lossy(text.get(..SHOWN).unwrap_or(text)).into_owned();
     if text.len() > SHOWN { format!("{shown:?}…") } else { format!("{shown:?}") }
 }
 
-/// The last lines that say anything.
+/// The last lines that are not empty.
 fn last_lines(text: &[u8]) -> Option<String> {
     const SHOWN: usize = 10;
     let text = String::from_utf8_lossy(text);

@@ -1,7 +1,7 @@
-//! `--expect-match`: what is published here must be, bit for bit, what another registry lists.
+//! `--expect-match`: the published zips must be, bit for bit, those that another registry lists.
 //!
-//! A zip is a function of its tarball, so the tarballs of a release that was tested in staging give the very zips that
-//! staging offers. Anything else is refused before a byte is written.
+//! A zip is a function of its tarball, so the tarballs of a release that was tested in staging give the same zips as in
+//! staging. Any other zips are refused before a byte is written.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,11 @@ use crate::package::PackageSet;
 use crate::provider::{Platform, Provider};
 use crate::reader::{ListedZips, Reader};
 
-/// Refuses unless `packages` are exactly the zips that the registry at `reader` lists for `provider` in the same version.
+/// Checks that `packages` are exactly the zips that the registry at `reader` lists for `provider` in the same version.
 ///
 /// # Errors
-/// They differ, a platform is missing or too many, the version is not listed there, or the registry cannot be read.
+/// Fails if they differ, a platform is missing or extra, the version is not listed there, or the registry cannot be
+/// read.
 pub async fn expect_match(
     packages: &PackageSet,
     provider: &Provider,
@@ -44,7 +45,7 @@ pub async fn expect_match(
     })
 }
 
-/// Compares platform by platform; a difference is told as what this run has, and what is listed.
+/// Compares platform by platform; a difference is reported as the zip of this run and the listed one.
 fn compare(packages: &PackageSet, listed: &ListedZips) -> Result<(), (String, String)> {
     let own = packages.packages().iter().map(|package| &package.platform);
     let platforms: BTreeSet<&Platform> = own.chain(listed.keys()).collect();

@@ -1,8 +1,8 @@
 //! Publishing, and every other change of a registry: observe, plan and apply until the plan is empty.
 //!
-//! An empty plan on an observation made after the last write is the only success; a first plan that is empty means
-//! "already published". So every run heals what an earlier one left, and concurrent runs converge: a run that
-//! loses a race observes again, and plans again from what is there then.
+//! A run succeeds only with an empty plan that was computed from an observation after its last write; if the first plan
+//! is empty, the release is "already published". So every run repairs what an earlier one left incomplete, and
+//! concurrent runs converge: a run that loses a race observes and plans again.
 
 pub mod conditional_writes;
 
@@ -28,41 +28,41 @@ use crate::words;
 use crate::worker;
 use conditional_writes::Proof;
 
-/// Is told of what a run does.
+/// Observes the progress of a run.
 pub trait Observer: Send + Sync {
     /// The first plan, before anything is written.
     fn planned(&self, plan: &Plan);
 
-    /// An object is about to be sent; gives what is told of its bytes on their way.
+    /// Called before an object is sent; returns a function that is called with the bytes sent.
     fn sending(&self, write: &Write) -> OnSent;
 
     /// An object is written.
     fn written(&self, key: &Key);
 
-    /// The run waits, because others were first or the store gave no clear answer.
+    /// The run waits, because other runs wrote first or the store gave no clear answer.
     fn waiting(&self, reason: &str);
 }
 
-/// How a run goes about its work.
+/// The settings of a run.
 pub struct Options {
-    /// Writes at once.
+    /// Concurrent writes.
     pub jobs: usize,
-    /// Reads at once; they are small, so more of them.
+    /// Concurrent reads; they are small, so there are more of them.
     pub reads: usize,
-    /// How long to go on when others are first.
+    /// How long to retry when other runs write first.
     pub contention_timeout: Duration,
-    /// What signs for goals that have something signed.
+    /// The signer, for goals that require signatures.
     pub signer: Option<Arc<dyn Signer>>,
-    /// Whether all objects of the plan are read once more, beside the last observation, to be verified.
+    /// Whether all objects of the plan are read once more, with the last observation, to be verified.
     pub read_back: bool,
 }
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The last plan; all of it is in the registry.
+    /// The last plan; all its objects are in the registry.
     pub plan: Plan,
-    /// What this run wrote.
+    /// The objects that this run wrote.
     pub written: BTreeMap<Key, Effect>,
     /// The plan's objects, read after the last write, if that was [wanted](Options::read_back).
     pub snapshot: Option<Snapshot>,
@@ -77,10 +77,10 @@ pub enum Effect {
     Changed,
 }
 
-/// Observes as much as the plan depends on, and plans.
+/// Reads the objects on which the plan depends, and computes the plan.
 ///
 /// # Errors
-/// The store cannot be read, or the plan is refused.
+/// Fails if the store cannot be read, or the plan is refused.
 pub async fn observe<G: Goal>(
     store: &RegistryStore,
     goal: &G,
@@ -93,10 +93,10 @@ pub async fn observe<G: Goal>(
     }
 }
 
-/// What an observation comes to.
+/// The result of an observation.
 enum RoundResult {
     Plan(Box<Plan>),
-    /// Others may be about to write what is missing; refused with this if they do not.
+    /// Another run may be about to write the missing objects; if it does not, the goal is refused for this reason.
     Missing(Box<Refusal>),
 }
 
@@ -132,7 +132,7 @@ async fn observe_once<G: Goal>(
             }
         };
         tracing::debug!("looking at {} objects", missing.len());
-        // In order, so that of several failures the same one is reported every time: that of a document, whose answer says
+        // In order, so that of several failures the same one is always reported: that of a document, whose answer says
         // more than that of a HEAD request.
         let mut reads = stream::iter(missing.into_iter().map(|(key, kind)| async move {
             let found = read_one(store, &key, kind).await;
@@ -147,14 +147,14 @@ async fn observe_once<G: Goal>(
     }
 }
 
-/// Has a document signed. What does not verify under the key that clients will get is not taken.
+/// Signs a document. Fails if the signature does not verify with the key that clients will get.
 async fn sign(signer: Option<&dyn Signer>, document: &ToSign) -> Result<Sealed> {
     let signer = signer.ok_or_else(|| Error::Usage(format!("no key signs {} in this run", document.key)))?;
     tracing::debug!(key = %document.key, by = %signer.public_key().key_id(), "signing");
     sign_and_verify(signer, &document.document).await
 }
 
-/// A remedy names commands as they are typed, for this store in place of TARGET.
+/// Replaces TARGET in a remedy's commands by this store.
 fn with_target(mut refusal: Refusal, store: &RegistryStore) -> Refusal {
     if refusal.remedy.contains("TARGET") {
         refusal.remedy = refusal.remedy.replace("TARGET", &words::quoted(&store.describe()));
@@ -162,7 +162,7 @@ fn with_target(mut refusal: Refusal, store: &RegistryStore) -> Refusal {
     refusal
 }
 
-/// Refuses a plan with a document that could not be read again once it is written: see [`MAX_DOCUMENT`].
+/// Refuses a plan with a document that would be too large to read again once it is written: see [`MAX_DOCUMENT`].
 fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
     let large = |write: &&Write| {
         write.action != Action::Keep
@@ -200,11 +200,12 @@ fn describe(seen: &Observed) -> String {
     }
 }
 
-/// Makes the store hold what is wanted.
+/// Brings the store into the state of the goal.
 ///
 /// # Errors
-/// The plan is refused, the store cannot be read or written, or others were first until the budget was used up. Once
-/// something was planned, the error is an [`Error::Unfinished`] that says what was and what was not written.
+/// Fails if the plan is refused, the store cannot be read or written, or other runs wrote first until the budget was
+/// used up. Once the first plan exists, the error is an [`Error::Unfinished`] that says what was and what was not
+/// written.
 pub async fn publish<G: Goal>(
     store: &RegistryStore,
     goal: &G,
@@ -241,20 +242,20 @@ pub async fn publish<G: Goal>(
     }
 }
 
-/// The keys of the objects that a plan is about.
+/// The keys of the objects of a plan.
 fn objects(plan: &Plan) -> Vec<Key> {
     plan.writes().iter().map(|write| write.key.clone()).collect()
 }
 
-/// Reads these objects, if a run shall read back what it has written.
+/// Reads these objects, if the run shall read back what it has written.
 async fn snapshot(store: &RegistryStore, keys: Option<Vec<Key>>, options: &Options) -> Option<Snapshot> {
     let keys = keys.filter(|_| options.read_back)?;
     Some(Snapshot::take(store, keys, options.reads).await)
 }
 
-/// Why a round did not end as planned, and the next one must see what there is.
+/// Why a round did not end as planned, so that the next one must observe again.
 enum Interruption {
-    /// Somebody else was first.
+    /// Another run wrote first.
     Conflict(String),
     /// The store gave no clear answer.
     Unclear(StoreError),
@@ -270,10 +271,10 @@ impl fmt::Display for Interruption {
 }
 
 /// How often a run waits for an object that stays missing while nothing else changes. Another publish writes it a few
-/// requests after what was seen of it, and the pauses double: together they are some seconds.
+/// requests after the object that was seen, and the pauses double: together they are some seconds.
 const ROUNDS_FOR_OTHERS: u32 = 5;
 
-/// What one write has come to.
+/// The result of one write.
 enum Written {
     Done,
     Again(Interruption),
@@ -295,11 +296,11 @@ struct Run<'a, G: Goal> {
 impl<G: Goal> Run<'_, G> {
     async fn until_nothing_is_left(&mut self) -> Result<(Plan, Option<Snapshot>)> {
         let mut round = 0_u32;
-        // Rounds since the last wait that wrote all they had planned.
+        // Rounds since the last wait that wrote all planned objects.
         let mut clean = 0_u32;
         // What was missing in the last round, and in how many rounds in a row.
         let mut missing: Option<(Box<Refusal>, u32)> = None;
-        // The objects of the plan of which all was just written.
+        // The objects of the plan, all of which were just written.
         let mut written: Option<Vec<Key>> = None;
         loop {
             let observed = observe_once(self.store, self.goal, &mut self.state, self.options);
@@ -339,7 +340,7 @@ impl<G: Goal> Run<'_, G> {
                 return Ok((*plan, snapshot));
             }
             if clean >= 2 {
-                // All was written, twice, and again it is not as wanted: somebody else is writing too.
+                // All objects were written, twice, and again they are not as wanted: another run is writing too.
                 self.wait(Interruption::Conflict("the registry goes on changing".to_owned())).await?;
                 clean = 0;
                 continue;
@@ -358,8 +359,8 @@ impl<G: Goal> Run<'_, G> {
         }
     }
 
-    /// Writes stage by stage; stops after a stage that did not end as planned. The proof that the store honours conditions
-    /// runs beside the first stage, whose objects are named by their contents.
+    /// Writes stage by stage; stops after a stage that did not end as planned. The check that the store honours
+    /// conditions runs beside the first stage, whose objects are named by their contents.
     async fn apply(&mut self, plan: &Plan) -> Result<Option<Interruption>> {
         for stage in Stage::ALL {
             let writes: Vec<&Write> =
@@ -378,7 +379,7 @@ impl<G: Goal> Run<'_, G> {
         Ok(None)
     }
 
-    /// Writes the objects of the first stage, while the store proves that it honours conditions.
+    /// Writes the objects of the first stage, while the store is checked for honouring conditions.
     async fn write_and_prove(
         &mut self,
         writes: &[&Write],
@@ -399,10 +400,10 @@ impl<G: Goal> Run<'_, G> {
             )
         };
         let ((first, proof), others) = futures::join!(proving, self.send(&others));
-        // What was written is remembered, whatever came of the proof.
+        // Written objects are recorded, whatever the result of the check.
         let (created, written) = (self.account(first), self.account(others));
         let created = created.map_err(|error| match error {
-            // Where the answer names something else that is not implemented, that is the remedy.
+            // If the answer names something else that is not implemented, its remedy is used.
             Error::Store(error) if error.status == Some(501) && error.remedy.is_none() => {
                 let answer = format!("was answered {}", error.answer);
                 conditional_writes::refuse(self.store, conditional_writes::FIRST_CREATE, &check.key, &answer)
@@ -426,7 +427,7 @@ impl<G: Goal> Run<'_, G> {
         Ok(created.or(proof).or(written?))
     }
 
-    /// Writes objects at the same time. All are brought to an end, so that what was written is known.
+    /// Writes objects concurrently. All writes are completed, so that it is known what was written.
     async fn send<'w>(&self, writes: &[&'w Write]) -> Vec<(&'w Write, Written)> {
         let (store, observer) = (self.store, self.observer);
         let sending = stream::iter(writes.iter().map(|write| async move {
@@ -439,7 +440,7 @@ impl<G: Goal> Run<'_, G> {
         sending.buffer_unordered(self.options.jobs).collect().await
     }
 
-    /// Remembers what was written, and says what the round has come to.
+    /// Records the written objects, and returns the result of the round.
     fn account(&mut self, sent: Vec<(&Write, Written)>) -> Result<Option<Interruption>> {
         let mut outcome = Ok(None);
         for (write, result) in sent {
@@ -484,7 +485,7 @@ impl<G: Goal> Run<'_, G> {
     }
 }
 
-/// Writes one object, once, and finds out what became of it.
+/// Writes one object, once, and determines the result.
 async fn write_one(store: &RegistryStore, write: &Write, on_sent: OnSent) -> Written {
     let condition = match &write.action {
         Action::Replace { revision, .. } => Condition::Unchanged(revision.clone()),

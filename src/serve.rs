@@ -1,4 +1,4 @@
-//! A loopback preview of a registry in a directory: plain http, files as they are.
+//! A loopback preview of a registry in a directory: plain http, files as stored.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,23 +24,23 @@ use crate::provider::Provider;
 use crate::registry::{DocumentMaxAge, Key, VersionsDocument};
 use crate::store::MAX_DOCUMENT;
 
-/// Connections at once; others wait to be accepted.
+/// Concurrent connections; others wait to be accepted.
 const MOST_CONNECTIONS: usize = 128;
-/// How long a client may take to send the head of its next request.
+/// The time limit for the head of a client's next request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection may take in all: a client that does not read gives its place away.
+/// The time limit for a whole connection: a client that does not read is disconnected.
 const LONGEST_CONNECTION: Duration = Duration::from_mins(15);
-/// How long what is under way may take once the preview is to stop.
+/// The time limit for open requests once the preview is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-/// The pause after a connection could not be accepted, for want of file descriptors say.
+/// The pause after a connection could not be accepted, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A request and what was answered.
+/// A request and its answer.
 #[derive(Debug, Clone)]
 pub struct Answered {
     /// Its method.
     pub method: String,
-    /// The path that was asked for.
+    /// The requested path.
     pub path: String,
     /// The status of the answer.
     pub status: u16,
@@ -48,7 +48,7 @@ pub struct Answered {
     pub bytes: u64,
 }
 
-/// Is told of each request.
+/// Called for each request.
 pub type OnAnswered = Arc<dyn Fn(&Answered) + Send + Sync>;
 
 /// A listening preview.
@@ -62,7 +62,7 @@ impl Preview {
     /// Listens on `listen` (port 0 for any free one) for the registry in `root`.
     ///
     /// # Errors
-    /// `root` is not a directory, the address is not of this machine's loopback, or it is taken.
+    /// Fails if `root` is not a directory, the address is not a loopback address of this machine, or it is in use.
     pub async fn bind(root: &Path, listen: SocketAddr) -> Result<Self> {
         if !root.is_dir() {
             return Err(Refusal::new(root.display(), "no registry to serve")
@@ -87,13 +87,13 @@ impl Preview {
         Ok(Self { listener, address, root })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop` is done, and a moment longer to answer what is under way. Tells `answered` of each request.
+    /// Serves until `stop` completes, and a moment longer to finish open requests. Calls `answered` for each request.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send, answered: OnAnswered) {
         let site = Site { root: self.root.into(), answered };
         let files = ServeDir::new(&*site.root).append_index_html_on_directories(false);
@@ -130,14 +130,14 @@ impl Preview {
     }
 }
 
-/// Answers the requests of one connection, until it has lasted too long or the preview is to stop.
+/// Answers the requests of one connection, until its time limit is reached or the preview is stopped.
 async fn connection(stream: TcpStream, app: Router, mut stopped: watch::Receiver<()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        // Nothing is ever sent: it is done when the sender is gone.
+        // Nothing is ever sent: it completes when the sender is dropped.
         _ = stopped.changed() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -155,12 +155,12 @@ struct Site {
     answered: OnAnswered,
 }
 
-/// Whether `path` (of an address, beginning with a slash) is a regular file of the registry, through whatever links: what
-/// is outside of it is not served, and a pipe or a device would be waited for.
+/// Whether `path` (of an address, beginning with a slash) is a regular file of the registry, also through links. Files
+/// outside of the registry are not served; a pipe or a device would block.
 fn is_file_of(root: &Path, path: &str) -> bool {
     let Some(relative) = path.strip_prefix('/') else { return false };
-    // No key of a registry needs percent-encoding; with it, a hidden name would not look like one. Hidden is what is none of
-    // a registry's: a staging folder, say.
+    // No key of a registry needs percent-encoding; an encoded hidden name would not look hidden. Hidden files do not
+    // belong to a registry, for example a staging folder.
     let is_part = |part: &str| !part.is_empty() && (!part.starts_with('.') || part == ".well-known");
     if relative.contains(['%', '\0', '\\']) || !relative.split('/').all(is_part) {
         return false;
@@ -168,7 +168,7 @@ fn is_file_of(root: &Path, path: &str) -> bool {
     root.join(relative).canonicalize().is_ok_and(|file| file.starts_with(root) && file.is_file())
 }
 
-/// Answers for what is in the registry, with the headers that it would have on S3.
+/// Answers a request for an object of the registry, with the headers that it would have on S3.
 async fn as_registry(
     State(site): State<Site>,
     request: Request,
@@ -205,7 +205,7 @@ async fn as_registry(
 /// The providers of the registry in `root`, each with its newest version.
 ///
 /// # Errors
-/// The directory cannot be read, or an index in it cannot be understood.
+/// Fails if the directory cannot be read, or an index in it cannot be parsed.
 pub fn providers(root: &Path) -> Result<Vec<(Provider, Option<String>)>> {
     let mut providers = Vec::new();
     let registry = root.join("registry");
@@ -217,7 +217,7 @@ pub fn providers(root: &Path) -> Result<Vec<(Provider, Option<String>)>> {
             let provider = Provider { namespace, provider_type };
             let key = Key::Versions { provider: provider.clone() };
             let path = root.join(key.to_string());
-            // A pipe would be waited for.
+            // A pipe would block.
             if !path.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_DOCUMENT) {
                 continue;
             }

@@ -1,18 +1,18 @@
-//! Verifying: reads a registry back as clients do, and checks every claim that they rely on.
+//! Verifies a registry: reads it back as clients do, and checks every claim that they rely on.
 //!
-//! It shares no code with the writing side but the wire types: keys, strict JSON, names. Wherever the registry is read, a
-//! directory, a bucket or its public address, the same rules are asked about the same URLs, so the verdict is the same. A
-//! directory has no headers, and a host cannot be listed; what depends on these is left out there.
+//! It shares only the wire types with the writing side: keys, strict JSON, names. Wherever the registry is read, in a
+//! directory, in a bucket or at its public address, the same rules are applied to the same URLs, so the verdict is the
+//! same. A directory has no headers, and a host cannot be listed; checks that depend on these are skipped there.
 //!
 //! ```text
 //! discovery ─► index ─► download documents ─► SHA256SUMS ─► signature and key
 //!     │          │               │                 └──────► record of the publish
 //!     │          │               └──► zips
-//!     └──────────┴──► objects: what nothing refers to, what is missing
+//!     └──────────┴──► objects: unreferenced ones, missing ones
 //! ```
 //!
-//! One file a group of rules; each rule is a small function that gives a [`Finding`]. What cannot be read, because the
-//! network or the disk fails, is no finding but an error.
+//! Each group of rules is one file; each rule is a small function that returns a [`Finding`]. If something cannot be
+//! read because the network or the disk fails, that is an error and not a finding.
 
 mod discovery;
 mod download;
@@ -42,17 +42,17 @@ use objects::Inventory;
 use site::RegistryView;
 use tally::Sum;
 
-/// Is told of what is done.
+/// Observes the progress.
 pub trait Watch: Send + Sync {
-    /// So many versions more will be looked at.
+    /// This many more versions will be checked.
     fn versions(&self, count: usize);
-    /// A version was looked at.
+    /// A version was checked.
     fn version_done(&self);
-    /// So many bytes were read.
+    /// This many bytes were read.
     fn read(&self, bytes: u64);
 }
 
-/// Hears nothing.
+/// An observer that does nothing.
 pub struct Unwatched;
 
 impl Watch for Unwatched {
@@ -61,7 +61,7 @@ impl Watch for Unwatched {
     fn read(&self, _: u64) {}
 }
 
-/// Every rule, in the order in which clients meet what they are about.
+/// All rules, in the order in which clients meet their objects.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     let modules = [
         discovery::RULES,
@@ -77,10 +77,10 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     modules.into_iter().flatten().copied()
 }
 
-/// Verifies the registry at `reader`, with `reads` requests under way at once.
+/// Verifies the registry at `reader`, with `reads` concurrent requests.
 ///
 /// # Errors
-/// It cannot be read, or the scope leaves open what to read.
+/// Fails if it cannot be read, or the scope does not say what to read.
 pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Watch) -> Result<Verification> {
     let mut site = RegistryView::new(reader, reads, watch)?;
     let mut sum = Sum::default();
@@ -94,7 +94,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         site.found_at(service);
     }
     let mut unreferenced = None;
-    // Without its address nothing of a host can be read; in a store it is known where things are.
+    // A host cannot be read without the address of its registry; in a store the keys are known.
     if reachable || site.store().is_some() {
         let inventory = match (site.store(), scope.extent) {
             (Some(store), Extent::Registry) => Some(Inventory::take(store, scope).await?),
@@ -102,14 +102,14 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         };
         let providers = walk::providers(scope, inventory.as_ref(), reader)?;
         if providers.is_empty() {
-            // Where nothing is, there is no discovery document either.
+            // If there are no objects, there is no discovery document either.
             sum.findings.clear();
             sum.findings
                 .push(index::NOTHING.at(reader.describe()).found("no provider").expected("a registry"));
         }
         let asked = providers.len();
         let (site, folders) = (&site, inventory.as_ref().map(|inventory| &inventory.providers));
-        // A publish would not have come this far.
+        // A publish would have failed earlier.
         let probed = providers.first().filter(|_| scope.extent == Extent::Registry).cloned();
         let parts = walk::check_providers(site, scope, reads, providers, folders, &mut sum);
         let missing = walk::missing(site, probed.as_ref());

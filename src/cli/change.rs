@@ -1,4 +1,4 @@
-//! What the commands that change a published provider have in common: their options, and how they are run.
+//! The options that the commands for changing a published provider share, and how these commands run.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -47,22 +47,22 @@ pub(super) struct ChangeArgs {
 /// Whether the user agrees to the plan.
 #[derive(Debug, Clone)]
 pub(super) enum Consent {
-    /// The command line says all.
+    /// The command line is sufficient.
     Given,
-    /// By `--yes`; these words are told all the same.
+    /// By `--yes`; this text is printed all the same.
     Told(String),
-    /// The plan is shown, with these words, and the user is asked.
+    /// The plan is shown with this text, and the user is asked.
     Asked(String),
 }
 
 impl Consent {
-    /// What `--yes` gives, and otherwise has to be asked for with `words`. They are told either way.
+    /// Consent by `--yes`; otherwise the user is asked. `words` are printed in both cases.
     pub(super) fn new(yes: bool, words: String) -> Self {
         if yes { Self::Told(words) } else { Self::Asked(words) }
     }
 }
 
-/// Makes TARGET as `goal` wants it.
+/// Brings TARGET into the state of `goal`.
 pub(super) fn run<G: Goal>(
     command: &'static str,
     (subject, args): (&Subject<Target>, &ChangeArgs),
@@ -96,7 +96,7 @@ pub(super) fn run<G: Goal>(
         Consent::Told(words) => (Some(words), None),
         Consent::Asked(words) => (None, Some(words)),
     };
-    // A plan that is confirmed was shown.
+    // Whether the plan was shown, for confirmation.
     let shown = AtomicBool::new(false);
     let confirm = |plan: &Plan| {
         reporter.proposed(plan);
@@ -126,7 +126,7 @@ pub(super) fn run<G: Goal>(
     Ok(())
 }
 
-/// Asks where there is somebody to answer.
+/// Asks the user, if standard input is a terminal.
 fn ask(words: &str, reporter: &Reporter) -> Result<()> {
     reporter.note(words);
     if !std::io::stdin().is_terminal() {
@@ -147,11 +147,11 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
     }
 }
 
-/// Passes on what a run does, but for a plan that was shown already; keeps what it changes.
+/// Reports the progress of a run, except for a plan that was shown already; keeps the changes.
 struct ChangeObserver<'a> {
     reporter: &'a Reporter,
     shown: &'a AtomicBool,
-    /// What is told before something is written.
+    /// The text to print before the first write.
     told: Option<String>,
     changes: Mutex<Vec<String>>,
 }

@@ -1,4 +1,5 @@
-//! `tfreg drone`: publish as a Drone plugin. Settings become the options of `tfreg publish`, whatever these are.
+//! `tfreg drone`: publish as a Drone plugin. Settings become the options of `tfreg publish`, without a list of them
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,20 +49,20 @@ which take precedence over those of the step. A text that begins with $ names a
 variable of the step's environment, in which a secret can be.")]
 pub(super) struct DroneArgs {}
 
-/// Settings by their names; secrets are among them.
+/// Settings by name; some are secrets.
 pub(super) type Settings = BTreeMap<String, Zeroizing<String>>;
 
-/// What the runner hands over.
+/// The variables that the runner passes.
 pub(super) struct Runner<'a> {
-    /// The variables that begin with `PLUGIN_`, by their names without it.
+    /// The variables that begin with `PLUGIN_`, by their names without the prefix.
     pub(super) settings: Settings,
-    /// Any other variable of the step; `None` where it is unset or set to nothing.
+    /// Any other variable of the step; `None` if it is unset or empty.
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The variables that are set to nothing.
+    /// The variables that are empty.
     pub(super) empty: BTreeSet<String>,
 }
 
-/// The command that the settings stand for.
+/// The command that corresponds to the settings.
 pub(super) struct Resolved {
     /// `tfreg publish …`
     pub(super) arguments: Vec<String>,
@@ -69,7 +70,7 @@ pub(super) struct Resolved {
     pub(super) signing_passphrase: Option<Secret>,
 }
 
-/// Where a build goes.
+/// A destination of builds.
 #[derive(Deserialize)]
 struct Registry {
     event: Option<Words>,
@@ -111,8 +112,8 @@ const TARBALLS: &str = "tarballs";
 /// Turns settings into the command line of `tfreg publish`.
 ///
 /// # Errors
-/// A setting is not known, is set to nothing or cannot be read, no or more than one registry fits, or nothing says which
-/// version is expected.
+/// Fails if a setting is unknown, empty or unreadable, if not exactly one registry matches, or if nothing determines
+/// the expected version.
 pub(super) fn resolve(mut runner: Runner<'_>) -> Result<Resolved> {
     let given = std::mem::take(&mut runner.settings);
     let mut settings: Settings =
@@ -121,19 +122,19 @@ pub(super) fn resolve(mut runner: Runner<'_>) -> Result<Resolved> {
         settings.extend(registry_settings(&registries, &runner)?);
     }
     if let Some(name) = settings.iter().find(|(_, value)| value.trim().is_empty()).map(|(name, _)| name) {
-        // A check that a missing secret has emptied would be a check that is not made.
+        // A check whose setting is empty because of a missing secret would not be made.
         return Err(emptied(&format!("the setting {name}")));
     }
     let of_publish = |name: &&String| name.starts_with("TFREG_") || name.starts_with("AWS_");
     if let Some(name) = runner.empty.iter().find(of_publish) {
-        // Credentials that a missing secret has emptied would be others: those of the machine.
+        // If credentials are empty because of a missing secret, others would be used: those of the machine.
         return Err(emptied(&format!("the variable {name}")));
     }
     let mut secret = |name: &str| {
         settings.remove(name).map(|mut text| Secret::new(std::mem::take(&mut *text).into_bytes()))
     };
     let (signing_key, signing_passphrase) = (secret(SIGNING_KEY), secret(SIGNING_PASSPHRASE));
-    // A variable that an entry of `registries` names is not among those that were looked at before.
+    // A variable that an entry of `registries` names was not checked before.
     if let Some(name) =
         settings.iter().find(|(_, value)| holds_secret_key(value.as_bytes())).map(|(name, _)| name)
     {
@@ -150,7 +151,7 @@ fn emptied(what: &str) -> Error {
     ))
 }
 
-/// The settings of the one registry that this build goes to.
+/// The settings of the one registry to which this build is published.
 fn registry_settings(text: &str, runner: &Runner<'_>) -> Result<Settings> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Error::Usage(format!(
@@ -195,7 +196,7 @@ fn registry_settings(text: &str, runner: &Runner<'_>) -> Result<Settings> {
     Ok(settings)
 }
 
-/// A value as Drone hands it over: lists with commas.
+/// A value in Drone's form: lists with commas.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -209,7 +210,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// What a pipeline should not have to say.
+/// Adds settings that a pipeline should not have to give.
 fn add_defaults(settings: &mut Settings, runner: &Runner<'_>) -> Result<()> {
     settings.entry("probe_protocol".to_owned()).or_insert_with(|| "true".to_owned().into());
     let tag = (runner.variable)("DRONE_TAG");
@@ -230,8 +231,8 @@ fn add_defaults(settings: &mut Settings, runner: &Runner<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Puts what is expected into the place of `{type}` and `{version}` in the tarballs' addresses: a step without a shell
-/// cannot take a tag apart.
+/// Replaces `{type}` and `{version}` in the tarballs' addresses by the expected values: a step without a shell cannot
+/// split a tag.
 fn fill_in(settings: &mut Settings) -> Result<()> {
     let Some(tarballs) = settings.get(TARBALLS).filter(|tarballs| tarballs.contains('{')) else {
         return Ok(());
@@ -258,7 +259,7 @@ fn fill_in(settings: &mut Settings) -> Result<()> {
 /// `tfreg publish` with these settings.
 fn arguments(settings: &Settings) -> Result<Vec<String>> {
     let mut command = Cli::command();
-    // Only a built command has the global options in its subcommands.
+    // Only after `build` do the subcommands have the global options.
     command.build();
     let publish =
         command.find_subcommand("publish").map(|publish| publish.get_arguments().collect::<Vec<_>>());
@@ -303,7 +304,7 @@ fn arguments(settings: &Settings) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// The files that a pattern matches, as a shell would give them: itself where there is none, or it is no pattern.
+/// The files that match a pattern, as in a shell: the pattern itself if no file matches, or if it is not a pattern.
 fn expand(pattern: &str) -> Vec<String> {
     if pattern.starts_with("s3:") || !pattern.contains(['*', '?', '[']) {
         return vec![pattern.to_owned()];

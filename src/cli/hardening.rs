@@ -1,18 +1,18 @@
-//! What this process does for its secrets before anything else.
+//! Protects the secrets of this process before it does anything else.
 //!
-//! Key and passphrase are in its memory, and, with the AWS credentials, in the environment that it was started with. Nobody
-//! but root (`CAP_SYS_PTRACE`) may read either, and no crash writes them to a file. What the kernel holds of the environment
-//! (`/proc/PID/environ`) is as well guarded as the memory itself, by the same check; so nothing would be won by executing this
-//! program once more with fewer variables.
+//! Its memory contains the key and the passphrase, and so does, with the AWS credentials, the environment with which it
+//! was started. Only root (`CAP_SYS_PTRACE`) may read either, and a crash does not write them to a file. The kernel
+//! protects its copy of the environment (`/proc/PID/environ`) by the same check as the memory; so executing this
+//! program again with fewer variables would gain nothing.
 //!
 //! The secret parts of an unlocked key are encrypted in memory until they are used, by the OpenPGP library
-//! (`sequoia_openpgp::crypto::mem`), under a key of several pages, so that a page in swap tells nothing. The texts of key
-//! and passphrase are wiped as soon as the key is read.
+//! (`sequoia_openpgp::crypto::mem`), under a key of several pages, so that a single page in swap reveals nothing. The
+//! texts of key and passphrase are wiped as soon as the key is read.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Makes this process unreadable for other processes of its user, and without core dumps. What the system refuses it, it runs
-/// without: a sandbox may forbid these calls, and secrets are needed all the same.
+/// Makes this process unreadable for other processes of its user, and disables core dumps. If the system forbids these
+/// calls, as a sandbox may, the process runs without them, because it needs the secrets all the same.
 pub(super) fn harden() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

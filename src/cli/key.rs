@@ -49,7 +49,7 @@ pub(super) struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// The key's text, and what to call it.
+    /// The key's text, and its name for messages.
     fn read(&self, environment: Environment) -> Result<(String, Secret)> {
         match (&self.file, environment.signing_key) {
             (Some(file), _) if file.as_os_str() == "-" => {

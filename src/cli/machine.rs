@@ -1,5 +1,5 @@
-//! What this machine must have before a command begins: a failure that libraries would end the process for is said as an
-//! error here.
+//! Checks what this machine must provide before a command begins. Libraries would end the process if it were missing;
+//! here that is a proper error.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,15 +7,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 
-/// Threads that a command is sure to need: two that work, and some that wait for files.
+/// The number of threads that every command needs: two that compute, and some that wait for files.
 const THREADS: usize = 6;
-/// Pipes that must open at once, of two file descriptors each: for the runtime, its signals, files and connections.
+/// The number of pipes that must open at once, of two file descriptors each: for the runtime, its signals, files and
+/// connections.
 const PIPES: usize = 10;
 
-/// Checks that the clock is within the times that OpenPGP can tell: 32 bits of seconds since 1970 (RFC 9580, 3.5).
+/// Checks that OpenPGP can represent the time of the clock: 32 bits of seconds since 1970 (RFC 9580, 3.5).
 ///
 /// # Errors
-/// It is before 1970 or after 2106.
+/// Fails if it is before 1970 or after 2106.
 pub(super) fn check_clock(now: SystemTime) -> Result<()> {
     let seconds = now.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
     if seconds.is_some_and(|seconds| u32::try_from(seconds).is_ok()) {
@@ -31,7 +32,7 @@ pub(super) fn check_clock(now: SystemTime) -> Result<()> {
 /// Checks that threads can be started and files opened.
 ///
 /// # Errors
-/// They cannot; with the limit that may be the reason.
+/// Fails if they cannot; the error names the limit that may be the reason.
 pub(super) fn check_room() -> Result<()> {
     let pipes: io::Result<Vec<_>> = (0..PIPES).map(|_| io::pipe()).collect();
     pipes.map_err(|source| Error::Io {
@@ -41,7 +42,7 @@ pub(super) fn check_room() -> Result<()> {
         ),
         source,
     })?;
-    // Each waits until all of them are there.
+    // Each thread waits until all of them have started.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
     let thread = |_| {

@@ -62,7 +62,7 @@ fn write_page(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     if command.has_subcommands() {
         man.render_subcommands_section(page)?;
     }
-    // clap_mangen would run the lines of what follows the options together.
+    // clap_mangen would join the lines of the text after the options.
     let after = command.get_after_long_help().or_else(|| command.get_after_help());
     after.map_or_else(Roff::new, |after| sections(&after.to_string())).to_writer(page)?;
     if command.get_version().is_some() {
@@ -71,8 +71,8 @@ fn write_page(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What stands behind the options in `--help`, such as "Examples:" and the lines that are indented below it, as sections
-/// whose lines stay as they are.
+/// The text after the options in `--help`, such as "Examples:" and the indented lines below it, as sections whose lines
+/// are kept.
 fn sections(text: &str) -> Roff {
     let mut roff = Roff::new();
     let mut verbatim = false;
@@ -105,7 +105,7 @@ fn sections(text: &str) -> Roff {
     roff
 }
 
-/// Commands are indented more deeply than what is said of them.
+/// Commands are indented more deeply than their descriptions.
 fn example(line: &str) -> clap_mangen::roff::Inline {
     let line = line.strip_prefix("  ").unwrap_or(line);
     if line.starts_with("  ") { bold(line) } else { roman(line) }

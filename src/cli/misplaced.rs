@@ -1,4 +1,5 @@
-//! Secrets where a name or a value belongs: whatever came next would repeat them in a message, or make a folder of that name.
+//! Refuses secrets in the place of a name or a value: a later message would repeat them, or a folder would get that
+//! name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,17 +8,17 @@ use std::path::Path;
 use crate::error::Error;
 use crate::openpgp::key_text::holds_secret_key;
 
-/// The variables, and the settings of `tfreg drone`, that hold secrets as they should.
+/// The variables, and the settings of `tfreg drone`, that are meant for secrets.
 const HOLDERS: [&str; 2] = ["SIGNING_KEY", "SIGNING_PASSPHRASE"];
 
-/// Refuses the text of a secret key, or a part of one, among the arguments and in variables that hold something else.
+/// Refuses the text of a secret key, or a part of one, among the arguments and in variables that are not meant for it.
 pub(super) fn misplaced_key(
     mut arguments: impl Iterator<Item = OsString>,
     mut variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Option<Error> {
     let in_argument = |argument: OsString| {
         let bytes = argument.as_bytes();
-        // Of --option=VALUE the value, too.
+        // For --option=VALUE, the value is checked too.
         let value = bytes.iter().position(|byte| *byte == b'=').and_then(|at| bytes.get(at + 1..));
         holds_secret_key(bytes) || value.is_some_and(holds_secret_key)
     };
@@ -43,8 +44,8 @@ pub(super) fn refusal(place: &str) -> Error {
     ))
 }
 
-/// What a file is called in messages: its name, unless there is no such file and it looks like no name of one, since then it
-/// may be the secret itself. A passphrase of several words may well have a dot.
+/// The name of a file in messages, or `stand_in` if there is no such file and the name does not look like one: then it
+/// may be the secret itself. A passphrase of several words may well contain a dot.
 pub(super) fn name_of(file: &Path, stand_in: &str) -> String {
     let name = file.as_os_str().as_bytes();
     let looks_like_one =

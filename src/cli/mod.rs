@@ -1,5 +1,5 @@
-//! The command line. One file a subcommand: its arguments, their conversion into a typed request, its call. Only this
-//! module reads the environment.
+//! The command line. Each subcommand is one file: its arguments, their conversion into a typed request, its call. Only
+//! this module reads the environment.
 
 mod change;
 mod completions;
@@ -114,23 +114,23 @@ struct GlobalArgs {
     jobs: Option<u16>,
 }
 
-/// What the commands take from the environment beside clap's own variables and the AWS SDK's.
+/// The variables that the commands read, besides clap's own and the AWS SDK's.
 struct Environment {
-    /// The registry, from `TFREG_TO`, for the commands that take it by position too.
+    /// The registry, from `TFREG_TO`, for the commands that also take it by position.
     to: Option<String>,
     signing_key: Option<Secret>,
     signing_passphrase: Option<Secret>,
-    /// A PEM file, and what named it: `AWS_CA_BUNDLE`, or an option.
+    /// A PEM file, and the setting that names it: `AWS_CA_BUNDLE`, or an option.
     ca_bundle: Option<(&'static str, PathBuf)>,
-    /// Variables of the SDK that are set to nothing, which it takes for addresses.
+    /// Empty variables of the SDK, which it would use as addresses.
     empty_endpoints: Vec<&'static str>,
-    /// What the build server says of the build.
+    /// The build server's facts about the build.
     build: Build,
 }
 
 impl Environment {
     fn read() -> Self {
-        // Pipelines set variables of missing secrets to nothing.
+        // In pipelines, variables of missing secrets are empty.
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
         let secret = |value: OsString| Secret::new(std::os::unix::ffi::OsStringExt::into_vec(value));
@@ -160,7 +160,7 @@ impl Environment {
         }
     }
 
-    /// Refuses an S3 server's address that is set to nothing.
+    /// Refuses an empty address of an S3 server.
     fn check_endpoints(&self) -> Result<()> {
         match self.empty_endpoints.first() {
             Some(name) => Err(Error::Usage(format!(
@@ -170,7 +170,7 @@ impl Environment {
         }
     }
 
-    /// The certificates that `AWS_CA_BUNDLE` names, or an option, which the SDK does not look at.
+    /// The certificates that `AWS_CA_BUNDLE` or an option names; the SDK ignores this setting.
     fn ca_bundle(&self) -> Result<Option<CaBundle>> {
         let Some((name, path)) = &self.ca_bundle else { return Ok(None) };
         let failed = |error| Error::io(&format!("cannot read {name}"), path, error);
@@ -188,7 +188,7 @@ impl Environment {
     }
 }
 
-/// How much is done at once.
+/// The limits of concurrent work.
 #[derive(Debug, Clone, Copy)]
 struct Jobs {
     repack: usize,
@@ -197,7 +197,7 @@ struct Jobs {
 }
 
 impl GlobalArgs {
-    /// Falls back to `defaults` for what is not set.
+    /// Falls back to `those` for options that are not set.
     fn or(self, those: &Self) -> Self {
         Self {
             format: if self.format == Format::Human { those.format } else { self.format },
@@ -231,14 +231,14 @@ impl GlobalArgs {
     }
 }
 
-/// The definition of the command line, of which the tests make `docs/cli.md`.
+/// The definition of the command line, from which the tests make `docs/cli.md`.
 #[doc(hidden)]
 #[must_use]
 pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Parses the command line, runs the command, prints its error once, and gives its exit code.
+/// Parses the command line, runs the command, prints its error once, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     hardening::harden();
@@ -258,7 +258,7 @@ pub fn main() -> ExitCode {
     let reporter = cli.global.reporter();
     let outcome = machine::check_clock(std::time::SystemTime::now());
     let outcome = outcome.and_then(|()| dispatch(cli, environment, &reporter));
-    // What was done is done, and a result that nobody can read is a failure all the same.
+    // The changes stay; but a result that could not be printed is a failure all the same.
     match outcome.and_then(|()| reporter.check_written()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -272,7 +272,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<()> {
     match cli.command {
         Command::Publish(args) => publish::run(*args, &cli.global, environment, reporter),
-        // Its command line was taken in place of it.
+        // `parse` has replaced its command line.
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Verify(args) => verify::run(*args, &cli.global, environment, reporter),
         Command::Serve(args) => serve::run(&args, reporter),
@@ -288,7 +288,7 @@ fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<(
     }
 }
 
-/// The format that the command line asks for, where it could not be read as a whole.
+/// The format that the command line requests, if it could not be parsed as a whole.
 fn wanted_format() -> Format {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let is_json = arguments.iter().any(|argument| argument == "--format=json")
@@ -296,13 +296,13 @@ fn wanted_format() -> Format {
     if is_json { Format::Json } else { Format::Human }
 }
 
-/// Prints what clap has to say, which may be help or the version, and gives the exit code.
+/// Prints clap's message, which may be the help or the version, and returns the exit code.
 fn tell(mut error: clap::Error) -> ExitCode {
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(name)) if error.kind() == ErrorKind::UnknownArgument => name.as_str(),
         _ => "",
     };
-    // The name that other programs have for it; clap only knows what is spelled alike.
+    // Other programs have these names for the option; clap suggests only similar spellings.
     if matches!(unknown, "--output" | "--json" | "-o") {
         let format = StyledStr::from("results are printed as JSON with '--format json'");
         error.remove(ContextKind::SuggestedArg);
@@ -323,8 +323,8 @@ fn tell(mut error: clap::Error) -> ExitCode {
     }
 }
 
-/// The command line; for `tfreg drone` the one that its settings stand for, with the secrets among them put into
-/// `environment`. What is wrong with it is printed, and the exit code given.
+/// Parses the command line; for `tfreg drone`, that of its settings, whose secrets are put into `environment`. An error
+/// is printed, and its exit code returned.
 fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
     let cli = Cli::try_parse().map_err(tell)?;
     if !matches!(cli.command, Command::Drone(_)) {
@@ -333,7 +333,7 @@ fn parse(environment: &mut Environment) -> Result<Cli, ExitCode> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?.strip_prefix("PLUGIN_")?.to_owned();
-        // Moved, not copied, where it is text: it may be a secret.
+        // Moved, not copied, if it is valid text: it may be a secret.
         let value = value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned());
         Some((name, Zeroizing::new(value)))
     });

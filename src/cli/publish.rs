@@ -191,15 +191,15 @@ pub(super) struct PublishArgs {
     max_unpacked_bytes: u64,
 }
 
-/// Where the signing key and its passphrase are, as far as the command line says.
+/// The files of the signing key and its passphrase, if the command line names them.
 pub(super) struct Signing {
     pub(super) key_file: Option<PathBuf>,
     pub(super) passphrase_file: Option<PathBuf>,
 }
 
-/// The program that this is, to start it once more.
+/// The path of this program, to start it again.
 fn this_program() -> Result<PathBuf> {
-    // The link leads to the program itself, also where its path cannot be gone, or was given to another file since.
+    // The link leads to the program itself, even if its path cannot be accessed, or now names another file.
     if cfg!(target_os = "linux") {
         return Ok(PathBuf::from("/proc/self/exe"));
     }
@@ -208,7 +208,7 @@ fn this_program() -> Result<PathBuf> {
 }
 
 impl PublishArgs {
-    /// What the arguments mean, and where the key is.
+    /// Converts the arguments into a request, and the files of the key.
     fn into_request(self, jobs: Jobs) -> Result<(Request, Signing)> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
         let protocols: Vec<Protocol> = self
@@ -272,7 +272,7 @@ impl PublishArgs {
     }
 }
 
-/// Adds what the environment says of the build, and of the network where one is used.
+/// Adds the build server's facts about the build, and the network settings if the network is used.
 fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
     let in_s3 = |target: &Target| matches!(target, Target::S3(_));
     let s3 = in_s3(&request.target)
@@ -290,7 +290,7 @@ fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
 }
 
 impl Signing {
-    /// The signing key, from its file or the environment; unlocked here, once a run.
+    /// Reads the signing key, from its file or the environment; it is unlocked here, once for each run.
     pub(super) fn read(&self, environment: &mut Environment) -> Result<Arc<dyn Signer>> {
         let (source, key) = match (&self.key_file, environment.signing_key.take()) {
             (Some(file), _) => {
@@ -307,7 +307,7 @@ impl Signing {
             }
         };
         let passphrase = match &self.passphrase_file {
-            // Its name is not repeated: it may be the passphrase itself.
+            // Its name is not repeated in messages: it may be the passphrase itself.
             Some(file) => Some(read_secret(file, "the file that --signing-passphrase-file names")?),
             None => environment.signing_passphrase.take(),
         };
@@ -317,18 +317,19 @@ impl Signing {
 }
 
 pub(super) const MAX_SECRET: u64 = 4 << 20;
-/// What is made room for at least: pipes, such as `<(pass show key)`, do not say how much they hold.
+/// The minimum size of the buffer: pipes, such as `<(pass show key)`, do not report their length.
 pub(super) const READ_AHEAD: usize = 256 << 10;
 
-/// Reads the file of a key or a passphrase; `name` stands for it in messages.
+/// Reads the file of a key or a passphrase; `name` is its name in messages.
 pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
     let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
     let file = regular::open_or_handed_over(file).map_err(failed)?;
-    // A buffer that grows leaves parts of the secret behind, unwiped. What is said to be large is read all the same.
+    // A buffer that grows leaves copies of parts of the secret behind, which are not wiped. A file with a larger length
+    // is read all the same.
     let size = file.metadata().map_or(0, |found| found.len()).min(MAX_SECRET);
     let size = usize::try_from(size).unwrap_or(0).max(READ_AHEAD);
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
-    // A key with many signatures on it has some 100 KiB; whatever is far larger is something else.
+    // A key with many signatures on it has some 100 KiB; a far larger file is something else.
     file.take(MAX_SECRET).read_to_end(&mut bytes).map_err(failed)?;
     Ok(Secret::from(bytes))
 }
@@ -349,7 +350,8 @@ pub(super) fn run(
     let (tarballs, signer) = runtime.block_on(request.fetch(|| signing.read(&mut environment), reporter))?;
     let prepared = request.prepare(tarballs, signer, reporter)?;
     let outcome = runtime.block_on(async {
-        // From here on a signal is only heard by who listens for it. What is dropped stops what it has started.
+        // From here on, signals have an effect only on code that waits for them. Dropping the publish stops the
+        // processes that it has started.
         tokio::select! {
             outcome = prepared.publish(reporter) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),

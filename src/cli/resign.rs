@@ -80,21 +80,21 @@ pub(super) struct ResignArgs {
     change: ChangeArgs,
 }
 
-/// A key that may be a secret one.
+/// Reads a key, which may be a secret one.
 fn read(path: &Path) -> Result<(String, Secret)> {
     let name = misplaced::name_of(path, "the key's file that was named");
     let key = read_secret(path, &name)?;
     Ok((name, key))
 }
 
-/// The keys that --trust-key names.
+/// Reads the keys of --trust-key.
 pub(super) fn read_trusted(paths: &[PathBuf], reporter: &Reporter) -> Result<Vec<Certificate>> {
     let mut trusted: Vec<Certificate> = Vec::new();
     for path in paths {
         let (name, bytes) = read(path)?;
         let key = Certificate::read(&name, &bytes)?;
         reporter.note(&format!("trusting what is signed by key {} ({name})", key.fingerprint()));
-        // Two copies of a key know more than one.
+        // Two copies of a key contain more than one.
         match trusted.iter_mut().find(|other| other.fingerprint() == key.fingerprint()) {
             Some(other) => *other = other.with(&key).map_err(Error::Usage)?,
             None => trusted.push(key),

@@ -1,7 +1,7 @@
-//! How a command runs, and how it is stopped: SIGINT and SIGTERM end it always.
+//! Runs a command, and stops it: SIGINT and SIGTERM always end it.
 //!
-//! What is asynchronous is dropped at once. What blocks a thread (a file system that does not answer, a terminal that nobody
-//! reads) cannot be dropped: it is waited for a moment, and then the process ends with it.
+//! Asynchronous work is dropped at once. A blocked thread (a file system that does not answer, a terminal that is not
+//! read) cannot be dropped: the process waits for it for a moment, and then ends anyway.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Result};
 use crate::report::{Format, Reporter, Volume};
 
-/// How long a write that is under way may go on when a command is done or stopped: one file is written and synced.
+/// How long a write may continue when a command has ended or is stopped: one file is written and synced.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The async runtime of a command. Whatever still blocks a thread does not keep it from ending.
+/// The async runtime of a command. A blocked thread does not prevent its end.
 pub(super) struct Running(Option<Runtime>);
 
 /// Starts the async runtime of a command.
@@ -31,7 +31,7 @@ impl Running {
     /// Runs `work` to its end.
     ///
     /// # Errors
-    /// Those of `work`.
+    /// Fails if `work` fails.
     pub(super) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match &self.0 {
             Some(runtime) => runtime.block_on(work),
@@ -43,17 +43,17 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Dropped as it is, it would wait for ever.
+            // A plain drop would wait for blocked threads without a limit.
             runtime.shutdown_timeout(GRACE);
         }
     }
 }
 
-/// Done when the user or the system asks to stop: Ctrl-C or SIGTERM. If the command has not ended a moment later, because
-/// nobody gets to see that this is done, the process is ended.
+/// Completes when the user or the system asks to stop: Ctrl-C or SIGTERM. If the command has not ended a moment later,
+/// because it is blocked and does not poll this, the process is ended.
 ///
 /// # Errors
-/// The system does not let this process listen.
+/// Fails if the system does not let this process handle signals.
 pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
     let failed = |source| Error::Io { context: "cannot listen for signals".to_owned(), source };
     let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -61,14 +61,14 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static>
     let (stop, stopped) = oneshot::channel();
     Handle::current().spawn(watch(interrupt, terminate, stop));
     Ok(async move {
-        // The watch ends without a word only with the runtime itself.
+        // The watch ends without a message only if the runtime itself ends.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
     })
 }
 
-/// Passes the first signal on. A second one, or the end of the grace, ends the process.
+/// Passes the first signal on. A second signal, or the end of the grace period, ends the process.
 async fn watch(mut interrupt: Signal, mut terminate: Signal, stop: oneshot::Sender<()>) {
     let mut next = async || {
         tokio::select! {
@@ -77,13 +77,13 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, stop: oneshot::Send
         }
     };
     next().await;
-    // Nobody listens any more when the command is ending by itself.
+    // The receiver is gone if the command is ending already.
     let _ = stop.send(());
     tokio::select! {
         () = next() => {}
         () = tokio::time::sleep(GRACE.saturating_mul(2)) => {}
     }
-    // What is to be said cannot be said where that is what hangs: tried aside, for a moment.
+    // The blocked thread may be writing to the terminal, so the message is printed by another thread, with a time limit.
     let told = tokio::task::spawn_blocking(|| {
         Reporter::new(Format::Human, Volume::Normal, false).failed(&Error::Interrupted);
     });

@@ -48,7 +48,7 @@ pub(super) fn run(args: &ServeArgs, reporter: &Reporter) -> Result<()> {
     let providers = if args.directory.is_dir() { serve::providers(&args.directory)? } else { Vec::new() };
     runtime()?.block_on(async {
         let preview = Preview::bind(&args.directory, args.listen).await?;
-        // Listened for before the address is announced, so that whoever reads it may stop us at once.
+        // Installed before the address is announced, so that a reader of the address may stop the preview at once.
         let stop = stop_signal()?;
         reporter.serving(&ServeReport::new(&args.directory, preview.address(), &providers));
         reporter.check_written()?;

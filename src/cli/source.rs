@@ -27,7 +27,7 @@ pub(super) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Access to the tarballs' account. Pipelines set variables of what is not configured to nothing.
+    /// Access to the tarballs' account. In pipelines, variables of settings that are not configured are empty.
     pub(super) fn access(self) -> Access {
         let set = |value: Option<String>| value.filter(|text| !text.is_empty());
         Access {

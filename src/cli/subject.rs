@@ -1,4 +1,5 @@
-//! What a command is about: the registry, and the provider in it with or without a version. All commands take them the same way.
+//! The subject of a command: the registry, and the provider in it with or without a version. All commands take them the
+//! same way.
 
 use clap::Args;
 
@@ -23,25 +24,25 @@ pub(super) struct SubjectArgs {
     to: Option<String>,
 }
 
-/// What was read from [`SubjectArgs`].
+/// The subject according to [`SubjectArgs`].
 #[derive(Debug)]
 pub(super) struct Subject<T> {
     pub(super) target: T,
     pub(super) named: Named,
-    /// The words that follow.
+    /// The words after it.
     pub(super) rest: Vec<String>,
 }
 
-/// What the words of a command line are: the text of the target, and the other words.
+/// The words of a command line: the text of the target, and the other words.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {
     pub(super) target: Option<String>,
     pub(super) rest: Vec<String>,
 }
 
-/// Tells the target among the words. It is the first one, if neither `to` (`--to`) nor `variable` (`TFREG_TO`) names one. A
-/// variable is there for all commands, so a word goes before it; a word is the target then if it is no NS/TYPE, or if one
-/// follows it.
+/// Finds the target among the words. It is the first one, if neither `to` (`--to`) nor `variable` (`TFREG_TO`) names
+/// one. The variable applies to all commands, so a word takes precedence over it; a word is then the target if it is
+/// not of the form NS/TYPE, or if a word of that form follows it.
 pub(super) fn words(words: Vec<String>, to: Option<String>, variable: Option<&str>) -> Result<Words> {
     let is_provider = |at: usize| words.get(at).is_some_and(|word| values::named(word).is_ok());
     let led = !words.is_empty() && (!is_provider(0) || is_provider(1));
@@ -62,16 +63,16 @@ pub(super) fn words(words: Vec<String>, to: Option<String>, variable: Option<&st
     Ok(Words { target, rest: rest.collect() })
 }
 
-/// Reads a word that clap has not read, and says so in its words.
+/// Parses a word that clap has not parsed; an error has clap's wording.
 pub(super) fn value<T>(name: &str, text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
     read(text).map_err(|error| Error::Usage(format!("invalid value '{text}' for '{name}': {error}")))
 }
 
 impl SubjectArgs {
-    /// Reads them with the words that follow, the target by `read`.
+    /// Parses them and the words after them; `read` parses the target.
     ///
     /// # Errors
-    /// One is missing, or is not what it should be.
+    /// Fails if one is missing or invalid.
     pub(super) fn read<T>(
         self,
         more: Vec<String>,
@@ -102,10 +103,10 @@ impl<T> Subject<T> {
         &self.named.provider
     }
 
-    /// The versions that are named, by `@VERSION` or by the words that follow.
+    /// The versions in `@VERSION` and in the words after it.
     ///
     /// # Errors
-    /// A word is no version.
+    /// Fails if a word is not a version.
     pub(super) fn versions(&self) -> Result<Vec<Version>> {
         let mut versions: Vec<Version> = self.named.version.iter().cloned().collect();
         for word in &self.rest {
@@ -116,10 +117,10 @@ impl<T> Subject<T> {
         Ok(versions)
     }
 
-    /// The one version that is named.
+    /// The only version.
     ///
     /// # Errors
-    /// There is none, or several.
+    /// Fails if there is none, or several.
     pub(super) fn version(&self) -> Result<Version> {
         match self.versions()?.as_slice() {
             [version] => Ok(version.clone()),
@@ -133,10 +134,10 @@ impl<T> Subject<T> {
         }
     }
 
-    /// Refuses a version, for a command that is about all of them.
+    /// Refuses a version, for a command that applies to all of them.
     ///
     /// # Errors
-    /// One is named.
+    /// Fails if one is named.
     pub(super) fn no_version(&self) -> Result<()> {
         match &self.named.version {
             None => Ok(()),

@@ -28,7 +28,7 @@ pub(super) struct EncryptionArgs {
 }
 
 impl EncryptionArgs {
-    /// What they mean together. Pipelines set variables of what is not configured to nothing.
+    /// Combines the two options. In pipelines, variables of settings that are not configured are empty.
     pub(super) fn encryption(&self) -> Result<Option<Encryption>> {
         let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
         let algorithm = set(&self.sse).map(|text| text.parse::<Algorithm>()).transpose();
@@ -38,13 +38,13 @@ impl EncryptionArgs {
     }
 }
 
-/// How long reads are tried again, which is told.
+/// How long reads are retried; retries are reported.
 pub(super) fn patience(limit: Duration, reporter: &Reporter) -> Patience {
     let reporter = reporter.clone();
     Patience::new(limit).telling(move |reason| reporter.waiting(reason))
 }
 
-/// The standard AWS configuration with `role_arn`, and with what the environment says of the network, where `target` is in
+/// The standard AWS configuration with `role_arn`, and with the network settings of the environment if `target` is in
 /// S3.
 pub(super) fn access(target: &Target, role_arn: Option<String>, environment: &Environment) -> Result<Access> {
     let mut access = Access { role_arn: role_arn.filter(|arn| !arn.is_empty()), ..Access::default() };
@@ -55,7 +55,7 @@ pub(super) fn access(target: &Target, role_arn: Option<String>, environment: &En
     Ok(access)
 }
 
-/// The same for a place that is only read.
+/// The same for a registry that is only read.
 pub(super) fn access_to(place: &Place, environment: &Environment) -> Result<Access> {
     match place {
         Place::Target(target) => access(target, None, environment),

@@ -1,4 +1,4 @@
-//! Values of options: text in, typed value or a message out.
+//! Parsers for the values of options: each returns a typed value or a message.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(super) fn provider(text: &str) -> Result<Provider, String> {
     })
 }
 
-/// A provider, and one version of it where one was named.
+/// A provider, and one of its versions if one was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) provider: Provider,

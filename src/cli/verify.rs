@@ -88,7 +88,7 @@ pub(super) struct VerifyArgs {
     max_zip_mib: u64,
 }
 
-/// A registry in a directory that does not exist is one mistake, and not many broken rules.
+/// A directory that does not exist is reported as one error, and not as many broken rules.
 fn check_exists(place: &Place) -> Result<()> {
     match place {
         Place::Target(Target::Directory(path)) if !path.exists() => {

@@ -52,7 +52,7 @@ pub(super) fn run(
     subject.no_version()?;
     let messages = &subject.rest;
     match (messages.is_empty(), args.clear) {
-        // As an empty variable gives it that is not quoted.
+        // An empty variable without quotes gives no argument.
         (true, false) => {
             return Err(Error::Usage("no MESSAGE: give one, or --clear to remove all warnings".to_owned()));
         }
@@ -62,7 +62,7 @@ pub(super) fn run(
         _ => {}
     }
     for message in messages {
-        // Clients print it on a terminal as it is.
+        // Clients print it to a terminal unchanged.
         if message.trim().is_empty() || message.chars().any(char::is_control) {
             return Err(Error::Usage(format!(
                 "{message:?} is no warning: it has to be text, of one line (several MESSAGEs for several lines)"

@@ -1,9 +1,9 @@
-//! Whether the documents of a version, and all that they point to, are there, and signed as this version's: what must be so
-//! before an index lists them.
+//! Whether the documents of a version, and all objects that they point to, exist and are signed as this version's: the
+//! condition for listing them in an index.
 //!
-//! A SHA256SUMS must have only lines of this version, and its signature must verify by a key that the document embeds. Whose
-//! key that is, no object of the registry can prove: the user names keys, or else all that is newly listed has to be by one
-//! key, which the plan shows.
+//! A SHA256SUMS must have only lines of this version, and its signature must verify with a key that the document
+//! embeds. No object of the registry can prove whose key that is: either the user names keys, or everything that is
+//! newly listed has to be signed by one key, which the plan shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Checksums, DownloadDocument, Key, Links};
 use crate::store::Listed;
 
-/// The platforms of a provider's versions whose documents a listing has found.
+/// The platforms of a provider's versions for which a listing contains documents.
 pub(super) fn documents(provider: &Provider, listed: &[Listed]) -> BTreeMap<Version, BTreeSet<Platform>> {
     let mut found: BTreeMap<Version, BTreeSet<Platform>> = BTreeMap::new();
     for Listed { key, .. } in listed {
@@ -29,25 +29,25 @@ pub(super) fn documents(provider: &Provider, listed: &[Listed]) -> BTreeMap<Vers
     found
 }
 
-/// A version of which all is there.
+/// A complete version.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Whole {
     pub(super) protocols: Vec<String>,
     pub(super) platforms: BTreeSet<Platform>,
-    /// Platforms that have a document and cannot be listed beside the others yet.
+    /// Platforms that have a document but cannot be listed with the others yet.
     pub(super) left_out: BTreeSet<Platform>,
-    /// Fingerprints of the keys by which their SHA256SUMS are signed.
+    /// Fingerprints of the keys that have signed their SHA256SUMS.
     pub(super) signers: BTreeSet<Fingerprint>,
 }
 
-/// What was found out.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// This has to be seen first.
+    /// These objects have to be read first.
     Read(Vec<(Key, ReadKind)>),
-    /// It may be listed.
+    /// The version may be listed.
     Whole(Whole),
-    /// It may not, because of these.
+    /// The version may not be listed, for these reasons.
     Not(Vec<String>),
 }
 
@@ -57,17 +57,17 @@ struct Part {
     signature: Key,
 }
 
-/// What a document's SHA256SUMS proves.
+/// What is proven by a document's SHA256SUMS.
 struct Signed {
     sums: Checksums,
     protocols: Vec<String>,
     signer: Fingerprint,
 }
 
-/// By whom a SHA256SUMS is signed, by what it depends on: verified once for all documents of a version.
+/// The signer of a SHA256SUMS, by the digests on which it depends: verified once for all documents of a version.
 type Verified = BTreeMap<(Digest, Digest, Digest), Result<Fingerprint, String>>;
 
-/// Judges the documents of `platforms`. `prior` are those that an index has listed together once: where a publish that adds
+/// Checks the documents of `platforms`. `prior` are those that an index once listed together: if a publish that adds
 /// others is under way, or was stopped, at least these may still be listed.
 pub(super) fn judge(
     (provider, version): (&Provider, &Version),
@@ -144,7 +144,7 @@ pub(super) fn judge(
     ])
 }
 
-/// A platform's document, and what has to be seen of what it points to.
+/// A platform's document, and the reads that its objects still need.
 fn part(
     provider: &Provider,
     version: &Version,
@@ -183,7 +183,7 @@ fn part(
     Ok((Part { document, sums, signature }, reads))
 }
 
-/// Whether what a document points to is there and is what it says, and is signed for this version.
+/// Whether the objects that a document points to exist, match it, and are signed for this version.
 fn check(
     (provider, version, platform): (&Provider, &Version, &Platform),
     part: &Part,
@@ -239,18 +239,18 @@ fn check(
     Err(why)
 }
 
-/// Keys whose signatures are trusted, as far as the user has named any.
+/// Keys whose signatures are trusted, if the user has named any.
 #[derive(Debug, Default)]
 pub struct Trust(Vec<Certificate>);
 
 impl Trust {
-    /// Only what these keys have signed is listed anew; where there are none, what one key has signed.
+    /// Only objects that these keys have signed are newly listed; if there are none, objects that one key has signed.
     #[must_use]
     pub fn new(keys: Vec<Certificate>) -> Self {
         Self(keys)
     }
 
-    /// Those of `signers` that the user has not named, if he has named any.
+    /// The `signers` that the user has not named, if the user has named any.
     pub(super) fn unknown(&self, signers: &BTreeSet<Fingerprint>) -> BTreeSet<Fingerprint> {
         if self.0.is_empty() {
             return BTreeSet::new();
@@ -259,10 +259,10 @@ impl Trust {
         signers.iter().filter(|signer| !is_known(signer)).cloned().collect()
     }
 
-    /// Whether what these have signed may be listed anew together.
+    /// Whether objects of these signers may be newly listed together.
     ///
     /// # Errors
-    /// They are several, and the user has named none.
+    /// Fails if there are several, and the user has named none.
     pub(super) fn together(&self, subject: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
         if signers.len() < 2 || !self.0.is_empty() {
             return Ok(());

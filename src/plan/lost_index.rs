@@ -1,7 +1,7 @@
-//! An index that is not there: of a provider that was never published, or lost.
+//! A missing index: of a provider that was never published, or whose index was lost.
 //!
-//! Absent is not empty. Where documents say that versions were published, an index that lists fewer would take them away
-//! from all clients; so the provider's folder is listed where there is no index, and only there.
+//! A missing index is not an empty one. If documents show that versions were published, an index that lists fewer would
+//! hide them from all clients; so the provider's folder is listed if there is no index, and only then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Folder, Key};
 use crate::store::Listed;
 
-/// The versions that a listing of the provider's folder tells of, with the platforms that have a document; none for one of
-/// which there is only the record that it is, or was, yanked.
+/// The versions in a listing of the provider's folder, with the platforms that have a document; a version has none if
+/// only its record exists, which says that it is, or was, yanked.
 pub(super) fn published(provider: &Provider, listed: &[Listed]) -> BTreeMap<Version, BTreeSet<Platform>> {
     let mut found: BTreeMap<Version, BTreeSet<Platform>> = BTreeMap::new();
     for Listed { key, .. } in listed {
@@ -31,7 +31,7 @@ pub(super) fn published(provider: &Provider, listed: &[Listed]) -> BTreeMap<Vers
     found
 }
 
-/// The refusal to write an index without versions that were published.
+/// The refusal to write an index that omits published versions.
 pub(super) fn refusal(provider: &Provider, published: &BTreeMap<Version, BTreeSet<Platform>>) -> Refusal {
     let version = |(version, platforms): (&Version, &BTreeSet<Platform>)| {
         if platforms.is_empty() {
@@ -52,10 +52,10 @@ pub(super) fn refusal(provider: &Provider, published: &BTreeMap<Version, BTreeSe
     ))
 }
 
-/// What comes next where a command needs the index, and there is none.
+/// The next step if a command needs the index, and there is none.
 ///
 /// # Errors
-/// Why it cannot go on.
+/// Fails if the command cannot go on; the error says why.
 pub(super) fn without_index(seen: &Observation, provider: &Provider) -> Result<Step, Refusal> {
     let folder = Folder::provider(provider);
     let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };

@@ -1,4 +1,4 @@
-//! How a plan is computed from what was seen: a pure function, run again in every round.
+//! Computes a plan from the observations: a pure function, run again in every round.
 
 mod key_change;
 mod next_checksums;
@@ -20,7 +20,8 @@ use crate::registry::{Checksums, DownloadDocument, Folder, Key, VersionsDocument
 use crate::store::{Document, Revision};
 use next_checksums::NextSums;
 
-/// Computes the next step of a publish. Refused is what is not understood, and other contents for a platform of this run.
+/// Computes the next step of a publish. Fails for documents that cannot be parsed, and for other contents of a platform
+/// of this run.
 pub(super) fn next(goal: &PublishGoal, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
     let version = goal.packages.version();
     Planner { goal, version, seen, missing: Vec::new(), left_out: BTreeSet::new(), unsigned: Vec::new() }
@@ -45,8 +46,8 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn run(mut self, state: &mut RunState) -> Result<Step, Refusal> {
-        // Round one asks at once for all that can be named before anything was read: for a first publish, and for one that
-        // was done already, that is all.
+        // Round one requests all objects whose keys are known before anything was read: a first publish, and a repeated
+        // one, need no others.
         let provider = &self.goal.provider;
         let versions_key = Key::Versions { provider: provider.clone() };
         self.need(&Key::Discovery, ReadKind::Read);
@@ -98,7 +99,7 @@ impl Planner<'_> {
         let downloads = self.downloads(&documents, &signed);
         self.need_record(state, sealed_sums.digest().short());
         if downloads.iter().any(|write| write.action != Action::Keep) {
-            // The documents will point to these; when they already do, the objects were there before them.
+            // The documents will point to these; if they already do, these objects exist.
             self.need_signed(state, sealed_sums.digest().short());
         }
         if let Some(step) = self.next_reads() {
@@ -111,7 +112,7 @@ impl Planner<'_> {
         writes.extend(downloads);
         writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
-        // Told at the end too, when nothing points to it any more.
+        // Reported at the end too, when nothing points to it any more.
         state.left_out.append(&mut self.left_out);
         let mut warnings: Vec<String> = state.left_out.iter().cloned().collect();
         warnings.extend(record.warning);
@@ -131,7 +132,7 @@ impl Planner<'_> {
                 state.own_platforms.insert(package.platform.clone());
             }
         }
-        // When all that could be refused was checked.
+        // Signing comes after all checks that can fail.
         if !self.unsigned.is_empty() {
             return Ok(Step::Sign(self.unsigned));
         }
@@ -140,9 +141,9 @@ impl Planner<'_> {
         Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, condition_check })))
     }
 
-    /// An index that is not there is the first one only if nothing else of the provider is published. The first publishes of
-    /// several versions or platforms may be under way at once, though: what this run once saw that is not there, was
-    /// published since, by others who write the index too.
+    /// A missing index means a first publish only if nothing else of the provider is published. The first publishes of
+    /// several versions or platforms may be under way at once, though: if this run has once seen that nothing else is
+    /// there, whatever is there now was published since, by runs that write the index too.
     fn without_index(&self, state: &mut RunState) -> Option<Step> {
         if state.is_first {
             return None;
@@ -163,7 +164,7 @@ impl Planner<'_> {
         Some(Step::Wait(Box::new(lost_index::refusal(&self.goal.provider, &published))))
     }
 
-    /// The SHA256SUMS, or discovery, if they are there; else the SHA256SUMS, which nothing points to yet.
+    /// The SHA256SUMS, or the discovery document, if it exists; else the SHA256SUMS, to which nothing points yet.
     fn condition_check(
         &self,
         signed: &SignedObjects,
@@ -245,7 +246,7 @@ impl Planner<'_> {
         Ok(Some((VersionsDocument::parse(key, &document.bytes)?, document.clone())))
     }
 
-    /// The documents that are there, of this run's platforms and of all that the index lists.
+    /// The existing documents of this run's platforms and of all platforms that the index lists.
     fn documents(
         &self,
         listed: Option<&ListedVersion>,
@@ -276,8 +277,8 @@ impl Planner<'_> {
         Ok(documents)
     }
 
-    /// A yanked version is not listed in the index. The record may have been written after it was looked for; then the index says
-    /// it, which is the one thing that a publish replaces.
+    /// A yanked version is not listed in the index. The record may have been written after this run looked for it; then
+    /// the index is marked, and the index is the one object that a publish replaces.
     fn check_yanked(&self, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
         let key = Key::Yanked { release: self.release() };
         let record = yanked_record(self.seen, &key)?;
@@ -299,8 +300,8 @@ impl Planner<'_> {
             )))
     }
 
-    /// Without `--replace`, a platform's document decides whose contents it has, listed or not; and the protocols of a
-    /// version are as immutable as its contents.
+    /// Without `--replace`, the contents of a platform are those that its document names, whether it is listed or not;
+    /// the protocols of a version are as immutable as its contents.
     fn check_immutable(
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
@@ -384,7 +385,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The wanted download documents: this run's, and all others of the version moved to the same SHA256SUMS.
+    /// The wanted download documents: those of this run, and all others of the version, which get the same SHA256SUMS.
     fn downloads(
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
@@ -459,7 +460,7 @@ impl Planner<'_> {
         Ok(writes)
     }
 
-    /// SHA256SUMS and its signature: those that are there, or new ones.
+    /// SHA256SUMS and its signature: the existing ones, or new ones.
     fn signed_writes(
         &mut self,
         sums: &Sealed,
@@ -476,7 +477,7 @@ impl Planner<'_> {
                 state.known_objects.insert(signed.sums.clone());
                 Action::Keep
             }
-            // Remembered, or known to be there because the documents point to it.
+            // Remembered, or known to exist because the documents point to it.
             _ => Action::Keep,
         };
         let mut writes = vec![Write { key: signed.sums.clone(), body: sums.clone(), action: sums_action }];

@@ -1,4 +1,4 @@
-//! The goal of a publish: a release that is listed, whole and signed.
+//! The goal of a publish: a release that is listed, complete and signed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,14 +31,14 @@ pub enum VersionKey {
     Replaceable,
 }
 
-/// What a run wants; the same for all its rounds.
+/// The goal of a run; the same for all its rounds.
 #[derive(Debug)]
 pub struct PublishGoal {
     /// The provider that is published.
     pub provider: Provider,
     /// Its packages.
     pub packages: PackageSet,
-    /// The public half of the key that signs, as the documents embed it.
+    /// The public half of the signing key, as the documents embed it.
     pub key: PublishableKey,
     /// How the documents point to objects.
     pub links: Links,
@@ -46,28 +46,28 @@ pub struct PublishGoal {
     pub published: Published,
     /// Whether a published version may be moved to this key.
     pub version_key: VersionKey,
-    /// What the run tells of itself in the record of the publish.
+    /// What the record of the publish says about the run.
     pub record: Record,
 }
 
-/// What a publish remembers from round to round.
+/// The state of a publish from round to round.
 #[derive(Debug, Default)]
 pub struct RunState {
-    /// What the SHA256SUMS of a digest hold.
+    /// The contents of SHA256SUMS files, by digest.
     pub sums: BTreeMap<ShortDigest, Checksums>,
-    /// Other platforms of the version that were listed, whose documents are looked at soon again.
+    /// Other platforms of the version that were listed, whose documents are read early in the next round.
     pub listed: BTreeSet<Platform>,
-    /// Objects of `store/` that are there; they never change or go.
+    /// Objects of `store/` that exist; they are never changed or removed.
     pub known_objects: BTreeSet<Key>,
     /// Platforms whose document was seen or written with this run's contents.
     pub own_platforms: BTreeSet<Platform>,
-    /// Signatures made or verified by this run, by the digest of what is signed.
+    /// Signatures made or verified by this run, by the digest of the signed document.
     pub signatures: BTreeMap<Digest, Sealed>,
-    /// Records of publishes that were there already, by the digest of their SHA256SUMS.
+    /// Records of publishes that existed already, by the digest of their SHA256SUMS.
     pub records: BTreeMap<ShortDigest, Bytes>,
     /// Whether nothing else of the provider was published when this run found no index.
     pub is_first: bool,
-    /// What was not carried over into the new SHA256SUMS, in words.
+    /// The lines that were not carried over into the new SHA256SUMS, in words.
     pub left_out: BTreeSet<String>,
 }
 

@@ -1,9 +1,9 @@
-//! The index computed again from the download documents: for one that was deleted or damaged by hand.
+//! Computes the index again from the download documents, for an index that was deleted or damaged by hand.
 //!
-//! The index is read before the folder is listed, so that every version that it lists has its documents in the listing; and it
-//! is replaced only if it is still what was read. So whatever a publish has put into it meanwhile is seen, or makes the
-//! replacement fail. Yanked versions are skipped, by their records, or by the mark in the index where that is lost. What is listed
-//! anew is proven: see [`super::completeness`].
+//! The index is read before the folder is listed, so that the listing contains the documents of every version in the
+//! index; and the index is replaced only if it has not changed since it was read. So a change by a concurrent publish
+//! is either seen, or makes the replacement fail. Yanked versions are skipped, according to their records, or to the
+//! mark in the index if the record is lost. Newly listed versions are proven: see [`super::completeness`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,21 +19,21 @@ use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
-/// An index to be computed again.
+/// Computes an index again.
 #[derive(Debug)]
 pub struct Reindex {
     /// The provider.
     pub provider: Provider,
-    /// By whom a version must be signed that is listed anew.
+    /// The keys that must have signed a newly listed version.
     pub trust: Trust,
 }
 
-/// What there is of a version.
+/// The known facts about a version.
 #[derive(Default)]
 struct Found {
     /// Platforms with a document.
     platforms: BTreeSet<Platform>,
-    /// Platforms that the index lists, if its entry can be understood.
+    /// Platforms that the index lists, if its entry can be parsed.
     listed: Option<BTreeSet<Platform>>,
     is_listed: bool,
     mark: Option<Mark>,
@@ -118,7 +118,7 @@ impl Goal for Reindex {
 }
 
 impl Reindex {
-    /// All that is known of each version.
+    /// The known facts about each version.
     fn found(
         &self,
         index: &VersionsDocument,
@@ -140,7 +140,7 @@ impl Reindex {
             versions.entry(version).or_default().mark = Some(mark);
         }
         for key in records {
-            // One that is not understood might say that the version is yanked.
+            // A mark that cannot be parsed might say that the version is yanked.
             if let (Key::Yanked { release: ReleaseId { version, .. } }, Some(read)) =
                 (key, seen.document(key))
             {
@@ -151,7 +151,7 @@ impl Reindex {
         Ok(versions)
     }
 
-    /// Puts a version into the index, or takes it out; says what has to be seen first, and what changes.
+    /// Adds a version to the index, or removes it; returns the objects to read first, and the change.
     fn judge(
         &self,
         wanted: VersionsDocument,
@@ -161,7 +161,7 @@ impl Reindex {
         plan: &mut Plan,
         (reads, signers): (&mut Vec<(Key, ReadKind)>, &mut BTreeSet<Fingerprint>),
     ) -> VersionsDocument {
-        // The record says what is meant; where it is lost, the index does.
+        // The record decides; if it is lost, the index does.
         let mark = found.record.as_ref().map(YankedRecord::mark).or_else(|| found.mark.clone());
         let wanted = match &mark {
             Some(mark) if found.mark.as_ref() != Some(mark) => {

@@ -1,6 +1,7 @@
-//! New signatures over the SHA256SUMS and records that are there, and documents that embed another public key.
+//! New signatures over existing SHA256SUMS and records, and documents that embed another public key.
 //!
-//! A signature is the users' one defence against whoever can write the registry. So a SHA256SUMS is signed again only if
+//! A signature is the users' only defence against whoever can write the registry. So a SHA256SUMS is signed again only
+//! if
 //!
 //! - its digest is the one in its key,
 //! - all of its lines are zips of this version (a signature proves bytes, not their place),
@@ -24,7 +25,7 @@ use crate::openpgp::certificate::{Certificate, PublishableKey};
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Area, Checksums, DownloadDocument, Folder, Key, Links, VersionsDocument};
 
-/// What documents get.
+/// What changes in the documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
     /// New signatures, by the key.
@@ -33,29 +34,29 @@ pub enum Renewal {
     KeyCopy,
 }
 
-/// Versions to be signed anew, or to get a newer copy of their key.
+/// Versions to sign again, or to give a newer copy of their key.
 #[derive(Debug)]
 pub struct Resign {
     /// The provider.
     pub provider: Provider,
-    /// The versions; all that the index lists or that are yanked where none is named.
+    /// The versions; if none is named, all versions that the index lists or that are yanked.
     pub versions: BTreeSet<Version>,
     /// The key that documents shall embed.
     pub key: PublishableKey,
-    /// What they get of it.
+    /// What changes in the documents.
     pub renewal: Renewal,
-    /// Keys whose signatures prove what is there; the signer's own is one of them.
+    /// Keys whose signatures prove existing objects; the signer's own is one of them.
     pub trusted: Vec<Certificate>,
 }
 
-/// What a run remembers.
+/// The state of a run.
 #[derive(Debug, Default)]
 pub struct RunState {
-    /// Signatures that it has made, by the digest of what is signed.
+    /// Signatures that it has made, by the digest of the signed document.
     made: BTreeMap<Digest, Sealed>,
     /// Signatures that it has written.
     known_objects: BTreeSet<Key>,
-    /// What was proven: a SHA256SUMS, a signature and a public key.
+    /// Proven combinations: the digests of a SHA256SUMS, a signature and a public key.
     proven: BTreeSet<(Digest, Digest, Digest)>,
 }
 
@@ -67,7 +68,7 @@ struct Signed {
     sums: Key,
     signature: Key,
     signature_link: String,
-    /// The signature that it shall point to.
+    /// The signature to which the document shall point.
     wanted: Key,
 }
 
@@ -173,7 +174,7 @@ impl Resign {
         Key::Download { release: ReleaseId::new(&self.provider, version), platform: platform.clone() }
     }
 
-    /// The versions that are looked after, with their platforms.
+    /// The versions to change, with their platforms.
     fn chosen(
         &self,
         index: &VersionsDocument,
@@ -209,7 +210,7 @@ impl Resign {
         Ok(chosen)
     }
 
-    /// What a document points to; `None` where it is gone meanwhile.
+    /// The signed file of a document; `None` if the document was removed meanwhile.
     fn signed(
         &self,
         version: &Version,
@@ -249,7 +250,8 @@ impl Resign {
         Ok(Some(Signed { key, version, document, sums, signature, signature_link, wanted }))
     }
 
-    /// Proves all, before anything is signed. With a newer copy of a key, documents of other keys are none of its business.
+    /// Proves all documents before anything is signed. With a newer copy of a key, documents with other keys are
+    /// ignored.
     fn prove(
         &self,
         all: &mut Vec<Signed>,
@@ -375,8 +377,8 @@ impl Resign {
         Err(why)
     }
 
-    /// The signature that documents shall point to: what is there, if it verifies, or one that this run has made; `None`
-    /// where it is still to be made.
+    /// The signature to which documents shall point: an existing one that verifies, or one that this run has made;
+    /// `None` if it is still to be made.
     fn signature(
         &self,
         signed: &Signed,
@@ -411,7 +413,7 @@ impl Resign {
 
 /// Why something is not proven.
 enum Unproven {
-    /// It is by another key than those that are trusted.
+    /// It is signed by a key that is not trusted.
     Other(String),
     Because(String),
 }

@@ -1,9 +1,9 @@
 //! Putting a yanked version back into the index, from its download documents.
 //!
-//! As in [`super::yank`] the record is written first and the index follows, with its mark, also where the version is listed
-//! still because a yank was stopped half way, or is under way: that one must not write its index any more. Between the two
-//! writes a publish of the version is refused, because the index says that it is yanked; running the command again completes
-//! it.
+//! As in [`super::yank`], the record is written first, and then the index with its mark. The mark is written even if
+//! the version is still listed because a yank was stopped half way, or is under way: that yank must not write its index
+//! any more. Between the two writes a publish of the version is refused, because the index says that it is yanked;
+//! running the command again completes it.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +19,14 @@ use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::versions::{Mark, platforms_of};
 use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
 
-/// A version to be put back.
+/// Puts a version back into the index.
 #[derive(Debug)]
 pub struct Unyank {
     /// The provider.
     pub provider: Provider,
     /// The version.
     pub version: Version,
-    /// By whom it must be signed.
+    /// The keys that must have signed it.
     pub trust: Trust,
     /// When the run began.
     pub now: Timestamp,
@@ -83,7 +83,7 @@ impl Goal for Unyank {
             let prior = entry.as_ref().map(platforms_of).unwrap_or_default();
             let mut platforms =
                 completeness::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
-            // What was listed once must be there again.
+            // Platforms that were listed once must exist again.
             platforms.extend(prior.iter().cloned());
             match completeness::judge((&self.provider, &self.version), &platforms, &prior, seen) {
                 Verdict::Read(reads) => return Ok(Step::Read(reads)),
@@ -140,7 +140,7 @@ impl Goal for Unyank {
 }
 
 impl Unyank {
-    /// What is listed again is signed by one key, or by keys that the user has named.
+    /// Objects that are listed again are signed by one key, or by keys that the user has named.
     fn check_signers(&self, record: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
         self.trust.together(record, signers)?;
         let unknown = self.trust.unknown(signers);

@@ -5,12 +5,12 @@ use crate::error::Refusal;
 use crate::provider::Provider;
 use crate::registry::{Key, VersionsDocument};
 
-/// Other warnings for a provider; none clears them.
+/// Sets other warnings for a provider; an empty list clears them.
 #[derive(Debug)]
 pub struct Warn {
     /// The provider.
     pub provider: Provider,
-    /// What clients show.
+    /// The messages that clients show.
     pub warnings: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Goal for Warn {
             return Ok(Step::Ready(Box::new(plan)));
         }
         if *written {
-            // Two that set different warnings would go on for ever.
+            // Two runs that set different warnings would overwrite each other endlessly.
             return Err(Refusal::new(key, "overtaken: another run has set other warnings")
                 .found(words(&now))
                 .expected(words(&self.warnings))

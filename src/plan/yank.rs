@@ -1,13 +1,14 @@
 //! Taking a version out of the index.
 //!
-//! First the record is written, which says what is meant and why, then the index: the version's entry goes, and a mark
-//! stays in the index's own member `yanked`, with the time of the record. Putting back leaves a mark too.
+//! The record is written first; it contains the intent and the reason. Then the index is written: the version's entry
+//! is removed, and a mark is added to the index's own member `yanked`, with the time of the record. Putting a version
+//! back leaves a mark too.
 //!
-//! The marks are what makes it safe. A publish of the same version may have looked for the record before it was written, and
-//! at the index after: it finds the mark in the index, which is the one thing that it replaces. And an index without a
-//! version would have the very bytes, and so the revision, that it had before the version was in it: who has read that one
-//! could replace this one. With the marks no index is twice the same: every yank and every putting back changes it, also
-//! where the version is not listed, or listed, already.
+//! The marks make this safe. A publish of the same version may have looked for the record before it was written, and at
+//! the index after: it finds the mark in the index, which is the one object that it replaces. And without marks, an
+//! index without the version would have the same bytes, and so the same revision, as before the version was added: a
+//! run that has read the earlier index could replace this one. With the marks no two indexes are equal: every yank and
+//! every putting back changes the index, even if the version is not listed, or listed, already.
 //!
 //! Between the two writes the version is listed as before, a publish of it is refused, and running the command again
 //! completes it.
@@ -23,14 +24,14 @@ use crate::error::Refusal;
 use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::{Key, VersionsDocument, YankedRecord};
 
-/// A version to be yanked.
+/// Yanks a version.
 #[derive(Debug)]
 pub struct Yank {
     /// The provider.
     pub provider: Provider,
     /// The version.
     pub version: Version,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
     /// When the run began.
     pub now: Timestamp,
@@ -58,7 +59,7 @@ impl Goal for Yank {
 
         let mut plan = Plan { condition_check: condition_check(seen, &index_key), ..Plan::default() };
         let record = match yanked_record(seen, &record_key)? {
-            // Already, or half: an earlier run was stopped before it wrote the index.
+            // Yanked already, or half: an earlier run was stopped before it wrote the index.
             Some(record) if record.is_yanked() => {
                 if self.reason.is_some() && record.reason() != self.reason.as_deref() {
                     plan.warnings.push(format!("{record_key}: already {}; it is left so", record.words()));

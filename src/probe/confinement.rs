@@ -1,10 +1,10 @@
-//! What a probed executable is kept from, on Linux: files, other processes, networks.
+//! Confines a probed executable on Linux: denies it files, other processes and networks.
 //!
-//! Landlock (<https://docs.kernel.org/userspace-api/landlock.html>) leaves it the files that a program needs to run and its
-//! own folder, and no process but its own: from a Landlock domain nothing outside can be traced, and neither the
-//! environment nor the memory of an outside process can be read (`ptrace_may_access`), whoever its user is. That
-//! holds for tfreg and for the shell above it, which has the same variables. A seccomp filter leaves it sockets that can only
-//! be listened on. Both hold for all that it starts, and cannot be undone.
+//! Landlock (<https://docs.kernel.org/userspace-api/landlock.html>) leaves it the files that a program needs to run and
+//! its own folder, and no process but its own: a process in a Landlock domain can trace none outside, and can read
+//! neither the environment nor the memory of one (`ptrace_may_access`), whatever its user. That protects tfreg and the
+//! shell above it, which has the same variables. A seccomp filter allows only sockets that listen. Both apply to all
+//! processes that it starts, and cannot be undone.
 
 use std::path::Path;
 
@@ -15,8 +15,9 @@ use landlock::{
 
 use super::launcher::Confinement;
 
-/// Files and folders that programs read to run at all: themselves, libraries, name services, time zones, certificates, and
-/// what Linux says of the machine. No other file of `/etc`, and none of `/proc/PID`, is among them.
+/// Files and folders that programs read in order to run: themselves, libraries, name services, time zones,
+/// certificates, and Linux's information about the machine. No other file of `/etc`, and none of `/proc/PID`, is among
+/// them.
 const READABLE: &[&str] = &[
     "/usr",
     "/bin",
@@ -57,12 +58,12 @@ const READABLE: &[&str] = &[
     "/sys/kernel/mm",
 ];
 
-/// Devices without a memory of anything.
+/// Devices without state.
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Confines this thread, and all that it starts or becomes, to `folder`, as far as the kernel can.
+/// Confines this thread, and all processes that it starts or becomes, to `folder`, as far as the kernel can.
 pub(super) fn confine(folder: &Path) -> Confinement {
-    // The filter comes last: it denies what Landlock does not need, but who knows.
+    // The filter comes last, in case it denies a call that Landlock needs.
     let mut confinement = restrict(folder).unwrap_or_default();
     confinement.network = filter();
     confinement
@@ -91,13 +92,13 @@ fn restrict(folder: &Path) -> Result<Confinement, RulesetError> {
     })
 }
 
-/// Denies what a plugin does not need before its first line; whether that was possible.
+/// Denies the calls that a plugin does not need before its first line; returns whether that was possible.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 fn filter() -> bool {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
     let errno = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
-    // A family that is not there is what programs are prepared for: IPv6 often is not.
+    // Programs expect that an address family may be missing: IPv6 often is.
     let filters = [(sockets(), errno(libc::EAFNOSUPPORT)), (Some(denied()), errno(libc::EPERM))];
     filters.into_iter().all(|(rules, action)| {
         let program = || -> Option<BpfProgram> {
@@ -108,7 +109,7 @@ fn filter() -> bool {
     })
 }
 
-/// The crate has no other processor.
+/// The crate supports no other processor.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 fn filter() -> bool {
     false
@@ -117,7 +118,7 @@ fn filter() -> bool {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 type Rules = std::collections::BTreeMap<i64, Vec<seccompiler::SeccompRule>>;
 
-/// Programs of the x32 kind make the same calls by numbers with this bit, on kernels that have it.
+/// The bit that x32 programs add to the numbers of the same calls, on kernels that support it.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 const X32: i64 = 0x4000_0000;
 
@@ -126,7 +127,7 @@ const X32: i64 = 0x4000_0000;
 fn sockets() -> Option<Rules> {
     use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-    // The flags SOCK_NONBLOCK and SOCK_CLOEXEC stand in the same argument.
+    // The flags SOCK_NONBLOCK and SOCK_CLOEXEC are in the same argument.
     const TYPE_MASK: u64 = 0xf;
     let differs = |argument, operator, value: i32| {
         let value = u64::try_from(value).ok()?;
@@ -136,7 +137,7 @@ fn sockets() -> Option<Rules> {
     let mut rules = Rules::new();
     for offset in [0, X32] {
         let family = differs(0, SeccompCmpOp::Ne, libc::AF_UNIX)?;
-        // One condition cannot say "masked and unequal": each of the other types is named.
+        // One condition cannot express "masked and unequal", so each of the other types is listed.
         let others = [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET];
         let mut kinds = vec![family];
         for other in others {
@@ -147,7 +148,7 @@ fn sockets() -> Option<Rules> {
     Some(rules)
 }
 
-/// Connections; other processes' memory, descriptors and keys; what would get round this filter or make it matter less.
+/// Connections; other processes' memory, descriptors and keys; calls that would bypass or weaken this filter.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 fn denied() -> Rules {
     let calls = [
@@ -172,7 +173,7 @@ fn denied() -> Rules {
         libc::SYS_pivot_root,
         libc::SYS_chroot,
     ];
-    // The few calls that have other numbers for x32: ptrace, process_vm_readv, process_vm_writev.
+    // The few calls with other numbers for x32: ptrace, process_vm_readv, process_vm_writev.
     let x32 = [521, 539, 540].map(|number| number + X32);
     calls
         .into_iter()

@@ -1,4 +1,4 @@
-//! What a plugin says first: one line on standard output, `1|6|unix|/tmp/plugin123|grpc|…`.
+//! The first line of a plugin on standard output: `1|6|unix|/tmp/plugin123|grpc|…`.
 //!
 //! Written by go-plugin's `server.go` (`Serve`) and read by its `client.go` (`Start`):
 //! the version of the handshake itself, the version of the application's protocol (for Terraform: the major version of the
@@ -12,15 +12,15 @@ pub(super) const COOKIE: (&str, &str) =
 /// The major versions that Terraform and OpenTofu offer (`VersionedPlugins`).
 pub(super) const OFFERED: &[u32] = &[5, 6];
 
-/// What an answer looks like, for people.
+/// An example of an answer, for messages.
 pub(super) const FORM: &str = "1|MAJOR|unix or tcp|ADDRESS|grpc|…";
 
-/// Reads a plugin's first line, without its line end; gives the major version that it speaks.
+/// Parses a plugin's first line, without its line end; returns the major version that the plugin speaks.
 ///
-/// Strict: what a client would stumble over is no answer.
+/// Strict: a line that clients would reject is refused.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Fails if the line is invalid; the error says why.
 pub(super) fn parse(line: &[u8]) -> Result<u32, &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not text")?;
     let mut parts = line.strip_suffix('\r').unwrap_or(line).split('|');
@@ -45,7 +45,7 @@ pub(super) fn parse(line: &[u8]) -> Result<u32, &'static str> {
     Ok(major)
 }
 
-/// A number as a program prints it: no sign, no zeros before it.
+/// A number as a program prints it: no sign, no leading zeros.
 fn number(text: &str) -> Option<u32> {
     let canonical = text == "0" || !text.starts_with('0');
     if canonical && text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }

@@ -1,9 +1,10 @@
-//! The process that becomes a probed executable: tfreg itself, started anew, gives up every right that it can and then
+//! The process that becomes a probed executable: tfreg itself, started again, gives up every right that it can and then
 //! executes the executable in its place.
 //!
-//! It is a process of its own because what confines is confined for ever, and because no code of this program can run
-//! between `fork` and `exec` without `unsafe`. What it could give up it writes to its standard input, a pipe, which closes
-//! when the executable takes over; so nothing that the executable does can be taken for a word of the launcher.
+//! It is a process of its own because a confinement cannot be undone, and because no code of this program can run
+//! between `fork` and `exec` without `unsafe`. It writes the rights that it could give up to its standard input, a
+//! pipe, which closes when the executable takes over; so no output of the executable can be mistaken for the
+//! launcher's.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -13,38 +14,38 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What tfreg's first argument is when it shall be the launcher. No subcommand: nobody is meant to type it.
+/// The first argument of tfreg that makes it the launcher. Not a subcommand: no user should type it.
 pub const ARGUMENT: &str = "__probe";
 
 /// Attempts to start an executable that is still open for writing somewhere.
 const STARTS: u32 = 20;
-/// Between two of them.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What an executable is kept from.
+/// The access that is denied to an executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Confinement {
-    /// It reads no file but those that programs need, and neither memory nor environment of another process.
+    /// It cannot read files except those that programs need, nor the memory or environment of another process.
     pub(super) files_and_processes: bool,
-    /// It can send no signal to another process.
+    /// It cannot send a signal to another process.
     pub(super) signals: bool,
-    /// It can use no network, and connect to no socket.
+    /// It cannot use a network, or connect to a socket.
     pub(super) network: bool,
 }
 
-/// What the launcher has to say before it becomes the executable, or cannot.
+/// The message of the launcher before it becomes the executable, or after it failed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Word {
-    /// What the executable is kept from.
+    /// The access that is denied to the executable.
     pub(super) confinement: Confinement,
     /// It has another user than tfreg.
     pub(super) other_user: bool,
-    /// Why it was not executed, as the system's number.
+    /// Why it was not executed, as the system's error number.
     pub(super) failed: Option<i32>,
 }
 
 impl Word {
-    /// As it is written: four digits, then the error's number if there is one.
+    /// The message as text: four digits, then the error's number if there is one.
     fn write(self) -> String {
         let Confinement { files_and_processes, signals, network } = self.confinement;
         let digits = [files_and_processes, signals, network, self.other_user].map(u8::from);
@@ -52,7 +53,7 @@ impl Word {
         self.failed.map_or(digits.clone(), |number| format!("{digits} {number}"))
     }
 
-    /// The last word that was written; `None` where there is none.
+    /// Parses the last message; `None` if there is none.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let line = text.lines().last()?;
@@ -67,13 +68,14 @@ impl Word {
     }
 }
 
-/// The command line of a launcher: the user that the executable shall have, if another, its folder, and its path from there.
+/// The command line of a launcher: the executable's user, if it is another, its folder, and its path relative to the
+/// folder.
 pub(super) fn arguments(user: Option<u32>, folder: &Path, executable: &OsStr) -> [OsString; 4] {
     let user = user.map_or("-".to_owned(), |user| user.to_string());
     [ARGUMENT.into(), user.into(), folder.into(), executable.into()]
 }
 
-/// Is the launcher, with what follows [`ARGUMENT`]; returns only if there is no executable to become.
+/// Runs the launcher with the arguments after [`ARGUMENT`]; returns only if it cannot become the executable.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let [user, folder, executable] = arguments else { return ExitCode::from(2) };
     let user: Option<u32> = user.to_str().and_then(|user| user.parse().ok());
@@ -87,8 +89,8 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     let mut attempt = 0;
     let error = loop {
         let error = become_executable(executable, user);
-        // Another thread of tfreg has started a process at the moment when the executable was written: until that
-        // process has executed its own program, it holds the file open too.
+        // Another thread of tfreg started a process while the executable was being written: until that process has
+        // executed its own program, it holds the file open too.
         if error.kind() != io::ErrorKind::ExecutableFileBusy || attempt == STARTS {
             break error;
         }
@@ -100,11 +102,11 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Becomes the executable, as that user; gives why not.
+/// Becomes the executable, as that user; returns the error if that fails.
 ///
-/// By `execve` and not by the standard library's `exec`, which is `execvp`: the C library hands a file that the kernel does not
-/// know to `/bin/sh`, whose complaint would then be taken for the plugin's. Unlike the standard library this leaves
-/// SIGPIPE ignored, which a plugin has no use for before its first line.
+/// Uses `execve` and not the standard library's `exec`, which is `execvp`: the C library runs a file of an unknown
+/// format with `/bin/sh`, whose error message would then be mistaken for the plugin's. Unlike the standard library this
+/// leaves SIGPIPE ignored, which a plugin does not need before its first line.
 #[cfg(target_os = "linux")]
 fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
     use std::ffi::CString;
@@ -118,7 +120,7 @@ fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
         };
         let environment = std::env::vars_os().map(variable).collect::<Result<Vec<_>, _>>()?;
         dup2_stdin(std::fs::File::open("/dev/null")?)?;
-        // A second attempt is that user's already.
+        // In a second attempt the process has that user already.
         if let Some(user) = user.filter(|user| getuid().as_raw() != *user) {
             setgroups(&[])?;
             setgid(Gid::from_raw(user))?;
@@ -130,7 +132,8 @@ fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
     error
 }
 
-/// Becomes the executable, as that user; gives why not. What the kernel does not know is handed to `/bin/sh` here.
+/// Becomes the executable, as that user; returns the error if that fails. A file of an unknown format is run with
+/// `/bin/sh` here.
 #[cfg(not(target_os = "linux"))]
 fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
     use std::os::unix::process::CommandExt as _;
@@ -138,7 +141,7 @@ fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
     let mut command = std::process::Command::new(Path::new(".").join(executable));
     command.stdin(std::process::Stdio::null());
     if let Some(user) = user {
-        // Of other groups none is left then: the standard library clears them for root.
+        // No other groups are left then: the standard library clears them for root.
         command.gid(user).uid(user);
     }
     command.exec()
@@ -148,12 +151,12 @@ fn become_executable(executable: &OsStr, user: Option<u32>) -> io::Error {
 fn give_up(user: Option<u32>, folder: &Path) -> Word {
     use rustix::thread::{CapabilitySet, CapabilitySets};
 
-    // What fails here is in no word: it is in none of the promises, but one more wall.
+    // A failure here is not reported: nothing relies on this, it is an additional barrier.
     let _ = rustix::thread::set_no_new_privs(true);
     if user.is_none() {
         let none = CapabilitySet::empty();
         let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-        // With no new privileges allowed, executing gives none back, to root neither.
+        // Without new privileges, executing a program gives none back, not even to root.
         let _ = rustix::thread::set_capabilities(None, sets);
     }
     let mut confinement = super::confinement::confine(folder);
@@ -161,7 +164,7 @@ fn give_up(user: Option<u32>, folder: &Path) -> Word {
     Word { confinement, other_user: user.is_some(), failed: None }
 }
 
-/// Other systems have nothing that can be asked for without `unsafe`.
+/// Other systems have no confinement that can be requested without `unsafe`.
 #[cfg(not(target_os = "linux"))]
 fn give_up(user: Option<u32>, _folder: &Path) -> Word {
     let confinement = Confinement { signals: user.is_some(), ..Confinement::default() };

@@ -1,5 +1,5 @@
-//! The executable as a process: started by way of the launcher with nothing of this one's, heard for a limited time, and
-//! killed with all that it has started.
+//! The process of the executable: started by the launcher without this process's environment, read for a limited time,
+//! and killed with all processes that it has started.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -18,59 +18,59 @@ use super::launcher::{self, Word};
 
 /// The longest first line; go-plugin's own is some hundred bytes, and a thousand more with a certificate.
 const MAX_LINE: usize = 4 * 1024;
-/// How much of standard error is kept: its end, where a program says why it ends.
+/// How much of standard error is kept: its end, where a program reports why it exits.
 const MAX_STDERR: usize = 4 * 1024;
-/// How often it is looked after.
+/// How often the process is polled.
 const TICK: Duration = Duration::from_millis(10);
-/// How much is read of one pipe at a time: what a pipe holds.
+/// How much is read of one pipe at a time: the capacity of a pipe.
 const PIPE: usize = 64 * 1024;
-/// How long what has been killed is waited for; the kernel needs no time that a person would see.
+/// How long to wait for killed processes; the kernel needs less time than a user would notice.
 const KILLED: Duration = Duration::from_millis(500);
-/// The longest folder in which a plugin can make its socket: the path of one has 103 bytes on macOS and 107 on Linux, and
-/// go-plugin adds `/plugin` and a number of up to ten digits.
+/// The maximum length of a folder in which a plugin can create its socket: the path of a socket has 103 bytes on macOS
+/// and 107 on Linux, and go-plugin adds `/plugin` and a number of up to ten digits.
 const MAX_SOCKET_FOLDER: usize = 103 - 17;
 
-/// What a process has said, and how that ended.
+/// The output of a process, and how the wait for it ended.
 #[derive(Debug)]
 pub(super) struct FirstLine {
     pub(super) end: End,
-    /// The last of what it wrote to standard error.
+    /// The end of its standard error.
     pub(super) stderr: Vec<u8>,
-    /// What it was kept from.
+    /// The message of its launcher.
     pub(super) word: Word,
 }
 
-/// What is started.
+/// The arguments of a start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Start<'a> {
-    /// The program that is tfreg.
+    /// The tfreg program.
     pub(super) launcher: &'a Path,
     /// The executable's name in `folder`.
     pub(super) executable: &'a OsStr,
-    /// All that it has.
+    /// The only folder that it can use.
     pub(super) folder: &'a Path,
-    /// The user that it gets, if another than this process's; the folder is that user's.
+    /// The user that it gets, if it is not this process's; that user owns the folder.
     pub(super) user: Option<u32>,
 }
 
-/// Why no more was listened to.
+/// Why reading its output has ended.
 #[derive(Debug)]
 pub(super) enum End {
     /// It has written a line to standard output.
     Line(Vec<u8>),
-    /// It has written more than a first line may have.
+    /// It has written more than the maximum length of a first line.
     Endless(Vec<u8>),
-    /// It has ended; what it wrote to standard output had no line end.
+    /// It has exited; its standard output did not end in a line end.
     Ended(ExitStatus, Vec<u8>),
-    /// It has neither answered nor ended.
+    /// It has neither answered nor exited.
     Silent,
 }
 
-/// Starts an executable, offers it these versions, and hears its first line. It is gone, with all processes of its group,
-/// when this returns or is dropped.
+/// Starts an executable, offers it these versions, and reads its first line. When this returns or is dropped, the
+/// executable and all processes of its group are gone.
 ///
 /// # Errors
-/// It cannot be started.
+/// Fails if it cannot be started.
 pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) -> io::Result<FirstLine> {
     let deadline = Instant::now() + patience;
     let (word, writer) = io::pipe()?;
@@ -83,7 +83,7 @@ pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) ->
     let mut stderr = Pipe::new(running.child.stderr.take())?;
     let (mut line, mut tail, mut said) = (Vec::new(), Tail::default(), Vec::new());
     loop {
-        // Asked before the pipes are read: what a process wrote before its end is in them then.
+        // Polled before the pipes are read: they then contain everything that the process wrote before its exit.
         let ended = running.has_ended();
         let late = Instant::now() >= deadline;
         stdout.read(|bytes| first_line(&mut line, bytes));
@@ -114,11 +114,11 @@ pub(super) async fn hear(start: Start<'_>, offered: &str, patience: Duration) ->
     }
 }
 
-/// As go-plugin starts it (`client.go`), but without what this process has in its environment. Terraform sends the
-/// certificate for TLS too; without one a plugin listens without TLS, and nobody connects here.
+/// Starts it as go-plugin does (`client.go`), but without this process's environment. Terraform sends the certificate
+/// for TLS too; without one a plugin listens without TLS, and nothing connects here.
 fn command(start: Start<'_>, offered: &str) -> Command {
     let here = Path::new(".");
-    // Another user may not be able to come by the folder's whole path.
+    // Another user may not be able to access the folder by its whole path.
     let reachable = start.user.is_none() || start.folder.ancestors().skip(1).all(is_open_to_all);
     let home = if reachable { start.folder } else { here };
     let temporary = if start.folder.as_os_str().len() > MAX_SOCKET_FOLDER { here } else { home };
@@ -142,12 +142,12 @@ fn command(start: Start<'_>, offered: &str) -> Command {
     command
 }
 
-/// Whether every user can go through a folder.
+/// Whether every user can pass through a folder.
 fn is_open_to_all(folder: &Path) -> bool {
     std::fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
 }
 
-/// A child that leads a process group of its own. Killed with the group when dropped.
+/// A child that leads a process group of its own. It is killed with the group when dropped.
 struct Running {
     child: Child,
     stopped: bool,
@@ -158,20 +158,20 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
-    /// Whether it has ended. It is not reaped here: until it is, no other process can get its number.
+    /// Whether it has exited. It is not reaped here: until then, no other process can get its number.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error means that there is no such child to wait for.
         !matches!(rustix::process::waitid(WaitId::Pid(self.group()), options), Ok(None))
     }
 
-    /// Kills the group and reaps its leader; gives how that one has ended.
+    /// Kills the group and reaps its leader; returns the leader's exit status.
     fn stop(&mut self) -> Option<ExitStatus> {
         let group = self.group();
         if !self.stopped {
             self.stopped = true;
-            // First the kill, then the wait: a number that is reaped may be another process's. It fails where nobody is
-            // left to kill.
+            // The kill comes before the wait: after it is reaped, the number may belong to another process. It fails if
+            // no process is left to kill.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
             let deadline = Instant::now() + KILLED;
             let wait_while = |condition: &mut dyn FnMut() -> bool| {
@@ -180,8 +180,8 @@ impl Running {
                 }
             };
             wait_while(&mut || matches!(self.child.try_wait(), Ok(None)));
-            // What it has started is not this process's to reap, but is given the time to go: it writes into the folder
-            // that is removed next.
+            // This process cannot reap the processes that it started, but gives them time to exit: they write into the
+            // folder that is removed next.
             wait_while(&mut || rustix::process::test_kill_process_group(group).is_ok());
         }
         self.child.try_wait().ok().flatten()
@@ -194,7 +194,7 @@ impl Drop for Running {
     }
 }
 
-/// The reading end of a pipe, which is never waited for.
+/// The reading end of a pipe; reads do not block.
 struct Pipe<R>(Option<R>);
 
 impl<R: Read + AsFd> Pipe<R> {
@@ -205,7 +205,7 @@ impl<R: Read + AsFd> Pipe<R> {
         Ok(Self(pipe))
     }
 
-    /// Hands over what is there now, but no more than a process can write while it is read.
+    /// Passes on the available bytes, up to a limit, because the process may continue to write.
     fn read(&mut self, mut to: impl FnMut(&[u8])) {
         let Some(pipe) = &mut self.0 else { return };
         let mut buffer = [0; 4096];
@@ -214,14 +214,14 @@ impl<R: Read + AsFd> Pipe<R> {
                 Ok(0) => break,
                 Ok(count) => to(buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Nothing is there, or nothing will be.
+                // Nothing is available, or the pipe is closed.
                 Err(_) => break,
             }
         }
     }
 }
 
-/// Adds `bytes` up to the end of the first line, and not much more than such a line may have.
+/// Adds `bytes` up to the end of the first line, and not much more than its maximum length.
 fn first_line(line: &mut Vec<u8>, bytes: &[u8]) {
     if line.last() != Some(&b'\n') && line.len() <= MAX_LINE {
         let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
@@ -229,7 +229,7 @@ fn first_line(line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The last bytes of many.
+/// The last bytes of a long output.
 #[derive(Default)]
 struct Tail(VecDeque<u8>);
 

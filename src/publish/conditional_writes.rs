@@ -1,9 +1,9 @@
-//! Proof that a store honours conditional writes, before it is trusted with an index.
+//! Checks that a store honours conditional writes, before an index is written to it.
 //!
-//! Some S3-compatible servers ignore `If-None-Match` and `If-Match` without a word; on these, two publishers lose each
-//! other's versions. The proof is two writes of the very bytes that are there, which must both be refused: a create of
-//! what exists, and a replace with a revision that nothing has. On a store that ignores them they change nothing. The
-//! replace may be forbidden instead, by a policy that demands another condition.
+//! Some S3-compatible servers silently ignore `If-None-Match` and `If-Match`; on these, two publishers lose each
+//! other's versions. The check makes two writes of bytes that are already stored, which must both be refused: a create
+//! of an existing object, and a replace with a revision that no object has. On a store that ignores conditions they
+//! change nothing. The replace may be forbidden instead, by a policy that demands another condition.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::store::{Answer, Condition, RegistryStore, Revision};
 /// A revision that no object has.
 const NO_REVISION: &str = "\"00000000000000000000000000000000\"";
 
-/// What the proof came to.
+/// The result of the check.
 pub enum Proof {
     /// Conditions are honoured.
     Honoured,
-    /// The store gave no clear answer; it may be asked again.
+    /// The store gave no clear answer; the check may be repeated.
     Unclear(String),
 }
 
-/// Proves it with `key`, which holds exactly `body`.
+/// Checks the store with `key`, whose contents are exactly `body`.
 ///
 /// # Errors
-/// The store does not honour conditions, or refuses the writes.
+/// Fails if the store does not honour conditions, or refuses the writes.
 pub async fn prove(store: &RegistryStore, key: &Key, body: &Sealed) -> Result<Proof> {
     let nothing: crate::store::OnSent = Arc::new(|_| {});
     let wrong = Condition::Unchanged(Revision(NO_REVISION.to_owned()));
@@ -41,8 +41,8 @@ pub async fn prove(store: &RegistryStore, key: &Key, body: &Sealed) -> Result<Pr
     ] {
         match answer {
             Answer::ConditionFailed(_) => create_refused = true,
-            // A bucket policy may demand `If-None-Match` here, as that of `tfreg policy` does. Of two writes that differ
-            // in their condition only, such a server tells this one apart, and refuses it.
+            // A bucket policy may demand `If-None-Match` here, as that of `tfreg policy` does. If two writes differ
+            // only in their condition and only this one is refused, the server distinguishes conditions.
             Answer::Failed(error) if error.status == Some(403) && create_refused => {}
             Answer::Written => return Err(refuse(store, tried, key, "was carried out").into()),
             Answer::Failed(error) if error.status == Some(501) && error.remedy.is_none() => {
@@ -56,10 +56,10 @@ pub async fn prove(store: &RegistryStore, key: &Key, body: &Sealed) -> Result<Pr
     Ok(Proof::Honoured)
 }
 
-/// The first write of a run into an empty registry, which a store without conditions may refuse already.
+/// The first write of a run into an empty registry; a store without conditions may refuse this one already.
 pub const FIRST_CREATE: &str = "a create (If-None-Match: *)";
 
-/// The refusal of a store, by name: what was tried, and what was answered.
+/// The refusal for a store, with the write that was tried and its answer.
 pub fn refuse(store: &RegistryStore, tried: &str, key: &Key, answer: &str) -> Refusal {
     Refusal::new(store.describe(), "the store does not honour conditional writes")
         .found(format!("{tried} ({key}) {answer}"))

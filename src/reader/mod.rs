@@ -1,4 +1,4 @@
-//! A registry as its readers see it: through its public address, or in the directory or bucket itself.
+//! A registry as its clients see it: at its public address, or in a directory or a bucket.
 
 mod network;
 mod tls;
@@ -20,52 +20,52 @@ pub use network::Forbidden;
 use url::Url;
 use web::Web;
 
-/// Where a registry is read.
+/// The source from which a registry is read.
 pub enum Reader {
-    /// At its public address, as clients do.
+    /// Its public address, as for clients.
     Web(Box<Web>),
-    /// In a directory or a bucket.
+    /// A directory or a bucket.
     Store(RegistryStore),
 }
 
-/// What came of asking for an object.
+/// The answer to a request for an object.
 #[derive(Debug)]
 pub enum Reply<T> {
-    /// It is there.
+    /// The object exists.
     Found(T),
-    /// It is said not to exist.
+    /// The object does not exist, according to the answer.
     Absent(Missing),
-    /// Another status, with its text: what clients get instead.
+    /// Another status, with its text: clients get this instead.
     Status(u16, String),
-    /// A redirect that leads nowhere, or that is not followed; in words.
+    /// A redirect that leads nowhere, or that is not followed, with the reason.
     Misdirected(String),
-    /// A link or a redirect to where nothing is asked.
+    /// A link or a redirect to an address that is not followed.
     NotFollowed(NotFollowed),
-    /// More bytes than the number, which are as many as it may have.
+    /// More bytes than this limit.
     TooLarge(u64),
 }
 
-/// How it is told that something does not exist.
+/// How the answer says that an object does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// A store has no such object.
+    /// A store does not contain the object.
     Stored,
-    /// The answer to a request was 404.
+    /// A server answered 404.
     Answered {
-        /// `Cache-Control`, by which CDNs keep the answer.
+        /// `Cache-Control`, which tells CDNs how long to keep the answer.
         cache_control: Option<String>,
-        /// For how many seconds a CDN has kept it, as it says.
+        /// For how many seconds a CDN has kept it, according to its header.
         age: Option<u64>,
     },
 }
 
-/// Why an address is not asked.
+/// Why an address is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFollowed {
-    /// It is reached by something else than https.
+    /// Its scheme is not https.
     #[error("not followed, for it is not https: {0}")]
     Scheme(Url),
-    /// It is at an address that a registry has no reason to lead to.
+    /// No registry has a reason to lead to this address.
     #[error("not followed: {0}")]
     Address(Forbidden),
 }
@@ -93,11 +93,11 @@ impl NotFollowed {
 pub struct Fetched {
     /// Its bytes.
     pub bytes: Bytes,
-    /// What was sent along.
+    /// Its metadata.
     pub headers: Headers,
-    /// The address behind all redirects, against which links are resolved.
+    /// The address after all redirects, against which links are resolved.
     pub url: Url,
-    /// How many redirects led there.
+    /// The number of redirects.
     pub redirects: usize,
 }
 
@@ -108,7 +108,7 @@ pub type Opened = (Headers, Pieces);
 pub type Pieces = BoxStream<'static, Result<Bytes, BodyError<String>>>;
 
 impl<T> Reply<T> {
-    /// The same with another value where it was found.
+    /// Replaces a found value by the result of `with`; all other replies stay.
     pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Reply<U> {
         match self {
             Self::Found(value) => Reply::Found(with(value)),
@@ -116,7 +116,7 @@ impl<T> Reply<T> {
         }
     }
 
-    /// The same without the value; one that was found counts as absent.
+    /// Removes the value; a found object becomes an absent one.
     pub(crate) fn without<U>(self) -> Reply<U> {
         match self {
             Self::Found(_) => Reply::Absent(Missing::Stored),
@@ -128,7 +128,7 @@ impl<T> Reply<T> {
         }
     }
 
-    /// The value, `None` where it is said not to exist; everything else is a failure to read `url`.
+    /// The value, or `None` if the object does not exist; every other reply is a failure to read `url`.
     fn or_failed(self, url: &Url) -> Result<Option<T>, StoreError> {
         let (text, status, remedy) = match self {
             Self::Found(value) => return Ok(Some(value)),
@@ -146,7 +146,7 @@ impl<T> Reply<T> {
     }
 }
 
-/// The zips that a registry lists for a version: the SHA-256 of each platform's.
+/// The zips that a registry lists for a version: the SHA-256 for each platform.
 pub type ListedZips = BTreeMap<Platform, Digest>;
 
 impl Reader {
@@ -159,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// A document of the registry; `None` only where it is said not to exist.
+    /// A document of the registry; `None` only if the answer says that it does not exist.
     async fn document(&self, key: &Key) -> Result<Option<Bytes>> {
         Ok(match self {
             Self::Web(web) => web.document(key).await?,
@@ -167,11 +167,11 @@ impl Reader {
         })
     }
 
-    /// The zips of a version, as its index and its download documents name them, `reads` documents at a time; `None` when
-    /// the version is not listed.
+    /// The zips of a version according to its index and download documents, of which `reads` are read at a time; `None`
+    /// if the version is not listed.
     ///
     /// # Errors
-    /// The registry cannot be read or understood, or a listed platform has no document.
+    /// Fails if the registry cannot be read or parsed, or a listed platform has no document.
     pub async fn zips(
         &self,
         provider: &Provider,

@@ -1,17 +1,19 @@
-//! Where a registry's host may lead a reader.
+//! The addresses to which a registry's host may lead a reader.
 //!
-//! What a host answers is not trusted: its documents and redirects may name any address, and its names may lead to any
-//! machine, today here and tomorrow there. So it is judged which address is connected to, after the name is resolved:
+//! A host's answers are not trusted: its documents and redirects may name any address, and its names may resolve to any
+//! machine, and to another one each time. So each address is checked after its name is resolved, and before the
+//! connection:
 //!
-//! - The host that the user named may be anywhere: in a company's network, or on this machine. Its first answer decides
-//!   between public, private and loopback, and it stays so: a name that moves from one to another is refused.
-//! - Every other host must be public, or of the same kind as the user's host. Private ones are also followed where the user
-//!   allows it.
-//! - Link-local, multicast and reserved addresses, and those at which clouds give credentials to whoever asks, are never
-//!   connected to, unless the user names that very address.
+//! - The host that the user named may be anywhere: in a company's network, or on this machine. Its first resolution
+//!   decides between public, private and loopback, and this stays fixed: a name that changes from one to another is
+//!   refused.
+//! - Every other host must be public, or of the same kind as the user's host. Private hosts are also followed if the
+//!   user allows it.
+//! - Link-local, multicast and reserved addresses, and those at which clouds give out credentials to any caller, are
+//!   never connected to, unless the user names that very address.
 //!
-//! Where a proxy is set for an address, the proxy connects, and what it may reach is its own to decide. Names are judged here
-//! too then, as far as this machine can resolve them.
+//! If a proxy is set for an address, the proxy connects, and decides what it may reach. Names are then checked here
+//! too, as far as this machine can resolve them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,16 +23,16 @@ use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// Who can be at an address.
+/// The kind of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Network {
-    /// Anybody in the internet.
+    /// On the public internet.
     Public,
-    /// A machine of the same company, home or provider.
+    /// In a private network, such as that of a company, a home or a provider.
     Private,
     /// This machine.
     Loopback,
-    /// Nobody who serves a registry.
+    /// Not usable: no registry is served there.
     Unusable,
 }
 
@@ -45,10 +47,10 @@ impl fmt::Display for Network {
     }
 }
 
-/// What an address is.
+/// Returns the kind of an address.
 ///
-/// Source: IANA's registries of special-purpose addresses (RFC 6890). The single ones are those at which clouds answer their
-/// machines: Alibaba's and Azure's lie among others' addresses, the rest is link-local.
+/// Source: IANA's registries of special-purpose addresses (RFC 6890). The single addresses are those at which clouds
+/// answer their machines: Alibaba's and Azure's lie in ordinary ranges, the others are link-local.
 pub(super) fn network(address: IpAddr) -> Network {
     match address {
         IpAddr::V4(address) => network_v4(address),
@@ -92,20 +94,20 @@ fn network_v6(address: Ipv6Addr) -> Network {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Network::Loopback,
-        // IPv4 as IPv6: mapped, through NAT64 (RFC 6052), and through 6to4 (RFC 3056).
+        // IPv4 addresses in IPv6: mapped, through NAT64 (RFC 6052), and through 6to4 (RFC 3056).
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => embedded(high, low),
         [0xfd00, 0xec2, ..] => Network::Unusable,
         [0xfc00..=0xfdff, ..] => Network::Private,
-        // Teredo and other protocols' own, and documentation.
+        // Addresses of Teredo and other protocols, and for documentation.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Network::Unusable,
         [0x2000..=0x3fff, ..] => Network::Public,
         _ => Network::Unusable,
     }
 }
 
-/// A host that is not asked, and why.
+/// A host that is not followed, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{host} is at {address}, a {network} address, and is not asked")]
 pub struct Forbidden {
@@ -124,7 +126,7 @@ impl Forbidden {
     }
 }
 
-/// The addresses of names.
+/// Resolves names.
 pub(super) trait Lookup: Send + Sync + 'static {
     /// All addresses of a name.
     fn lookup(&self, name: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>>;
@@ -142,25 +144,25 @@ impl Lookup for SystemLookup {
     }
 }
 
-/// Judges where a reader may connect to.
+/// Decides which addresses a reader may connect to.
 pub(super) struct Guard {
     host: String,
-    /// Where the user's host is, once that is known.
+    /// The kind of the user's host, once it is known.
     home: Mutex<Option<Network>>,
     private_links: bool,
     lookup: Box<dyn Lookup>,
 }
 
 impl Guard {
-    /// A guard for the registry at `host`, the address that the user named. `private_links` also allows other hosts at private
-    /// addresses.
+    /// Makes a guard for the registry at `host`, the address that the user named. `private_links` also allows other
+    /// hosts at private addresses.
     pub(super) fn new(host: &Url, private_links: bool, lookup: Box<dyn Lookup>) -> Arc<Self> {
         let home = literal(host).map(network);
         let host = host.host_str().unwrap_or_default().to_owned();
         Arc::new(Self { host, home: Mutex::new(home), private_links, lookup })
     }
 
-    /// Those of a host's addresses that may be connected to: not none.
+    /// Those of a host's addresses that may be connected to; fails if there are none.
     fn allowed(&self, host: &str, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Forbidden> {
         let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
         if host.eq_ignore_ascii_case(&self.host) && home.is_none() {
@@ -184,7 +186,7 @@ impl Guard {
         }
     }
 
-    /// Judges an address that is written out in a URL: no name is resolved for it. The user's own host may be any.
+    /// Checks an IP address in a URL, for which no name is resolved. The user's own host may be any address.
     pub(super) fn check_literal(&self, url: &Url) -> Result<(), Forbidden> {
         match (literal(url), url.host_str()) {
             (Some(address), Some(host)) if host != self.host => self.allowed(host, &[address]).map(drop),
@@ -192,7 +194,8 @@ impl Guard {
         }
     }
 
-    /// Judges the name in a URL that a proxy will resolve. What this machine cannot resolve, only the proxy knows.
+    /// Checks the name in a URL that a proxy will resolve. A name that this machine cannot resolve is left to the
+    /// proxy.
     pub(super) async fn check_name(&self, url: &Url) -> Result<(), Forbidden> {
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         match self.lookup.lookup(name.to_owned()).await {
@@ -202,7 +205,7 @@ impl Guard {
     }
 }
 
-/// The address that is written out in a URL.
+/// The IP address in a URL, if its host is one.
 fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(address.into()),
@@ -211,12 +214,12 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Whether a URL names this machine in so many words.
+/// Whether a URL names this machine, as localhost or by a loopback address.
 pub(super) fn is_local(url: &Url) -> bool {
     literal(url).map_or(url.host_str() == Some("localhost"), |address| network(address) == Network::Loopback)
 }
 
-/// Resolves names for connections, and gives only addresses that the guard allows.
+/// Resolves names for connections, and returns only addresses that the guard allows.
 pub(super) struct GuardedResolver(pub(super) Arc<Guard>);
 
 impl Resolve for GuardedResolver {
@@ -314,7 +317,7 @@ mod tests {
         }
     }
 
-    /// Names with what they lead to at each question; the last answer stays.
+    /// Names with the addresses for each lookup; the last answer is repeated.
     struct Zone(Mutex<BTreeMap<&'static str, VecDeque<Vec<IpAddr>>>>);
 
     impl Lookup for Zone {

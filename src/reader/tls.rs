@@ -1,4 +1,4 @@
-//! What is wrong with a server's certificate, and what to do about it.
+//! Explains what is wrong with a server's certificate, and what to do about it.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use rustls::CertificateError;
 
 use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
 
-/// The problem and its remedy, where a request failed over the server's certificate.
+/// The problem and its remedy, if a request failed because of the server's certificate.
 pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)> {
     let certificate = certificate_error(error)?;
     let remedy = match certificate {
@@ -31,7 +31,8 @@ pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)>
     Some((format!("the server's certificate is not trusted: {certificate}"), remedy.to_owned()))
 }
 
-/// What TLS says of the certificate, wherever it is among the causes. An `io::Error` has what it wraps, and not as its cause.
+/// The certificate error of TLS, wherever it is among the causes. An `io::Error` holds its inner error, and does not
+/// return it as its cause.
 fn certificate_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     let of_tls = |error: &'a (dyn Error + 'static)| match error.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(error)) => Some(error),

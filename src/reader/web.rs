@@ -1,5 +1,5 @@
-//! A registry at its public address, found and read as Terraform does: discovery, then the service's address, then paths
-//! below it.
+//! A registry at its public address, found and read as Terraform does: discovery, then the service's address, then
+//! paths below it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,38 +28,38 @@ use crate::store::{Headers, HttpHeaders, MAX_DOCUMENT, StoreError};
 
 /// A registry behind a web server or a CDN.
 pub struct Web {
-    /// Connects by itself, and only where the guard allows it.
+    /// Connects directly, and only to addresses that the guard allows.
     direct: Client,
-    /// Has a proxy connect.
+    /// Connects through a proxy.
     proxied: Client,
-    /// Which addresses a proxy is set for.
+    /// The addresses for which a proxy is set.
     proxies: Matcher,
     guard: Arc<Guard>,
     host: Url,
-    /// The address of the provider registry service, by discovery.
+    /// The address of the provider registry service, found by discovery.
     service: OnceCell<Url>,
     times: Times,
 }
 
-/// How long a host may take, and how slow it may be.
+/// How long a host may take for an answer, and its minimum pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// The longest wait for the head of an answer.
+    /// The maximum wait for the head of an answer.
     pub head: Duration,
-    /// The longest wait for the whole of a document.
+    /// The maximum wait for a whole document.
     pub document: Duration,
-    /// The same for anything larger.
+    /// The same for any larger object.
     pub object: Duration,
-    /// The least that must come in each `window` of waiting, in bytes per second.
+    /// The minimum pace in each `window` of waiting, in bytes per second.
     pub bytes_per_second: u64,
     /// The time over which the pace is averaged.
     pub window: Duration,
-    /// The pause before the first repetition; it doubles each time.
+    /// The pause before the first retry; it doubles each time.
     pub pause: Duration,
 }
 
 impl Default for Times {
-    /// What a reader of a registry should put up with: half a minute for an answer to begin, two minutes for a document, an hour
+    /// The limits for a reader of a registry: half a minute until an answer begins, two minutes for a document, an hour
     /// for a zip, [`body::SLOWEST`] in each [`body::WINDOW`].
     fn default() -> Self {
         Self {
@@ -75,24 +75,24 @@ impl Default for Times {
 
 /// The name of the provider registry service in discovery documents.
 pub const SERVICE: &str = "providers.v1";
-/// How long a connection and the head of an answer may take.
+/// The time limit for a connection, and for the head of an answer.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// How long the whole of a document may take, and of anything larger.
+/// The time limit for a whole document, and for any larger object.
 const DOCUMENT_TIME: Duration = Duration::from_mins(2);
 const OBJECT_TIME: Duration = Duration::from_hours(1);
-/// As Go's HTTP client does, which Terraform reads a registry with; discovery allows fewer.
+/// The same as Go's HTTP client, with which Terraform reads a registry; discovery allows fewer.
 const REDIRECTS: usize = 10;
-/// How often a request is repeated whose connection fails, and one that a server is too busy to answer. The pause doubles:
-/// a busy server is given a quarter of a minute.
+/// The number of attempts after failed connections, and with a server that is too busy to answer. The pause doubles: a
+/// busy server is given a quarter of a minute.
 const ATTEMPTS: u32 = 3;
 const BUSY_ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Reads a registry's address, `https://HOST[:PORT]/`: a source address names no more than the host.
+/// Parses a registry's address, `https://HOST[:PORT]/`: a source address contains only the host.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Fails if `text` is not such an address; the error says why.
 pub fn address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{error}; expected https://HOST/"))?;
     let local = match url.host() {
@@ -101,7 +101,7 @@ pub fn address(text: &str) -> Result<Url, String> {
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    // What is read by plain http may be anybody's; a preview on this machine is not.
+    // Anyone can change an answer over plain http, except that of a preview on this machine.
     if url.scheme() != "https" && !(url.scheme() == "http" && local) {
         return Err("expected https://HOST/ (http only on this machine)".to_owned());
     }
@@ -115,13 +115,13 @@ pub fn address(text: &str) -> Result<Url, String> {
 }
 
 impl Web {
-    /// The host at `host`, as [`address`] gives it. No request is made yet.
+    /// Makes a reader of the host at `host`, as [`address`] returns it. Makes no request yet.
     ///
-    /// Trusted are the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and those of `ca_bundle`;
-    /// proxies are those of the environment. `private_links` allows other hosts at private addresses.
+    /// It trusts the system's certificates (or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name) and those of
+    /// `ca_bundle`, and uses the proxies of the environment. `private_links` allows other hosts at private addresses.
     ///
     /// # Errors
-    /// The certificates cannot be used.
+    /// Fails if the certificates cannot be used.
     pub fn connect(host: Url, ca_bundle: Option<&CaBundle>, private_links: bool) -> Result<Self> {
         Self::connect_by(host, ca_bundle, private_links, Box::new(SystemLookup))
     }
@@ -132,7 +132,7 @@ impl Web {
         private_links: bool,
         lookup: Box<dyn Lookup>,
     ) -> Result<Self> {
-        // Refused where one is installed already, by an earlier call.
+        // Fails if one is installed already, by an earlier call.
         drop(rustls::crypto::ring::default_provider().install_default());
         let failed = |error: reqwest::Error| StoreError {
             doing: format!("cannot read {host}"),
@@ -152,7 +152,7 @@ impl Web {
                 client.tls_certs_only(certificates.clone())
             };
             client
-                // Followed by `send`, which judges and counts them.
+                // Redirects are followed by `send`, which checks and counts them.
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIME)
         };
@@ -164,7 +164,7 @@ impl Web {
         Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service, times })
     }
 
-    /// The same, with other times.
+    /// The same, with other time limits.
     #[must_use]
     pub fn with_times(self, times: Times) -> Self {
         Self { times, ..self }
@@ -182,10 +182,10 @@ impl Web {
         &self.host
     }
 
-    /// A document of the registry service; `None` only where the answer is 404.
+    /// A document of the registry service; `None` only if the answer is 404.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Fails if it cannot be read.
     pub async fn document(&self, key: &Key) -> Result<Option<Bytes>> {
         let key = key.to_string();
         let path = key.strip_prefix("registry/").unwrap_or(&key);
@@ -198,10 +198,10 @@ impl Web {
         self.service.get_or_try_init(|| self.discover()).await
     }
 
-    /// Where the host's provider registry is.
+    /// Finds the address of the host's provider registry.
     ///
-    /// Source: Terraform's remote service discovery protocol; Terraform demands the content type to be
-    /// `application/json`, and adds no slash to the address.
+    /// Source: Terraform's remote service discovery protocol; Terraform demands the content type `application/json`,
+    /// and adds no slash to the address.
     async fn discover(&self) -> Result<Url> {
         let host = &self.host;
         let refuse = |found: String| {
@@ -241,10 +241,10 @@ impl Web {
         Ok(service)
     }
 
-    /// Reads a document of at most `limit` bytes, a few times if the server or the network fails.
+    /// Reads a document of at most `limit` bytes; retries a few times if the server or the network fails.
     ///
     /// # Errors
-    /// The server or the network goes on failing, or is too slow.
+    /// Fails if the server or the network continues to fail, or is too slow.
     pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>, StoreError> {
         self.with_retries(url, async || {
             let (response, redirects) = match self.send(Method::GET, url).await? {
@@ -269,7 +269,7 @@ impl Web {
     /// Opens an object of at most `limit` bytes, to be read once.
     ///
     /// # Errors
-    /// The server or the network goes on failing.
+    /// Fails if the server or the network continues to fail.
     pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
         self.with_retries(url, async || {
             let found = self.send(Method::GET, url).await?;
@@ -279,10 +279,10 @@ impl Web {
         .await
     }
 
-    /// What a server tells of an object without its bytes.
+    /// Requests the metadata of an object, without its bytes.
     ///
     /// # Errors
-    /// The server or the network goes on failing.
+    /// Fails if the server or the network continues to fail.
     pub async fn head(&self, url: &Url) -> Result<Reply<Headers>, StoreError> {
         let reply = self
             .with_retries(url, async || {
@@ -290,13 +290,13 @@ impl Web {
             })
             .await?;
         match reply {
-            // A server that has no HEAD may still have the object.
+            // A server that does not support HEAD may still have the object.
             Reply::Status(400 | 405 | 501, _) => Ok(self.stream(url, 0).await?.map(|(headers, _)| headers)),
             reply => Ok(reply),
         }
     }
 
-    /// Asks a few times, if the server or the network fails in a way that may pass.
+    /// Retries a few times, if the failure of the server or the network may be transient.
     async fn with_retries<T>(
         &self,
         url: &Url,
@@ -323,7 +323,8 @@ impl Web {
         }
     }
 
-    /// Sends a request and follows its redirects, each only where it may lead; gives the answer with their number.
+    /// Sends a request and follows its redirects, each only if its address is allowed; returns the answer with their
+    /// number.
     async fn send(&self, method: Method, url: &Url) -> Result<Reply<(Response, usize)>, Failure> {
         let mut at = url.clone();
         for redirects in 0..=REDIRECTS {
@@ -368,9 +369,9 @@ impl Web {
         Ok(Reply::Misdirected(format!("more than {REDIRECTS} redirects, the last to {at}")))
     }
 
-    /// Whether an address may be asked, as far as that is known before its name is resolved.
+    /// Whether an address is allowed, as far as that is known before its name is resolved.
     async fn check(&self, url: &Url) -> Result<(), NotFollowed> {
-        // A preview on this machine is read by plain http, and leads by plain http to this machine only.
+        // A preview on this machine is read over plain http, and its links may use plain http to this machine only.
         let local = self.host.scheme() == "http" && url.scheme() == "http" && is_local(url);
         if url.scheme() != "https" && !local {
             return Err(NotFollowed::Scheme(url.clone()));
@@ -389,7 +390,7 @@ impl Web {
     /// Sends one request.
     async fn ask(&self, method: &Method, url: &Url) -> Result<Response, Asked> {
         let client = if self.has_proxy(url) { &self.proxied } else { &self.direct };
-        // A CDN's copy is what users get, but not one of this machine's proxies.
+        // Users get the cached copy of a CDN, but not that of a proxy of this machine.
         let mut request = client.request(method.clone(), url.clone()).header(CACHE_CONTROL, "no-cache");
         if *method == Method::GET {
             request = request.header(ACCEPT_ENCODING, "gzip");
@@ -424,7 +425,7 @@ impl Web {
 
 /// A request without an answer.
 enum Asked {
-    /// It was not sent: no address of the host may be connected to.
+    /// It was not sent: the host has no address that is allowed.
     Forbidden(Forbidden),
     Failed(Failure),
 }
@@ -435,11 +436,11 @@ struct Failure {
     may_pass: MayPass,
 }
 
-/// Whether asking again may help.
+/// Whether a retry may succeed.
 #[derive(Clone, Copy)]
 enum MayPass {
     Never,
-    /// It would have to be a short disturbance.
+    /// If the disturbance is short.
     Soon,
     /// The server says that it is busy.
     Later,
@@ -455,7 +456,7 @@ fn broken(url: &Url, error: &reqwest::Error) -> Failure {
     Failure { error: failed(url, chain(error), None), may_pass }
 }
 
-/// What the guard said, where it was the guard who ended a request.
+/// The guard's error, if the guard ended the request.
 fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -467,7 +468,7 @@ fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
     None
 }
 
-/// What to do where the contents, and not the way to them, were the cause.
+/// The remedy for a failure of the contents, rather than of the connection.
 fn body_remedy(error: &BodyError<String>) -> Option<&'static str> {
     match error {
         BodyError::TooSlow { .. } | BodyError::TooLong { .. } => {
@@ -514,8 +515,9 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 fn headers(response: &Response) -> Headers {
     let (content_type, cache_control) =
         (header(response.headers(), &CONTENT_TYPE), header(response.headers(), &CACHE_CONTROL));
-    // Of a HEAD request the body is empty, and the header says how long it would be.
-    // Compressed, it says nothing of the contents.
+    // The body of the answer to a HEAD request is empty; the header contains the length of the body that a GET would
+    // return.
+    // For compressed contents, the header is not the length of the contents.
     let len = response.headers().get(CONTENT_LENGTH).filter(|_| !is_gzip(response));
     let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
     Headers { len, digest: None, http: Some(HttpHeaders { content_type, cache_control }) }

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::provider::Provider;
 use crate::publish::Outcome;
 
-/// What a command other than publish has done, or would do, to a provider.
+/// The result of a command other than publish, or of its dry run.
 #[derive(Debug, Serialize)]
 pub struct ChangeReport {
     outcome: &'static str,
@@ -27,7 +27,7 @@ pub struct ChangeReport {
 }
 
 impl ChangeReport {
-    /// What a dry run of `command` has found.
+    /// The result of a dry run of `command`.
     #[must_use]
     pub fn planned(
         command: &'static str,
@@ -48,7 +48,7 @@ impl ChangeReport {
         Self { changes: plan.changes().to_vec(), dry_run: Some(folder.display().to_string()), ..report }
     }
 
-    /// What `command` has done; `changes` is what its first plan said.
+    /// The result of `command`; `changes` are those of its first plan.
     #[must_use]
     pub fn done(
         command: &'static str,

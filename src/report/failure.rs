@@ -28,7 +28,7 @@ impl RefusalReport {
     }
 }
 
-/// A failure as JSON: what kind, the exit code, and the message that people see.
+/// A failure as JSON: its kind, the exit code, and the message for people.
 pub(super) fn failure(error: &Error, message: &str) -> String {
     #[derive(Serialize)]
     struct Failure<'a> {

@@ -1,4 +1,5 @@
-//! What the results of several commands have in common as JSON (`--format json`). `docs/json-output.md` documents the members.
+//! The parts that the results of several commands share as JSON (`--format json`). `docs/json-output.md` documents the
+//! members.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use crate::plan::{Action, Plan, Write};
 use crate::publish::{Effect, Outcome};
 use crate::registry::Key;
 
-/// An object that was written, would be, or is there already.
+/// An object that was written, would be written, or exists already.
 #[derive(Debug, Serialize)]
 pub(super) struct ObjectReport {
     pub(super) key: String,
@@ -17,7 +18,7 @@ pub(super) struct ObjectReport {
     pub(super) bytes: u64,
 }
 
-/// What a plan would do to an object, in a word.
+/// The action of a plan for an object, in a word.
 pub(super) fn planned_action(plan: &Plan) -> impl Fn(&Key) -> &'static str {
     |key| match plan.writes().iter().find(|write| write.key == *key).map(|write| &write.action) {
         Some(Action::Create) => "create",
@@ -26,7 +27,7 @@ pub(super) fn planned_action(plan: &Plan) -> impl Fn(&Key) -> &'static str {
     }
 }
 
-/// What a run has done to an object, in a word.
+/// The action of a run for an object, in a word.
 pub(super) fn done_action(outcome: &Outcome) -> impl Fn(&Key) -> &'static str {
     |key| match outcome.written.get(key) {
         Some(Effect::Created) => "created",
@@ -35,7 +36,7 @@ pub(super) fn done_action(outcome: &Outcome) -> impl Fn(&Key) -> &'static str {
     }
 }
 
-/// The objects of a plan; `action` says what became of each.
+/// The objects of a plan, each with its `action`.
 pub(super) fn objects(plan: &Plan, action: &dyn Fn(&Key) -> &'static str) -> Vec<ObjectReport> {
     let object = |write: &Write| ObjectReport {
         key: write.key.to_string(),
@@ -54,8 +55,8 @@ pub(super) fn as_text<S: serde::Serializer>(
     serializer.collect_str(value)
 }
 
-/// A value as it is printed.
+/// Formats a value as JSON.
 pub(super) fn to_json(value: &impl Serialize) -> String {
-    // Strings, numbers and lists always serialize; the empty object would be the sign of a bug.
+    // Strings, numbers and lists always serialize; an empty object would indicate a bug.
     serde_json::to_string_pretty(value).unwrap_or_else(|_| "{}".to_owned())
 }

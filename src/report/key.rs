@@ -1,4 +1,4 @@
-//! A key that was looked at, as text and as JSON.
+//! The inspection of a key, as text and as JSON.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use crate::openpgp::inspection::{Inspection, KeyPart};
 use crate::openpgp::signing_key::SecretPart;
 
 impl Reporter {
-    /// Prints what there is to know of a key.
+    /// Prints the facts about a key.
     pub fn key(&self, inspection: &Inspection) {
         if let Some(warning) = &inspection.expiry_warning {
             self.warn(warning);
@@ -33,7 +33,7 @@ impl Reporter {
         }
         match self.format {
             Format::Json => to_stdout(&to_json(&PublicKey { public_key: armored })),
-            // The line end that it has is the one that is printed.
+            // `to_stdout` adds the line end.
             Format::Human => to_stdout(armored.strip_suffix('\n').unwrap_or(armored)),
         }
     }
@@ -76,7 +76,7 @@ struct UserIdReport<'a> {
     revoked: bool,
 }
 
-/// What a family of clients makes of a key.
+/// How a family of clients judges a key.
 #[derive(Serialize)]
 pub(super) struct ClientReport<'a> {
     client: &'static str,
@@ -145,7 +145,7 @@ fn date(time: SystemTime) -> String {
     timestamp(time).map_or_else(|| "an unknown date".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
-/// Whole days from now; of the past, negative.
+/// Whole days from now; negative for the past.
 fn days_left(time: SystemTime) -> i64 {
     let days = |duration: std::time::Duration| i64::try_from(duration.as_secs() / 86_400).unwrap_or(i64::MAX);
     match time.duration_since(SystemTime::now()) {

@@ -1,16 +1,16 @@
-//! Messages repeat what was typed, and what was typed may be a secret: a line of a key, an access key, a token. What looks
-//! like one is left out of errors, and what is very long is cut.
+//! Messages repeat the user's input, which may be a secret: a line of a key, an access key, a token. Text that looks
+//! like a secret is omitted from errors, and very long text is cut.
 
 use std::fmt::Write as _;
 
 use crate::openpgp::key_text::looks_random;
 
-/// The shortest run of letters that is left out: an AWS secret access key has 40.
+/// The minimum length of a run of letters that is omitted: an AWS secret access key has 40.
 const SHORTEST: usize = 40;
-/// Of a word without a space, so many characters are shown.
+/// How many characters of a word without a space are shown.
 const LONGEST: usize = 300;
 
-/// The text without what looks like base64 of random bytes, and without the rest of very long words.
+/// The text without anything that looks like base64 of random bytes, and with very long words cut.
 pub(super) fn masked(text: &str) -> String {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
     let mut masked = String::with_capacity(text.len());
@@ -20,7 +20,7 @@ pub(super) fn masked(text: &str) -> String {
         let (run, after) = from.split_at(from.find(|c| !is_letter(c)).unwrap_or(from.len()));
         masked.push_str(before);
         if run.len() >= SHORTEST && looks_random(run.as_bytes()) {
-            // A string takes all that is written into it.
+            // Writing to a string cannot fail.
             let _ = write!(masked, "…({} characters)", run.len());
         } else {
             masked.push_str(run);

@@ -57,7 +57,7 @@ pub enum Volume {
     Verbose,
 }
 
-/// Prints what a command does and has come to.
+/// Prints the progress and the result of a command.
 #[derive(Clone)]
 pub struct Reporter {
     format: Format,
@@ -72,35 +72,35 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
 impl Reporter {
-    /// A printer; `redraw` allows progress bars, where standard error is a terminal.
+    /// A printer; `redraw` allows progress bars if standard error is a terminal.
     #[must_use]
     pub fn new(format: Format, volume: Volume, redraw: bool) -> Self {
         if volume == Volume::Verbose {
-            // The AWS SDK's own logs stay off: only what tfreg itself logs is known to hold no secret.
+            // The AWS SDK's own logs stay off: only tfreg's own log is known to contain no secrets.
             let subscriber = tracing_subscriber::fmt()
                 .with_env_filter(EnvFilter::new("tfreg=debug"))
                 .with_writer(std::io::stderr)
-                // It would be printed to standard error again, and panic where that cannot be written.
+                // It would be printed to standard error again, and panic if that cannot be written.
                 .log_internal_errors(false)
                 .with_ansi(
                     std::io::stderr().is_terminal()
                         && anstream::stderr().current_choice() != anstream::ColorChoice::Never,
                 );
-            // A second one, in a process that runs two commands, changes nothing.
+            // If one is installed already, because the process runs two commands, this changes nothing.
             drop(subscriber.try_init());
         }
         let draw = redraw && volume == Volume::Normal && std::io::stderr().is_terminal();
         Self { format, volume, bars: Bars::new(draw) }
     }
 
-    /// Tells of something on standard error, in a line of its own.
+    /// Prints a note on standard error, on its own line.
     pub fn note(&self, text: &str) {
         if self.volume != Volume::Quiet {
             self.bars.around(|| to_stderr(&printable(text)));
         }
     }
 
-    /// Warns on standard error.
+    /// Prints a warning on standard error.
     pub fn warn(&self, text: &str) {
         if self.volume != Volume::Quiet {
             self.bars.around(|| to_stderr(&format!("{YELLOW}warning:{YELLOW:#} {}", printable(text))));
@@ -132,17 +132,17 @@ impl Reporter {
     /// Prints a result that is one text in every format, such as a script.
     ///
     /// # Errors
-    /// Standard output cannot be written, for another reason than that its reader has seen enough.
+    /// Fails if standard output cannot be written, unless its reader has closed it.
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut out = std::io::stdout().lock();
         keep_failure(out.write_all(bytes).and_then(|()| out.flush()));
         self.check_written()
     }
 
-    /// Whether all results so far could be written. What a command has done stays done all the same.
+    /// Checks whether all results so far were written. The command's changes stay in any case.
     ///
     /// # Errors
-    /// Standard output could not be written, for another reason than that its reader has seen enough.
+    /// Fails if standard output could not be written, unless its reader has closed it.
     pub fn check_written(&self) -> Result<()> {
         let failure = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), |source| {
@@ -150,7 +150,7 @@ impl Reporter {
         })
     }
 
-    /// Prints what is wrong with a command line, in colours where nothing has to be left out of it; as JSON, too, where that
+    /// Prints an error of the command line, in colours if nothing has to be omitted from it, and also as JSON if that
     /// is the format.
     pub fn usage(&self, error: &clap::Error) {
         let text = error.render().to_string();
@@ -167,7 +167,8 @@ impl Reporter {
         }
     }
 
-    /// What is told of the requests to a preview: a line each on standard error, unless only errors are printed.
+    /// Returns the observer of a preview's requests: it prints each on a line of standard error, unless only errors are
+    /// printed.
     #[must_use]
     pub fn requests(&self) -> OnAnswered {
         let quiet = self.volume == Volume::Quiet;
@@ -186,7 +187,7 @@ impl Reporter {
         }
     }
 
-    /// Prints policies, and notes what is left to be done.
+    /// Prints policies, with the steps that remain.
     pub fn policies(&self, policies: &Policies) {
         match self.format {
             Format::Json => to_stdout(&json::to_json(policies)),
@@ -211,7 +212,7 @@ impl Reporter {
         }
     }
 
-    /// Prints what a dry run would do.
+    /// Prints the plan of a dry run.
     fn dry_run(&self, report: &Report<'_>, plan: &Plan) {
         self.warnings(plan);
         if self.format == Format::Json {
@@ -238,7 +239,7 @@ impl Reporter {
         }
     }
 
-    /// Prints what a publish has done.
+    /// Prints the changes of a publish.
     fn done(&self, report: &Report<'_>, plan: &Plan) {
         self.bars.clear();
         self.warnings(plan);
@@ -249,7 +250,7 @@ impl Reporter {
         }
     }
 
-    /// Prints what a publish has come to, or would come to.
+    /// Prints the result of a publish, or of its dry run.
     pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
         let workflow::publish::Outcome { goal, target, expiry_warning, probe, end } = outcome;
         let report = PublishReport::new(goal, target.clone(), expiry_warning.clone());
@@ -266,7 +267,7 @@ impl Reporter {
         }
     }
 
-    /// Prints what a command other than publish has done, or would do.
+    /// Prints the result of a command other than publish, or of its dry run.
     pub fn changed(&self, report: &ChangeReport, plan: &Plan) {
         self.bars.clear();
         self.warnings(plan);
@@ -300,14 +301,14 @@ impl Reporter {
         }
     }
 
-    /// Prints a plan that the user is asked about, where results are for people.
+    /// Prints a plan that the user has to confirm, if results are for people.
     pub fn proposed(&self, plan: &Plan) {
         if self.format == Format::Human {
             Self::plan(plan);
         }
     }
 
-    /// Asks on standard error; the answer is read by the caller.
+    /// Prints a question on standard error; the caller reads the answer.
     pub fn ask(&self, question: &str) {
         self.bars.around(|| {
             drop(write!(anstream::stderr().lock(), "{BOLD}{}{BOLD:#} [y/N] ", printable(question)));
@@ -344,7 +345,7 @@ impl Reporter {
         to_stdout(&format!("Plan: {}.", plan.totals()));
     }
 
-    /// A note where no bar shows the same.
+    /// Prints a note, unless a bar shows the same.
     fn note_plain(&self, text: &str) {
         if !self.bars.drawn() {
             self.note(text);
@@ -359,7 +360,7 @@ impl Observer for Reporter {
             if self.volume == Volume::Verbose {
                 Self::plan(plan);
             } else {
-                // The objects that it comes to are printed at the end, once.
+                // The objects are printed at the end, once.
                 Self::changes(plan);
                 to_stdout(&format!("Plan: {}.", plan.totals()));
             }
@@ -373,7 +374,7 @@ impl Observer for Reporter {
         Arc::new(move |bytes| sending.advance(bytes))
     }
 
-    /// Said in the log of `--verbose`, and otherwise by the bar or at the end.
+    /// Logged with `--verbose`; otherwise the bar, or the end, shows it.
     fn written(&self, _: &Key) {}
 
     fn waiting(&self, reason: &str) {
@@ -415,8 +416,8 @@ impl workflow::Observer for Reporter {
     }
 }
 
-/// Text from a registry, an archive or a server, without what a terminal would act on: control characters, and those that
-/// are invisible or turn the direction of writing.
+/// Text from a registry, an archive or a server, without characters that affect a terminal: control characters, and
+/// those that are invisible or change the direction of writing.
 fn printable(text: &str) -> String {
     let acts = |c: char| {
         (c.is_control() && c != '\n')
@@ -432,7 +433,7 @@ fn printable(text: &str) -> String {
     })
 }
 
-/// What the probe has found, for people; nothing where they were warned that it found nothing.
+/// The result of the probe, for people; `None` if a warning has said that there is none.
 fn probe_line(report: &Report<'_>) -> Option<String> {
     let probe = report.probe.as_ref()?;
     Some(format!("{} speaks plugin protocol {}, as declared", probe.platform, probe.protocol?))
@@ -469,13 +470,13 @@ impl std::fmt::Display for HumanResult<'_> {
     }
 }
 
-/// Why a result could not be written to standard output, which there is one of in a process.
+/// The failure to write a result to standard output; one for the whole process.
 static UNWRITTEN: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Keeps the first failure to write a result, for [`Reporter::check_written`].
 fn keep_failure(written: io::Result<()>) {
     match written {
-        // A closed pipe (`tfreg … | head`) is no reason to fail: its reader has seen enough.
+        // A closed pipe (`tfreg … | head`) is not a failure: its reader needs no more.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }

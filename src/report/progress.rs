@@ -10,12 +10,12 @@ use super::Reporter;
 use crate::release::{Release, Tarball};
 use crate::workflow;
 
-/// All bars of a command; none is drawn where standard error is no terminal.
+/// All bars of a command; none is drawn if standard error is not a terminal.
 #[derive(Clone)]
 pub(super) struct Bars {
     all: MultiProgress,
     drawn: bool,
-    /// That of the upload under way; one that is finished is never drawn again.
+    /// The bar of the upload under way; a finished bar is never drawn again.
     sending: Arc<Mutex<ProgressBar>>,
 }
 
@@ -24,7 +24,7 @@ const STYLE: &str =
     "{prefix:>14} {bar:24} {binary_bytes:>10}/{binary_total_bytes:10} {binary_bytes_per_sec:>12}";
 
 fn style() -> ProgressStyle {
-    // The template is a constant; if it were wrong the default style would do.
+    // The template is a constant; the default style is a sufficient fallback.
     ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -42,12 +42,12 @@ impl Bars {
         self.drawn
     }
 
-    /// One more bar.
+    /// Adds a bar.
     pub(super) fn add(&self, bar: ProgressBar) -> ProgressBar {
         self.all.add(bar)
     }
 
-    /// Prints something without tearing the bars.
+    /// Prints something without disturbing the bars.
     pub(super) fn around(&self, print: impl FnOnce()) {
         self.all.suspend(print);
     }
@@ -55,7 +55,7 @@ impl Bars {
     /// Removes all bars.
     pub(super) fn clear(&self) {
         self.current().finish_and_clear();
-        // Only the terminal can fail here, and then nobody sees the bars anyway.
+        // Only the terminal can fail here, and then the bars are not visible anyway.
         drop(self.all.clear());
     }
 
@@ -69,7 +69,7 @@ impl Bars {
         self.sending.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A bar for bytes that are fetched; hidden where none is drawn.
+    /// A bar for fetched bytes; hidden if none is drawn.
     pub(super) fn fetching(&self, total: u64) -> ProgressBar {
         let bar = ProgressBar::hidden();
         self.start(&bar, "fetching", total);
@@ -100,7 +100,7 @@ impl Sending {
     }
 }
 
-/// The progress of repacking: a bar a tarball.
+/// The progress of repacking, with a bar for each tarball.
 pub(super) struct Repacking<'a> {
     reporter: &'a Reporter,
     bars: Vec<ProgressBar>,

@@ -15,7 +15,7 @@ use crate::verify::{Finding, Severity};
 use crate::words::count;
 use crate::workflow::publish::Verified;
 
-/// What is known of a publish before it has begun.
+/// The facts about a publish before it begins.
 pub(super) struct PublishReport<'a> {
     goal: &'a PublishGoal,
     target: String,
@@ -23,7 +23,7 @@ pub(super) struct PublishReport<'a> {
     probe: Option<&'a Probe>,
 }
 
-/// What a publish or a dry run has come to.
+/// The result of a publish or a dry run.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     outcome: &'static str,
@@ -54,7 +54,7 @@ pub(super) struct Report<'a> {
     duration_ms: u64,
 }
 
-/// What was found when a publish was read back.
+/// The result of reading a publish back.
 #[derive(Debug, Serialize)]
 struct VerifiedReport {
     outcome: &'static str,
@@ -98,19 +98,19 @@ pub(super) struct PlatformReport {
 }
 
 impl<'a> PublishReport<'a> {
-    /// A report of publishing `goal` to `target`, with what the user was warned of already.
+    /// A report of publishing `goal` to `target`, with the warnings so far.
     #[must_use]
     pub(super) fn new(goal: &'a PublishGoal, target: String, warning: Option<String>) -> Self {
         Self { goal, target, warning, probe: None }
     }
 
-    /// With what the executable for this machine has answered.
+    /// Adds the answer of the executable for this machine.
     #[must_use]
     pub(super) fn with_probe(self, probe: Option<&'a Probe>) -> Self {
         Self { probe, ..self }
     }
 
-    /// What a dry run has found.
+    /// The result of a dry run.
     #[must_use]
     pub(super) fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
         let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
@@ -119,7 +119,7 @@ impl<'a> PublishReport<'a> {
         self.report(outcome, plan, dry_run, &action, duration)
     }
 
-    /// What a publish has done.
+    /// The result of a publish.
     #[must_use]
     pub(super) fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
         let action = done_action(outcome);
@@ -196,7 +196,7 @@ impl<'a> PublishReport<'a> {
 }
 
 impl Report<'_> {
-    /// With what was found when it was read back.
+    /// Adds the result of reading it back.
     #[must_use]
     pub(super) fn with_verification(self, verified: Option<&Verified>) -> Self {
         let verification = verified.map(|verified| match verified {
@@ -220,7 +220,7 @@ impl Report<'_> {
         Self { verification, ..self }
     }
 
-    /// What was read back, for people.
+    /// The result of reading it back, for people.
     pub(super) fn verified_line(&self) -> Option<String> {
         let VerifiedReport { message: None, errors, warnings, platforms, .. } = self.verification.as_ref()?
         else {

@@ -1,4 +1,4 @@
-//! What `tfreg serve` says of its preview.
+//! The output of `tfreg serve` about its preview.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json::to_json;
 use crate::provider::Provider;
 
-/// How a preview can be used.
+/// The use of a preview.
 #[derive(Debug, Serialize)]
 pub struct ServeReport {
     directory: String,
@@ -20,11 +20,11 @@ pub struct ServeReport {
     providers: usize,
 }
 
-/// The host name that the printed configuration gives the registry; any will do, the configuration maps it.
+/// The host name of the registry in the printed configuration; any name works, because the configuration maps it.
 const PREVIEW_HOST: &str = "registry.example.com";
 
 impl ServeReport {
-    /// A preview of `directory` at `address`, which holds `providers`, each with its newest version.
+    /// A preview of `directory` at `address`, which contains `providers`, each with its newest version.
     #[must_use]
     pub fn new(directory: &Path, address: SocketAddr, providers: &[(Provider, Option<String>)]) -> Self {
         let blocks = providers.iter().map(|(provider, newest)| {

@@ -1,4 +1,4 @@
-//! What verifying has come to, as a table and as JSON.
+//! The result of a verification, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use crate::verify::{
 };
 use crate::words;
 
-/// The progress of verifying.
+/// The progress of a verification.
 pub struct Verifying {
     bar: ProgressBar,
     total: Mutex<u64>,
@@ -41,17 +41,17 @@ impl Watch for Verifying {
 }
 
 impl Verifying {
-    /// All is read.
+    /// Everything is read.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// How many places of a broken rule are told of; JSON has all.
+/// How many places of a broken rule are printed; JSON contains all.
 const PLACES: usize = 5;
 
 impl Reporter {
-    /// Starts the progress of verifying.
+    /// Starts the progress of a verification.
     #[must_use]
     pub fn verifying(&self, place: &str) -> Verifying {
         self.note_plain(&format!("Verifying {place}"));
@@ -62,7 +62,7 @@ impl Reporter {
         Verifying { bar, total: Mutex::new(0) }
     }
 
-    /// Prints what `tfreg verify` has come to.
+    /// Prints the result of `tfreg verify`.
     pub fn verified(&self, verification: &Verification, duration: Duration) {
         self.bars.clear();
         match (self.format, self.volume) {
@@ -80,7 +80,7 @@ impl Reporter {
         }
     }
 
-    /// Tells on standard error what was found in what a publish has written.
+    /// Prints on standard error the findings about a version that a publish has written.
     pub(super) fn read_back(&self, verification: &Verification) {
         if self.volume != Volume::Quiet || !verification.is_good() {
             self.bars.around(|| {
@@ -92,7 +92,7 @@ impl Reporter {
     }
 }
 
-/// The width of a text: that of the terminal, and 80 columns at most, as in a pipe.
+/// The width of a text: that of the terminal, but at most 80 columns, as in a pipe.
 fn width() -> usize {
     let terminal = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
     terminal.clamp(40, 80)
@@ -147,10 +147,10 @@ fn was_checked(verification: &Verification, group: Group) -> bool {
     }
 }
 
-/// The broken rules, each once: where it is broken, what was found there and what was expected, and what to do.
+/// The broken rules, each once: the places, the found and the expected value, and the remedy.
 fn findings(verification: &Verification) -> Vec<String> {
     let mut lines = Vec::new();
-    // What has one rule and one remedy is told of together, in the order of the findings, the worst first.
+    // Findings with the same rule and remedy are printed together, in the order of the findings, the worst first.
     let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in &verification.findings {
         let same = |group: &&mut Vec<&Finding>| {
@@ -184,7 +184,7 @@ fn findings(verification: &Verification) -> Vec<String> {
     lines
 }
 
-/// A text behind its label, broken between words where it is longer than a line.
+/// A text after its label, broken between words if it is longer than a line.
 fn labelled(label: &str, text: &str) -> Option<String> {
     let indent = " ".repeat(12);
     let parts: Vec<String> =
@@ -193,7 +193,7 @@ fn labelled(label: &str, text: &str) -> Option<String> {
     (!text.is_empty()).then(|| format!("  {label:<10}{text}"))
 }
 
-/// A text in lines of `width` columns, all but the first behind `indent`. A word that is longer, such as a key, stays whole.
+/// A text in lines of `width` columns, all but the first after `indent`. A longer word, such as a key, is not broken.
 fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in text.split(' ') {
@@ -271,7 +271,7 @@ fn summary(verification: &Verification, duration: Duration) -> String {
     lines.join("\n")
 }
 
-/// What verifying has come to, as JSON.
+/// The result of a verification, as JSON.
 #[derive(Serialize)]
 pub(super) struct VerificationReport<'a> {
     outcome: &'static str,

@@ -1,7 +1,7 @@
-//! Access to AWS: whose credentials, which region, which endpoint.
+//! Access to AWS: credentials, region and endpoint.
 //!
-//! The standard configuration is that of the AWS CLI. A run that reads from one account and writes to another names the
-//! second one's profile, role, region or endpoint on top of it.
+//! The standard configuration is that of the AWS CLI. A run that reads from one account and writes to another sets the
+//! profile, role, region or endpoint of the second account in addition.
 
 use std::time::Duration;
 
@@ -26,33 +26,33 @@ use super::s3::encryption::Encryption;
 use super::trust::{CaBundle, machine_has_certificates};
 use crate::store::budget::Patience;
 
-/// What goes before the standard AWS configuration, and what the SDK does not take from the environment by itself.
+/// Settings that override the standard AWS configuration, and settings that the SDK does not read from the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// A profile, whose credentials go before those of the environment.
+    /// A profile, whose credentials take precedence over those of the environment.
     pub profile: Option<String>,
-    /// A role that is assumed, by the credentials found otherwise.
+    /// A role to assume, with the credentials found otherwise.
     pub role_arn: Option<String>,
     /// The bucket's region.
     pub region: Option<String>,
-    /// The S3 server's address; requests are path-style then.
+    /// The S3 server's address; if it is set, requests are path-style.
     pub endpoint_url: Option<String>,
-    /// Certificates to trust beside the system's (`AWS_CA_BUNDLE`).
+    /// Certificates to trust in addition to the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<CaBundle>,
-    /// How the server is asked to encrypt what is written.
+    /// The server-side encryption to request for written objects.
     pub encryption: Option<Encryption>,
-    /// Whether it is the account of the tarballs, whose settings have names of their own (`--source-…`).
+    /// Whether this is the account of the tarballs, whose settings have names of their own (`--source-…`).
     pub is_source: bool,
-    /// How long reads are tried again.
+    /// How long reads are retried.
     pub patience: Patience,
 }
 
-/// A client, and what a failure of it can be explained by.
+/// A client, and what is needed to explain its failures.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Sends each request once: who sends it knows whether, and how often, it may be repeated.
+    /// Sends each request once: the caller decides whether, and how often, it may be repeated.
     pub client: Client,
-    /// Whose credentials it uses.
+    /// The source of its credentials.
     pub identity: Identity,
     /// The setting that names the bucket's region.
     pub region_setting: &'static str,
@@ -60,14 +60,14 @@ pub struct Connection {
 
 /// A document or a head request is small: an answer that takes longer will not come.
 pub(super) const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// How sessions of an assumed role are named in the account's logs.
+/// The session name of an assumed role in the account's logs.
 const SESSION: &str = "tfreg";
 
 impl Access {
-    /// A client for S3. No request is made yet, unless a profile asks for one.
+    /// Creates a client for S3. Makes no request, unless a profile requires one.
     ///
     /// # Errors
-    /// A profile is named that does not exist.
+    /// Fails if a named profile does not exist.
     pub async fn connect(&self) -> Result<Connection, StoreError> {
         let identity = Identity::find(self.profile.as_deref(), self.role_arn.as_deref()).await?;
         let region_setting = if self.is_source { "--source-region" } else { "AWS_REGION" };
@@ -78,9 +78,10 @@ impl Access {
         let http = self.http_client();
         let shared = self.shared_config(&http).await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            // Like the AWS CLI, S3 works without a configured region; a bucket elsewhere is then named by its answer.
+            // Like the AWS CLI, S3 works without a configured region; if the bucket is elsewhere, the answer names its
+            // region.
             .region(shared.region().cloned().unwrap_or(Region::from_static("us-east-1")))
-            // Other S3 servers rarely have a host name a bucket.
+            // Other S3 servers rarely have a host name for each bucket.
             .force_path_style(self.endpoint_url.is_some() || has_endpoint(&shared))
             .retry_config(RetryConfig::disabled())
             .timeout_config(
@@ -120,8 +121,8 @@ impl Access {
         let mut region = self.region.clone().map(Region::new);
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
-            // By default the region and the credentials of the environment go before a profile's, and these are those of
-            // another account.
+            // By default the region and the credentials of the environment take precedence over a profile's, but here
+            // they belong to another account.
             if region.is_none() {
                 region = ProfileFileRegionProvider::builder().profile_name(profile).build().region().await;
             }

@@ -1,10 +1,10 @@
-//! The body of an answer, read within limits: so many bytes, not below a pace, not longer than a time.
+//! The body of an answer, read with limits on its size, its pace and its time.
 //!
-//! A server may say any length, or none, and send for ever, or a byte now and then. So the bytes are counted as they come,
-//! whatever was announced, and the time is measured for which the reader waits. What the reader does between two pieces, such
-//! as writing to a slow disk, is not counted against the server.
+//! A server may announce any length, or none, and may send without end, or a byte now and then. So the bytes are
+//! counted as they arrive, whatever was announced, and the time that the reader waits is measured. What the reader does
+//! between two pieces, such as writing to a slow disk, is not counted against the server.
 //!
-//! The time comes from a [`Clock`] that is passed in, so that a test needs no time of its own.
+//! The time comes from a [`Clock`] that is passed in, so that tests do not wait.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,22 +14,22 @@ use bytes::{Bytes, BytesMut};
 use futures::future::{Either, select};
 use futures::stream::{self, Stream, StreamExt as _};
 
-/// What a body may take.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes that it may have.
+    /// The maximum number of bytes.
     pub bytes: u64,
-    /// The least that must come in each `window` of waiting, in bytes per second.
+    /// The minimum pace in each `window` of waiting, in bytes per second.
     pub bytes_per_second: u64,
     /// The time over which the pace is averaged.
     pub window: Duration,
-    /// The longest time that may be waited for all of it.
+    /// The maximum time to wait for the whole body.
     pub total: Duration,
 }
 
 /// The usual time over which the pace is averaged. Source: Cargo waits as long (`http.timeout`).
 pub const WINDOW: Duration = Duration::from_secs(30);
-/// The slowest pace at which anything is read, in bytes per second. A link that is slower fetches no provider.
+/// The minimum pace of any read, in bytes per second. A slower link cannot download a provider.
 pub const SLOWEST: u64 = 1024;
 
 impl Limits {
@@ -43,44 +43,44 @@ impl Limits {
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError<E> {
-    /// It failed by itself, as its source says.
+    /// The source failed, with this error.
     #[error("{0}")]
     Source(E),
-    /// More bytes came than are allowed.
+    /// More bytes arrived than are allowed.
     #[error("more than {limit} bytes were sent")]
     TooLarge {
-        /// How many are allowed.
+        /// The limit.
         limit: u64,
     },
-    /// Fewer bytes came than must in a window.
+    /// Fewer bytes arrived in a window than are required.
     #[error("{bytes} bytes came in {} seconds, which is below {bytes_per_second} bytes per second", window.as_secs())]
     TooSlow {
-        /// The time of the window.
+        /// The length of the window.
         window: Duration,
-        /// How many came in the last window.
+        /// The number of bytes that arrived in the last window.
         bytes: u64,
-        /// How many must, per second.
+        /// The required number, per second.
         bytes_per_second: u64,
     },
     /// It took longer than is allowed, at whatever pace.
     #[error("it was not all there after {} seconds", limit.as_secs())]
     TooLong {
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
     },
 }
 
 impl<E> BodyError<E> {
-    /// Whether the same may come out otherwise when it is read again. What is too slow has been waited for already.
+    /// Whether another read may succeed. A body that was too slow has been waited for already.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Source(_))
     }
 }
 
-/// Where the time comes from.
+/// A source of the time.
 pub trait Clock: Send {
-    /// The time since some moment in the past, which stays the same one.
+    /// The time since a fixed moment in the past.
     fn now(&self) -> Duration;
 
     /// Ends when `duration` has passed.
@@ -109,13 +109,13 @@ impl Clock for MachineClock {
     }
 }
 
-/// How far a body has come: pure, and told of every wait.
+/// The progress of a body; pure, it is given every wait.
 #[derive(Debug, Clone)]
 struct Meter {
     limits: Limits,
     bytes: u64,
     waited: Duration,
-    /// What came since the window began, and how long was waited in it.
+    /// Bytes that arrived, and time spent waiting, since the window began.
     window_bytes: u64,
     window_waited: Duration,
 }
@@ -125,13 +125,13 @@ impl Meter {
         Self { limits, bytes: 0, waited: Duration::ZERO, window_bytes: 0, window_waited: Duration::ZERO }
     }
 
-    /// How long may be waited for the next piece, before something must be decided.
+    /// How long to wait for the next piece before the limits are checked again.
     fn patience(&self) -> Duration {
         let window = self.limits.window.saturating_sub(self.window_waited);
         window.min(self.limits.total.saturating_sub(self.waited))
     }
 
-    /// Takes a wait of `waited`, after which `bytes` have come, perhaps none.
+    /// Records a wait of `waited`, after which `bytes` arrived, perhaps none.
     fn wait<E>(&mut self, waited: Duration, bytes: u64) -> Result<(), BodyError<E>> {
         self.bytes = self.bytes.saturating_add(bytes);
         self.window_bytes = self.window_bytes.saturating_add(bytes);
@@ -155,8 +155,8 @@ impl Meter {
     }
 }
 
-/// The pieces of `source` as they come, within `limits`. The first failure is the last item; the source is dropped then,
-/// which ends its connection.
+/// The pieces of `source` as they arrive, within `limits`. The first failure is the last item; the source is dropped
+/// then, which ends its connection.
 pub fn bounded<S, E, C>(
     source: S,
     limits: Limits,
@@ -191,7 +191,7 @@ where
 /// All of a body, within `limits`.
 ///
 /// # Errors
-/// It fails, or a limit is passed; what has come until then is dropped.
+/// Fails if the source fails or a limit is exceeded; the bytes that have arrived are dropped.
 pub async fn collect<S, E, C>(source: S, limits: Limits, clock: C) -> Result<Bytes, BodyError<E>>
 where
     S: Stream<Item = Result<Bytes, E>>,
@@ -200,7 +200,7 @@ where
     all(bounded(source, limits, clock)).await
 }
 
-/// All pieces, which are within their limits, as one.
+/// Joins all pieces, which are within their limits.
 pub(crate) async fn all<E>(
     pieces: impl Stream<Item = Result<Bytes, BodyError<E>>>,
 ) -> Result<Bytes, BodyError<E>> {
@@ -220,14 +220,14 @@ mod tests {
 
     use super::*;
 
-    /// A time that passes only while something waits for it, and what comes in that time.
+    /// A clock that advances only while something waits for it, and the pieces that arrive meanwhile.
     #[derive(Clone, Default)]
     struct Script(Arc<Mutex<State>>);
 
     #[derive(Default)]
     struct State {
         now: Duration,
-        /// When each piece comes.
+        /// When each piece arrives.
         due: VecDeque<(Duration, Result<Bytes, &'static str>)>,
         /// Whether there is always another piece.
         for_ever: Option<(Duration, usize)>,
@@ -273,7 +273,7 @@ mod tests {
                 Some((at, _)) if *at <= state.now => {
                     Poll::Ready(state.due.pop_front().map(|(_, piece)| piece))
                 }
-                // The sleep that is asked next wakes it.
+                // The next call of `sleep` wakes it.
                 _ => Poll::Pending,
             }
         }
@@ -328,7 +328,7 @@ mod tests {
             assert!(bytes <= 30 / seconds, "{seconds}: {bytes}");
             assert_eq!(dripping.seconds(), 30, "{seconds}");
         }
-        // Fast at first, and then no more.
+        // Fast at first, then nothing.
         let stalled = Script::pieces(&[(1, 1 << 20), (3600, 1)]);
         let error = stalled.read(Limits::new(1 << 30, 10 * MINUTE));
         assert_eq!(error, Err(BodyError::TooSlow { bytes: 0, bytes_per_second: SLOWEST, window: WINDOW }));

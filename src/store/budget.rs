@@ -1,5 +1,5 @@
-//! How long, and how often, a run keeps trying when others are first, or a store does not answer. Reads and writes have the
-//! same patience, and their pauses come from here.
+//! How long, and how often, a run retries when other runs write first, or a store does not answer. Reads and writes
+//! share the time limit, and their pauses are computed here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// Time and chance, passed in so that tests decide them.
+/// A clock and random numbers, passed in so that tests control them.
 #[async_trait]
 pub trait Pace: Send {
     /// Time since some fixed moment; never goes back.
@@ -45,8 +45,8 @@ impl Pace for RealPace {
     }
 }
 
-/// One budget for a whole run, started by its first conflict and never again: jittered exponential backoff until the time
-/// is used up.
+/// One budget for a whole run, started by its first conflict and never restarted: jittered exponential backoff until
+/// the time is used up.
 pub struct Budget {
     pace: Box<dyn Pace>,
     limit: Duration,
@@ -67,7 +67,7 @@ impl Budget {
     /// Waits before the next attempt: a random part of a time that doubles with every attempt.
     ///
     /// # Errors
-    /// The time is used up; how long that was.
+    /// Fails with the time spent if the budget is used up.
     pub async fn wait(&mut self) -> Result<(), Duration> {
         let now = self.pace.now();
         let started = *self.started.get_or_insert(now);
@@ -77,15 +77,15 @@ impl Budget {
         }
         let full = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.attempts)).min(LONGEST_WAIT);
         self.attempts += 1;
-        // At least half of it, so that attempts do become rarer; at most what is left, so that the last attempt is made at
-        // the end of the budget rather than after it.
+        // At least half of it, so that attempts become rarer; at most the remaining time, so that the last attempt is
+        // made at the end of the budget rather than after it.
         let wait = full.mul_f64(0.5 + 0.5 * self.pace.jitter()).min(self.limit.saturating_sub(spent));
         self.pace.sleep(wait).await;
         Ok(())
     }
 }
 
-/// How long a request of its own is tried again, as every read is: a [`Budget`] for each one that fails.
+/// How long a single request is retried, as every read is: each one that fails has its own [`Budget`].
 #[derive(Clone)]
 pub struct Patience {
     limit: Duration,
@@ -94,31 +94,31 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// By the machine's clock.
+    /// Uses the machine's clock.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         Self::with_pace(limit, || Box::new(RealPace::default()))
     }
 
-    /// By clocks that `pace` makes, one a budget.
+    /// Uses clocks that `pace` makes, one for each budget.
     #[must_use]
     pub fn with_pace(limit: Duration, pace: impl Fn() -> Box<dyn Pace> + Send + Sync + 'static) -> Self {
         Self { limit, pace: Arc::new(pace), told: Arc::new(|_| {}) }
     }
 
-    /// The same, which tells why it waits.
+    /// The same, with a function that is called with the reason for each wait.
     #[must_use]
     pub fn telling(self, told: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { told: Arc::new(told), ..self }
     }
 
-    /// A budget, which starts at its first failure.
+    /// Creates a budget, which starts at its first failure.
     #[must_use]
     pub fn budget(&self) -> Budget {
         Budget::new(self.limit, (self.pace)())
     }
 
-    /// Tells that a request failed, and is sent again.
+    /// Reports that a request failed and is sent again.
     pub fn tell(&self, reason: &str) {
         (self.told)(reason);
     }
@@ -137,7 +137,7 @@ impl fmt::Debug for Patience {
     }
 }
 
-/// How long a run goes on where nothing else is said.
+/// The default time limit of a run.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_mins(5);
 
 #[cfg(test)]

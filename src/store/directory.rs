@@ -1,13 +1,13 @@
 //! Objects in a directory, each a file.
 //!
-//! The same promises as S3's, between processes: a write happens under an exclusive lock, compares, and then renames a
-//! complete, synced file into place. Readers need no lock: a rename is atomic.
+//! It gives the same guarantees as S3, also between processes: a write takes an exclusive lock, compares, and then
+//! renames a complete, synced file into place. Readers need no lock: a rename is atomic.
 //!
-//! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. What a killed
-//! process left there is removed by the next one that holds the lock.
+//! New files are first written to `.tfreg-staging` in the root, which exists only while the lock is held. If a process
+//! is killed, the next one that takes the lock removes its files there.
 //!
-//! Web servers run as another user, so whatever the umask, a new file can be read by all (at least 0644) and a new folder be
-//! entered by all (at least 0755). A file that is replaced keeps its mode, and its group where that is allowed.
+//! Web servers run as another user. So whatever the umask is, every user can read a new file (at least 0644) and enter
+//! a new folder (at least 0755). A file that is replaced keeps its mode, and its group if that is allowed.
 
 mod lock;
 
@@ -30,7 +30,7 @@ use crate::regular;
 use lock::Lock;
 
 const STAGING: &str = ".tfreg-staging";
-/// What everybody may do with a new file, and with a new folder.
+/// The minimum permissions of a new file, and of a new folder.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
@@ -41,10 +41,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The store in `root`, which is made by the first write if it is not there.
+    /// The store in `root`, which the first write creates if it does not exist.
     ///
     /// # Errors
-    /// `root` is there and is not a directory.
+    /// Fails if `root` exists and is not a directory.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self { root: Arc::new(root.to_owned()) };
         match fs::metadata(root) {
@@ -57,10 +57,10 @@ impl Directory {
         }
     }
 
-    /// Removes what a killed process left behind, if it did and nobody is writing.
+    /// Removes the files of a killed process, if there are any and no other process is writing.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// Fails if they cannot be removed.
     pub fn clean_up(&self) -> Result<(), StoreError> {
         if ![STAGING, lock::NAME].iter().any(|name| self.root.join(name).symlink_metadata().is_ok()) {
             return Ok(());
@@ -72,8 +72,8 @@ impl Directory {
         self.root.join(key)
     }
 
-    /// Takes the exclusive lock, waiting a moment for it, and removes what a killed process left behind. The inner error says
-    /// who keeps it.
+    /// Takes the exclusive lock, waiting a moment for it, and removes the files of a killed process. The inner error
+    /// names the holder of the lock.
     fn lock(&self) -> io::Result<Result<Locked, String>> {
         make_folders(&self.root)?;
         let lock = match Lock::take(&self.root)? {
@@ -136,7 +136,7 @@ fn copy(body: &Sealed, path: &Path, on_sent: &OnSent) -> io::Result<File> {
     }
 }
 
-/// The exclusive lock; the staging folder is gone when it is released.
+/// The exclusive lock; the staging folder is removed when it is released.
 struct Locked {
     staging: PathBuf,
     // Released last: fields are dropped after `drop` has run.
@@ -145,7 +145,8 @@ struct Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next one that locks; it is not served and refers to nothing.
+        // If it cannot be removed now, the next process that takes the lock removes it; it is not served, and nothing
+        // refers to it.
         if let Err(error) = fs::remove_dir_all(&self.staging)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -154,7 +155,7 @@ impl Drop for Locked {
     }
 }
 
-/// Makes a folder and those above it, each made durable by syncing the one above.
+/// Creates a folder and its parents; each is made durable by syncing its parent.
 fn make_folders(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -167,14 +168,15 @@ fn make_folders(folder: &Path) -> io::Result<()> {
     }
     let made = fs::metadata(folder)?.mode();
     if made & FOLDER_MODE != FOLDER_MODE {
-        // With what the umask gives beyond it, and with the group of the folder above where that is passed on.
+        // Keeps the further permissions that the umask allows, and the group that the parent passes on.
         fs::set_permissions(folder, Permissions::from_mode(made | FOLDER_MODE))?;
     }
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     File::open(parent)?.sync_all()
 }
 
-/// Lets a new file be read as the one that it replaces, which may be what a link leads to; or else by everybody.
+/// Gives a new file the permissions of the file that it replaces, which may be the target of a link; a file that
+/// replaces none can be read by every user.
 fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
     let new = file.metadata()?;
     let mode = match replaced {
@@ -182,7 +184,7 @@ fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
             if replaced.gid() != new.gid()
                 && let Err(error) = fchown(file, None, Some(replaced.gid()))
             {
-                // Another user's file, of a group that this one is not in.
+                // The file belongs to another user, and to a group that this user is not in.
                 tracing::debug!("cannot keep a file's group {}: {error}", replaced.gid());
             }
             replaced.mode() & 0o777
@@ -195,7 +197,7 @@ fn set_mode(file: &File, replaced: Option<&Metadata>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// Opens a file for reading; `None` where there is none.
+/// Opens a file for reading; `None` if it does not exist.
 fn open(path: &Path) -> io::Result<Option<File>> {
     match regular::open(path) {
         Ok(file) => Ok(Some(file)),
@@ -204,8 +206,9 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Gives every file below `folder` to `found`, which says whether to go on. `base` is the folder's key, ending in a slash or
-/// empty; `above` are the folders that it is in, by device and inode, so that a link to one of them ends.
+/// Calls `found` with every file below `folder`; it returns whether to continue. `base` is the folder's key, ending in
+/// a slash or empty; `above` are the parents of the folder, by device and inode, so that the walk does not follow a
+/// link to one of them.
 fn walk(
     folder: &Path,
     base: &str,
@@ -224,7 +227,7 @@ fn walk(
             above.push(here);
             entries
         }
-        // A file has nothing below it, as on S3.
+        // The key of a file has nothing below it, as on S3.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(true);
         }
@@ -242,12 +245,12 @@ fn walk(
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => names.push((format!("{name}/"), None)),
             Ok(metadata) => names.push((name, Some(metadata.len()))),
-            // Gone meanwhile, or a link to nothing: neither can be read.
+            // Removed meanwhile, or a dangling link: neither can be read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    // As S3 orders keys: a folder counts with its slash.
+    // In S3's order of keys: a folder's name includes its slash.
     names.sort();
     for (name, len) in names {
         let key = format!("{base}{name}");
@@ -280,7 +283,7 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> StoreError {
             Some("give this user the right to write there, or choose another --to")
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some("make room there, and run again"),
-        // The last of them is that of a pipe, a socket or a device.
+        // `InvalidInput` is the error for a pipe, a socket or a device.
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => Some(
             "a registry's directory holds files and folders where its keys say; remove what is in the way",
         ),
@@ -352,7 +355,7 @@ impl ObjectStore for Directory {
         let path = self.root.join(&base);
         let (sender, found) = mpsc::channel(256);
         tokio::task::spawn_blocking(move || {
-            // The receiver is gone when the listing was given up.
+            // The receiver is gone if the listing was abandoned.
             let mut send = |listed| sender.blocking_send(Ok(listed)).is_ok();
             if let Err(error) = walk(&path, &base, &mut Vec::new(), &mut send) {
                 drop(sender.blocking_send(Err(failed("cannot list", &path, &error))));

@@ -1,5 +1,5 @@
-//! Contents that a server has compressed on the way (`Content-Encoding: gzip`), as clients read them: Go's HTTP client asks
-//! for gzip, and decodes it by itself.
+//! Contents that are sent compressed (`Content-Encoding: gzip`), as clients read them: Go's HTTP client requests gzip
+//! and decodes it.
 
 use std::io::Write as _;
 
@@ -9,16 +9,16 @@ use futures::stream::{self, Stream, StreamExt as _};
 
 use super::body::BodyError;
 
-/// So much is decoded at once: gzip grows at most a thousandfold, and the size is looked at in between.
+/// How much is decoded at once: gzip grows at most a thousandfold, and the size is checked in between.
 const PIECE: usize = 4096;
 
-/// Whether clients decode contents with this `Content-Encoding`: Go's HTTP client knows one only.
+/// Whether clients decode contents with this `Content-Encoding`: Go's HTTP client knows only gzip.
 pub(crate) fn is_gzip(content_encoding: Option<&str>) -> bool {
     content_encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip"))
 }
 
-/// Decodes gzip piece by piece; more than `limit` bytes are too large, however few were sent. `failed` makes the error where the
-/// contents, and not `source`, are at fault.
+/// Decodes gzip piece by piece, and fails if the result has more than `limit` bytes, however few were sent. `failed`
+/// makes the error if the contents, and not `source`, are at fault.
 pub(crate) fn gunzip<S, E>(
     source: S,
     limit: u64,

@@ -1,7 +1,7 @@
-//! Whose credentials a client uses, and what to do where they cannot be had: by the provider of the chain that was asked.
-//!
-//! The chain is the SDK's, which is that of the AWS CLI. Here it is only looked at, so that a failure can name the profile and
-//! the setting that it comes from. Values of settings that may be secret are not kept.
+//! The source of a client's credentials, and the remedy if they cannot be obtained, by the provider of the chain that
+//! is used.
+//! The chain is the SDK's, which is that of the AWS CLI. It is only inspected here, so that a failure can name the
+//! profile and the setting. Values of settings that may be secret are not kept.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -15,7 +15,7 @@ use super::StoreError;
 use crate::error::chain;
 use crate::words;
 
-/// Whose credentials a client uses.
+/// The source of a client's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     provider: Provider,
@@ -25,31 +25,31 @@ pub struct Identity {
     role: Option<String>,
 }
 
-/// The provider of the chain that is asked for credentials.
+/// The provider of the chain that supplies the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Provider {
     /// `AWS_ACCESS_KEY_ID`, or the same in a profile.
     Keys,
     /// IAM Identity Center: `aws sso login`.
     Sso,
-    /// A program of the user's own (`credential_process`).
+    /// A program of the user (`credential_process`).
     Process,
-    /// A token that the build server leaves in this file, and the setting that names it.
+    /// A token that the build server writes to this file, and the setting that names the file.
     WebIdentity { file: String, setting: &'static str },
     /// A container's credentials.
     Container,
-    /// None of these: the role of the machine, if it is one of EC2.
+    /// None of these: the role of the machine, if it is an EC2 instance.
     Machine,
 }
 
-/// How many profiles may refer to one another.
+/// The maximum length of a chain of profiles that refer to each other.
 const LONGEST_CHAIN: usize = 8;
 
 impl Identity {
-    /// Finds out whose credentials the SDK will use, with `profile` before everything else, and then for `role`.
+    /// Finds the credentials that the SDK will use: those of `profile` first, and then those of `role`.
     ///
     /// # Errors
-    /// The profile that is named, by `profile` or by `AWS_PROFILE`, does not exist; or the configuration cannot be read.
+    /// Fails if the profile that `profile` or `AWS_PROFILE` names does not exist, or the configuration cannot be read.
     pub async fn find(profile: Option<&str>, role: Option<&str>) -> Result<Self, StoreError> {
         let (env, fs) = (Env::real(), Fs::real());
         let set = |name: &str| env.get(name).ok().filter(|value| !value.is_empty());
@@ -83,13 +83,13 @@ impl Identity {
         Ok(Self { provider, profile, role: role.map(str::to_owned) })
     }
 
-    /// An identity of which nothing is known.
+    /// An unknown identity.
     #[must_use]
     pub fn unknown() -> Self {
         Self { provider: Provider::Keys, profile: None, role: None }
     }
 
-    /// What to do where a request could not be signed; `None` where that is not why it failed.
+    /// The remedy if a request could not be signed; `None` if it failed for another reason.
     #[must_use]
     pub fn remedy(&self, error: &(dyn StdError + 'static)) -> Option<String> {
         let mut cause = Some(error);
@@ -146,7 +146,7 @@ impl Identity {
         }
     }
 
-    /// How to come by a new session, where these credentials are those of one.
+    /// The remedy for an expired session; `None` if the credentials are not those of a session.
     #[must_use]
     pub fn new_session(&self) -> Option<String> {
         let profile = self.profile.as_deref().unwrap_or("default");
@@ -154,7 +154,7 @@ impl Identity {
             .then(|| format!("log in: aws sso login --profile {}", words::quoted(profile)))
     }
 
-    /// Which keys were used, in words.
+    /// The keys that were used, in words.
     #[must_use]
     pub fn keys(&self) -> String {
         match &self.profile {
@@ -164,7 +164,7 @@ impl Identity {
     }
 }
 
-/// The provider that a profile names, and the profile at the end of a chain of them.
+/// The provider that a profile names, and the last profile of the chain.
 fn by_profile(profiles: &ProfileSet, name: &str) -> Option<(Provider, String)> {
     let mut name = name.to_owned();
     for _ in 0..LONGEST_CHAIN {
@@ -190,7 +190,7 @@ fn by_profile(profiles: &ProfileSet, name: &str) -> Option<(Provider, String)> {
     None
 }
 
-/// Said as the AWS CLI says it.
+/// In the words of the AWS CLI.
 fn missing(name: &str, setting: &str, profiles: &ProfileSet) -> StoreError {
     let mut known: Vec<&str> = profiles.profiles().collect();
     known.sort_unstable();

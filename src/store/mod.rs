@@ -1,7 +1,7 @@
-//! Where objects live: a directory or an S3 bucket, behind one trait with conditional writes, [`ObjectStore`]; above it the
-//! objects of a registry, [`RegistryStore`].
+//! Storage of objects: a directory or an S3 bucket, behind one trait with conditional writes, [`ObjectStore`]; above it
+//! the objects of a registry, [`RegistryStore`].
 //!
-//! A store knows keys and bytes, and no policy: what may be written when is decided by the plan.
+//! A store handles keys and bytes only; the plan decides which objects may be written when.
 
 pub mod access;
 pub mod body;
@@ -25,7 +25,7 @@ pub use crate::error::StoreError;
 pub use object::{Body, Form, Headers, HttpHeaders, Object, ObjectState, Summary};
 pub use registry_store::{Document, MAX_DOCUMENT, RegistryStore};
 
-/// An object's state as the store names it: opaque, equal only to itself. On S3 the `ETag`.
+/// The state of an object, as the store names it: opaque, and equal only to itself. On S3 the `ETag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision(pub String);
 
@@ -36,80 +36,81 @@ impl Revision {
     }
 }
 
-/// An object that a listing has found.
+/// An object found by a listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
-    /// Its key within the target; not always one that a registry has.
+    /// Its key within the target; not always a key of a registry.
     pub key: String,
     /// Its length in bytes.
     pub len: u64,
 }
 
-/// What must be true of an object for a write to happen.
+/// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// It does not exist (`If-None-Match: *`).
+    /// The object does not exist (`If-None-Match: *`).
     Absent,
-    /// It is still what was read (`If-Match: REVISION`).
+    /// The object has not changed since it was read (`If-Match: REVISION`).
     Unchanged(Revision),
 }
 
-/// What a store answered to a conditional write.
+/// The answer of a store to a conditional write.
 #[derive(Debug)]
 pub enum Answer {
     /// The object is written.
     Written,
-    /// The condition did not hold, or another write was under way: nothing was written. Carries the answer in words.
+    /// The condition did not hold, or another write was under way: nothing was written. Contains the answer in words.
     ConditionFailed(String),
-    /// Another writer keeps the store to itself: nothing was compared or written. Says who, where that is known.
+    /// Another writer has locked the store: nothing was compared or written. Names that writer, if it is known.
     Busy(String),
     /// No answer, or one that leaves open whether the write took effect (a timeout, a dropped connection, a 5xx).
     Unknown(StoreError),
-    /// The store refuses such writes (not authorised, no such bucket, …); repeating them is of no use.
+    /// The store rejects such writes (not authorised, no such bucket, …); repeating them does not help.
     Failed(StoreError),
 }
 
-/// How well a store is known to honour conditions.
+/// Whether a store is known to honour conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conditions {
-    /// This program's own code does.
+    /// This program implements them.
     Built,
-    /// It is somebody else's server, and must prove it before it is trusted with an index.
+    /// It is a server of unknown behaviour, and must be checked before an index is written to it.
     ToBeProven,
 }
 
-/// Is told of bytes as they are sent.
+/// Called with the number of bytes as they are sent.
 pub type OnSent = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
 
-/// A place for objects, by their names.
+/// A store of objects by name.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
-    /// The place in the user's words, such as `s3://BUCKET/PREFIX`.
+    /// The store in the user's words, such as `s3://BUCKET/PREFIX`.
     fn describe(&self) -> String;
 
-    /// Whether conditional writes must be proven first.
+    /// Whether conditional writes must be checked first.
     fn conditions(&self) -> Conditions;
 
-    /// Opens an object to be read once, in pieces; `None` only where the store says that it does not exist.
+    /// Opens an object to be read once, in pieces; `None` only if the store answers that it does not exist.
     async fn open(&self, key: &str, form: Form) -> Result<Option<Object>, StoreError>;
 
-    /// What is told of an object without its bytes; `None` only where the store says that it does not exist.
+    /// The length, digest and headers of an object, without its bytes; `None` only if the store answers that it does
+    /// not exist.
     async fn head(&self, key: &str) -> Result<Option<Headers>, StoreError>;
 
-    /// Length and digest of an object, read to its end where the store keeps no digest; `None` only where the store says
-    /// that it does not exist.
+    /// The length and digest of an object, which is read to its end if the store keeps no digest; `None` only if the
+    /// store answers that it does not exist.
     async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError>;
 
-    /// Every object below `folder`, in the order of the keys' bytes; none where nothing is there. The folder is named with or
-    /// without the slash at its end, which counts either way: `1.2.0` does not hold `1.2.0-rc.1/…`. Only a few keys are in
-    /// memory at a time.
+    /// All objects below `folder`, in the order of the keys' bytes; none if there are none. The folder may be named
+    /// with or without its final slash, which is implied: `1.2.0` does not contain `1.2.0-rc.1/…`. Only a few keys are
+    /// in memory at a time.
     ///
-    /// What is written or removed meanwhile may be missing or there; all else is there. The policies of `tfreg policy` allow
-    /// a listing within `store/` and `registry/`, and none of the whole bucket.
+    /// Objects that are written or removed during the listing may be included or not; all others are included. The
+    /// policies of `tfreg policy` allow a listing within `store/` and `registry/`, but not of the whole bucket.
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>>;
 
-    /// Writes an object if `condition` holds, all at once or not at all, with `headers` where the store keeps any. Never
-    /// repeats the write by itself.
+    /// Writes an object if `condition` holds, all at once or not at all, with `headers` if the store keeps any. Never
+    /// repeats the write.
     async fn put(
         &self,
         key: &str,
@@ -120,7 +121,7 @@ pub trait ObjectStore: Send + Sync {
     ) -> Answer;
 }
 
-/// A folder as keys below it begin: empty, or ending in a slash.
+/// The prefix of the keys below a folder: empty, or ending in a slash.
 fn with_slash(folder: &str) -> String {
     if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") }
 }

@@ -1,4 +1,4 @@
-//! An object that is being read, and what is told of it.
+//! An object that is being read, and its length, digest and headers.
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{BoxStream, TryStreamExt as _};
@@ -6,7 +6,7 @@ use futures::stream::{BoxStream, TryStreamExt as _};
 use super::{Revision, StoreError};
 use crate::content::Digest;
 
-/// What a store tells of an object without giving its bytes.
+/// The length and digest of an object, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Its length in bytes.
@@ -15,18 +15,18 @@ pub struct Summary {
     pub digest: Digest,
 }
 
-/// What a store tells of an object besides its contents.
+/// The metadata of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     /// Its length in bytes.
     pub len: Option<u64>,
-    /// Its SHA-256, where one is kept beside it.
+    /// Its SHA-256, if the store keeps one.
     pub digest: Option<Digest>,
-    /// What is sent along with it over HTTP. `None` for files: of them the web server decides.
+    /// The HTTP headers sent with it. `None` for files: the web server decides on them.
     pub http: Option<HttpHeaders>,
 }
 
-/// Headers that clients and CDNs go by.
+/// Headers that clients and CDNs use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpHeaders {
     /// `Content-Type`.
@@ -35,33 +35,33 @@ pub struct HttpHeaders {
     pub cache_control: Option<String>,
 }
 
-/// In which form an object is read.
+/// The form in which an object is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// The bytes as they are stored, whatever `Content-Encoding` says.
     Stored,
-    /// The bytes as clients get them: what is stored with `Content-Encoding: gzip` is decoded, as Go's HTTP client does.
+    /// The bytes as clients get them: an object with `Content-Encoding: gzip` is decoded, as Go's HTTP client does.
     Decoded,
 }
 
-/// How a store names the state of an object that it has opened.
+/// How a store identifies the state of an object that it has opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectState {
     /// By this name (S3: the `ETag`).
     Named(Revision),
-    /// By the SHA-256 of the contents, as of files.
+    /// By the SHA-256 of the contents, as for files.
     Contents,
     /// Not at all: the object cannot be replaced safely.
     Unnamed,
 }
 
-/// An object's bytes as they arrive, in pieces. The store continues by itself what was cut short, within its patience; a
-/// failure is the last item.
+/// An object's bytes as they arrive, in pieces. The store continues an answer that was cut short, within its time
+/// limit; a failure is the last item.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
 
 /// An object that is being read.
 pub struct Object {
-    /// What is told of it. Of what is decoded on the way, length and SHA-256 are not known.
+    /// Its metadata. If it is decoded while it is read, length and SHA-256 are not known.
     pub headers: Headers,
     /// The state that is read.
     pub state: ObjectState,
@@ -70,10 +70,10 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads it to the end; `None` where that is more than `limit` bytes. They are counted as they come.
+    /// Reads it to the end; `None` if it has more than `limit` bytes, which are counted as they arrive.
     ///
     /// # Errors
-    /// It cannot be read to its end.
+    /// Fails if it cannot be read to its end.
     pub async fn collect(mut self, limit: u64) -> Result<Option<Bytes>, StoreError> {
         if self.headers.len.is_some_and(|len| len > limit) {
             return Ok(None);

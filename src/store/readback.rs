@@ -1,22 +1,24 @@
-//! What a conditional write has come to. Two pure functions: what a store's answer means, and, over what was meant, what was
-//! answered and what is there now, what to do about it.
+//! The result of a conditional write. Two pure functions: one interprets a store's answer; the other decides, from the
+//! intended write, the answer and the stored object, what to do.
 //!
-//! A timeout or a 5xx does not say whether a write took effect, and a 412 may be the echo of one's own write whose answer
-//! was lost. So nothing is concluded before the object is read back: an object of `store/` here, a document by the next
-//! observation of the whole version.
+//! A timeout or a 5xx does not say whether a write took effect, and a 412 may be caused by the run's own write whose
+//! answer was lost. So nothing is concluded before the object is read back: an object of `store/` here, a document by
+//! the next observation of the whole version.
 
 use super::{Answer, Condition, StoreError, Summary};
 use crate::content::Digest;
 use crate::registry::Key;
 
-/// What an HTTP answer to a conditional write means. Decided by the status, not by one vendor's code: a conflict is
-/// `ConditionalRequestConflict` on AWS and `ConcurrentModification` on Ceph. `None` is no answer at all.
+/// Interprets the HTTP answer to a conditional write, by the status rather than by one vendor's code: a conflict is
+/// `ConditionalRequestConflict` on AWS and `ConcurrentModification` on Ceph. A status of `None` means that there was no
+/// answer.
 #[must_use]
 pub fn meaning(condition: &Condition, status: Option<u16>, code: &str, error: StoreError) -> Answer {
     match (status, condition) {
         // 412 the condition failed, 409 another operation was under way.
         (Some(409 | 412), _) => Answer::ConditionFailed(error.answer),
-        // AWS's answer to the replace of what is gone; others say 412. A missing bucket is another matter.
+        // AWS answers this to the replacement of an object that is gone; others answer 412. A missing bucket is
+        // different.
         (Some(404), Condition::Unchanged(_)) if code != "NoSuchBucket" => {
             Answer::ConditionFailed(error.answer)
         }
@@ -28,19 +30,19 @@ pub fn meaning(condition: &Condition, status: Option<u16>, code: &str, error: St
     }
 }
 
-/// What was meant to be written.
+/// The intended write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
-    /// An object that is only ever created, with this digest.
+    /// An object that is created and never replaced, with this digest.
     Object(Digest),
-    /// A signature: another one over the same file is as good, if it verifies.
+    /// A signature: another one over the same file is equivalent, if it verifies.
     Signature(Digest),
-    /// A document, which may be merged anew; or the record of a publish, which is left as the first one has written it.
+    /// A document, which may be merged again; or the record of a publish, of which the first one is kept.
     Document,
 }
 
 impl Intent {
-    /// What a write of `digest` to `key` means.
+    /// The intent of a write of `digest` to `key`.
     #[must_use]
     pub fn by(key: &Key, digest: Digest) -> Self {
         match key {
@@ -55,30 +57,30 @@ impl Intent {
     }
 }
 
-/// What to do about a write.
+/// What a write has led to.
 #[derive(Debug)]
 pub enum WriteOutcome {
     /// It is written, or the same bytes were there already.
     Done,
-    /// Somebody else has written, or is writing: everything is observed and planned again.
+    /// Another run has written the object, or is writing it: everything is observed and planned again.
     Overtaken(String),
-    /// Another writer keeps the store to itself: everything is observed and planned again, once it lets go.
+    /// Another writer has locked the store: everything is observed and planned again once the lock is released.
     Busy(String),
     /// The store gave no clear answer: everything is observed and planned again.
     Unclear(StoreError),
-    /// Other bytes are there under the key of an object that never changes.
+    /// The key of an immutable object has other bytes.
     Different(Digest),
-    /// It failed for good.
+    /// It failed permanently.
     Failed(StoreError),
 }
 
-/// Whether [`judge`] has to know what is in the store now.
+/// Whether [`judge`] needs to know what is in the store now.
 #[must_use]
 pub fn needs_reading(meant: Intent, answer: &Answer) -> bool {
     meant != Intent::Document && matches!(answer, Answer::ConditionFailed(_) | Answer::Unknown(_))
 }
 
-/// Decides what a write of `meant` has come to, after `answer` and with `now` in the store, where that was read.
+/// Decides on a write of `meant`, given `answer` and, if it was read, the stored object `now`.
 #[must_use]
 pub fn judge(meant: Intent, answer: Answer, now: Option<Summary>) -> WriteOutcome {
     let again = match answer {
@@ -163,22 +165,22 @@ mod tests {
 
         for meant in [object, signature, document] {
             assert!(matches!(judge(meant, Answer::Written, None), WriteOutcome::Done));
-            // Refused access stays refused, whatever is there.
+            // Access stays denied, whatever is stored.
             assert!(matches!(
                 judge(meant, Answer::Failed(error("403")), is(b"mine")),
                 WriteOutcome::Failed(_)
             ));
             assert!(matches!(judge(meant, Answer::Busy("1".into()), is(b"theirs")), WriteOutcome::Busy(_)));
             assert!(!needs_reading(meant, &Answer::Busy("1".into())));
-            // Nothing is there: the write did not take effect.
+            // The object does not exist: the write did not take effect.
             assert!(matches!(judge(meant, failed(), None), WriteOutcome::Overtaken(_)));
             assert!(matches!(judge(meant, unknown(), None), WriteOutcome::Unclear(_)));
         }
         for answer in [failed, unknown] {
-            // It did take effect after all, or somebody wrote the same bytes.
+            // The write took effect after all, or another run wrote the same bytes.
             assert!(matches!(judge(object, answer(), is(b"mine")), WriteOutcome::Done));
             assert!(matches!(judge(signature, answer(), is(b"mine")), WriteOutcome::Done));
-            // Other bytes: final for an object, as good for a signature.
+            // Other bytes: final for an object, equivalent for a signature.
             let WriteOutcome::Different(theirs) = judge(object, answer(), is(b"theirs")) else {
                 panic!("a conflict")
             };

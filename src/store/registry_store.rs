@@ -1,4 +1,4 @@
-//! A registry's objects in a store: keys become names, content types and cache rules.
+//! A registry's objects in a store: maps keys to names, content types and cache rules.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::content::{Digest, Sealed};
 use crate::registry::{DocumentMaxAge, Key};
 
-/// Documents are small; anything larger than this is no index (10,000 versions with 12 platforms each take 10 MiB).
+/// Documents are small; anything larger is not an index (10,000 versions with 12 platforms each take 10 MiB).
 pub const MAX_DOCUMENT: u64 = 32 << 20;
 
 /// A document as it was read.
@@ -20,11 +20,11 @@ pub const MAX_DOCUMENT: u64 = 32 << 20;
 pub struct Document {
     /// Its bytes.
     pub bytes: Bytes,
-    /// The state that was read; a later replace can be made to depend on it.
+    /// The state that was read, for the condition of a later replacement.
     pub revision: Revision,
 }
 
-/// A place for a registry's objects.
+/// A store of a registry's objects.
 #[derive(Clone)]
 pub struct RegistryStore {
     objects: Arc<dyn ObjectStore>,
@@ -32,12 +32,12 @@ pub struct RegistryStore {
 }
 
 impl RegistryStore {
-    /// The registry in `objects`. CDNs may keep the documents that are written for `max_age`.
+    /// The registry in `objects`. CDNs may keep written documents for `max_age`.
     pub fn new(objects: impl ObjectStore + 'static, max_age: DocumentMaxAge) -> Self {
         Self { objects: Arc::new(objects), max_age }
     }
 
-    /// The same registry, with `objects` made from what holds it now.
+    /// The same registry, with the store that `objects` makes of the present one.
     pub(super) fn behind<S: ObjectStore + 'static>(
         self,
         objects: impl FnOnce(Arc<dyn ObjectStore>) -> S,
@@ -51,16 +51,17 @@ impl RegistryStore {
         self.objects.describe()
     }
 
-    /// Whether conditional writes must be proven first.
+    /// Whether conditional writes must be checked first.
     #[must_use]
     pub fn conditions(&self) -> Conditions {
         self.objects.conditions()
     }
 
-    /// Reads a document; `None` only where the store says that it does not exist.
+    /// Reads a document; `None` only if the store answers that it does not exist.
     ///
     /// # Errors
-    /// It cannot be read, is larger than [`MAX_DOCUMENT`], or cannot be replaced safely because its state has no name.
+    /// Fails if it cannot be read, is larger than [`MAX_DOCUMENT`], or cannot be replaced safely because its state has
+    /// no name.
     pub async fn get(&self, key: &Key) -> Result<Option<Document>, StoreError> {
         let Some(object) = self.open(key).await? else { return Ok(None) };
         let unusable = |answer: String| StoreError {
@@ -88,26 +89,26 @@ impl RegistryStore {
         Ok(Some(Document { bytes, revision }))
     }
 
-    /// Length and digest of an object; `None` only where the store says that it does not exist.
+    /// The length and digest of an object; `None` only if the store answers that it does not exist.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Fails if it cannot be read.
     pub async fn summary(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
         self.objects.summary(&key.to_string()).await
     }
 
-    /// What is told of an object without its bytes; `None` only where the store says that it does not exist.
+    /// The metadata of an object, without its bytes; `None` only if the store answers that it does not exist.
     ///
     /// # Errors
-    /// The store cannot be asked.
+    /// Fails if the request fails.
     pub async fn head(&self, key: &Key) -> Result<Option<Headers>, StoreError> {
         self.objects.head(&key.to_string()).await
     }
 
-    /// Opens an object, to be read as clients get it; `None` only where the store says that it does not exist.
+    /// Opens an object, to be read as clients get it; `None` only if the store answers that it does not exist.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// Fails if it cannot be read.
     pub async fn open(&self, key: &Key) -> Result<Option<Object>, StoreError> {
         self.objects.open(&key.to_string(), Form::Decoded).await
     }
@@ -119,7 +120,7 @@ impl RegistryStore {
     }
 
     /// Writes an object if `condition` holds, all at once or not at all, with the headers of its key. Never repeats the
-    /// write by itself.
+    /// write.
     pub async fn put(&self, key: &Key, body: &Sealed, condition: &Condition, on_sent: OnSent) -> Answer {
         let headers = HttpHeaders {
             content_type: Some(key.content_type().to_owned()),

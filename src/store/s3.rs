@@ -1,8 +1,8 @@
 //! Objects in an S3 bucket, or under a prefix of one.
 //!
-//! Conditional writes are sent once: a repeated write could meet the echo of its own first attempt. Reads are sent again within
-//! the store's patience, which is that of the run. The SDK itself repeats nothing. Every object is one `PutObject`, streamed in
-//! constant memory, with its SHA-256 as `x-amz-checksum-sha256`.
+//! Conditional writes are sent once: a repeated write could conflict with its own first attempt. Reads are retried
+//! within the store's time limit, which is that of the run. The SDK itself retries nothing. Every object is one
+//! `PutObject`, streamed in constant memory, with its SHA-256 as `x-amz-checksum-sha256`.
 
 pub mod encryption;
 mod location;
@@ -54,20 +54,20 @@ pub struct S3 {
     timeout: Duration,
     patience: Patience,
     clocks: Clocks,
-    /// Whether this server has ever answered: one that never did is likely to be a wrong address.
+    /// Whether this server has ever answered; if not, the address is probably wrong.
     answered: Arc<AtomicBool>,
-    /// Whether it is told that reads are tried again.
+    /// Whether the user has been told that reads are retried.
     troubled: Arc<AtomicBool>,
 }
 
-/// The slowest upload that is still worth waiting for, in bytes a second.
+/// The minimum pace of an upload, in bytes per second.
 const SLOWEST_UPLOAD: u64 = 50_000;
 
 impl S3 {
-    /// Connects to a bucket. No request to it is made yet.
+    /// Connects to a bucket. Makes no request to it yet.
     ///
     /// # Errors
-    /// The configuration names a profile that does not exist.
+    /// Fails if the configuration names a profile that does not exist.
     pub async fn connect(location: Location, access: &Access) -> Result<Self, StoreError> {
         let Connection { client, identity, region_setting } = access.connect().await?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl S3 {
         })
     }
 
-    /// A store that sends its requests by `client`.
+    /// A store that sends its requests with `client`.
     pub fn new(client: Client, location: Location) -> Self {
         Self {
             client,
@@ -101,13 +101,13 @@ impl S3 {
         Self { timeout, ..self }
     }
 
-    /// The same, with another patience for reads.
+    /// The same, with another time limit for reads.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
     }
 
-    /// The same, measuring how fast answers come by other clocks.
+    /// The same, with other clocks to measure the pace of answers.
     #[must_use]
     pub fn with_clocks(self, clocks: Clocks) -> Self {
         Self { clocks, ..self }
@@ -128,8 +128,8 @@ impl S3 {
         Ok(Some(Summary { len, digest: Digest::from_hasher(hash) }))
     }
 
-    /// Asks for an object, or for what is behind `at` bytes of the state that `tag` names. `None` only where the store says
-    /// that it does not exist.
+    /// Requests an object, or the part of it after `at` bytes of the state that `tag` names. `None` only if the store
+    /// answers that it does not exist.
     async fn get_object(
         &self,
         key: &str,
@@ -146,7 +146,7 @@ impl S3 {
         found(self.ask(Doing::Read, key, budget, sent).await)
     }
 
-    /// One page of a listing, and where the next one begins; `None` behind the last.
+    /// One page of a listing, and the start of the next one; `None` after the last.
     async fn page(
         &self,
         prefix: &str,
@@ -205,11 +205,11 @@ impl ObjectStore for S3 {
         let sent = || request.clone().send();
         let asked = self.ask(Doing::Read, key, &mut None, sent).await;
         let Some(head) = found(asked)? else { return Ok(None) };
-        // Of what is kept compressed, length and checksum are not those of the contents.
+        // The length and checksum of a compressed object are not those of its contents.
         let is_plain = !is_gzip(head.content_encoding());
         Ok(Some(Headers {
             len: head.content_length().filter(|_| is_plain).and_then(|len| u64::try_from(len).ok()),
-            // A composite checksum, of a multipart upload, ends in `-PARTS` and is no digest of the contents.
+            // A composite checksum, of a multipart upload, ends in `-PARTS` and is not a digest of the contents.
             digest: head.checksum_sha256().filter(|_| is_plain).and_then(Digest::from_base64),
             http: Some(HttpHeaders {
                 content_type: head.content_type().map(str::to_owned),
@@ -236,7 +236,7 @@ impl ObjectStore for S3 {
 
     fn list<'a>(&'a self, folder: &str) -> BoxStream<'a, Result<Listed, StoreError>> {
         let prefix = super::with_slash(folder);
-        // The first page, then from where the last one ended.
+        // The first page, then each page from the end of the one before.
         let pages = futures::stream::try_unfold(Some(None), move |after: Option<Option<String>>| {
             let prefix = prefix.clone();
             async move {
@@ -268,7 +268,8 @@ impl ObjectStore for S3 {
             .set_content_type(headers.content_type.clone())
             .set_cache_control(headers.cache_control.clone())
             .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
-            // The algorithm beside the value: with the value alone some servers ignore it, and accept a wrong one.
+            // The algorithm is sent with the value: given the value alone, some servers ignore it, and accept a wrong
+            // one.
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(body.digest().to_base64())
             .body(upload::stream(body, on_sent));

@@ -1,7 +1,7 @@
-//! Objects as they were read all at once, in front of the store that holds them.
+//! Objects that were read all at once, in front of the store that contains them.
 //!
-//! Who follows the links of a registry reads in as many round trips as there are links in a row. Who knows the keys already
-//! reads all objects in one, and then follows the links in the snapshot.
+//! Following the links of a registry takes as many round trips as the longest chain of links. If the keys are known
+//! already, all objects are read in one round trip, and then the links are followed in the snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{
 use crate::content::Sealed;
 use crate::registry::Key;
 
-/// Some objects of a registry: documents with their bytes, zips with what is told of them, and what could not be read.
+/// Some objects of a registry: documents with their bytes, zips with their metadata, and failed reads.
 #[derive(Debug, Default)]
 pub struct Snapshot(BTreeMap<String, Result<Option<Kept>, StoreError>>);
 
@@ -29,8 +29,8 @@ enum Kept {
 }
 
 impl Snapshot {
-    /// Reads the objects at `keys`, `reads` at a time, as clients get them. What is too large for a document is not in the
-    /// snapshot: who asks for it reads it again.
+    /// Reads the objects at `keys`, `reads` at a time, as clients get them. An object that is too large for a document
+    /// is not in the snapshot, and is read again when it is needed.
     pub async fn take(store: &RegistryStore, keys: impl IntoIterator<Item = Key>, reads: usize) -> Self {
         let read = stream::iter(keys.into_iter().map(|key| async move {
             let kept = read(store, &key).await.transpose()?;
@@ -39,14 +39,14 @@ impl Snapshot {
         Self(read.buffer_unordered(reads).filter_map(async |read| read).collect().await)
     }
 
-    /// A store that answers from the snapshot, and by `store` for all else.
+    /// A store that answers from the snapshot, and passes all other requests to `store`.
     #[must_use]
     pub fn in_front_of(self, store: RegistryStore) -> RegistryStore {
         store.behind(|store| Front { snapshot: self, store })
     }
 }
 
-/// What the store answers; nothing where an object is too large.
+/// The answer of the store; `None` if an object is too large.
 async fn read(store: &RegistryStore, key: &Key) -> Result<Option<Option<Kept>>, StoreError> {
     if matches!(key, Key::Zip { .. }) {
         return Ok(Some(store.head(key).await?.map(Kept::Zip)));

@@ -1,17 +1,17 @@
-//! The certificates of CAs that are trusted: the system's, and those of a file beside them (`AWS_CA_BUNDLE`).
+//! The trusted CA certificates: the system's, and those of an additional file (`AWS_CA_BUNDLE`).
 
 use std::sync::LazyLock;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-/// What to do where nothing can be trusted, because the machine has no certificates.
+/// The remedy if no server can be trusted because the machine has no certificates.
 pub const NO_CERTIFICATES: &str = "this machine has no certificates of CAs: install them (the package ca-certificates of Debian, Alpine \
     and others), or name a file of them by AWS_CA_BUNDLE or SSL_CERT_FILE";
 
-/// Whether the machine has certificates of CAs where TLS libraries look for them: in what `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name, otherwise in the system's files. Small container images have none, and the libraries give up then before any
-/// connection is made, be it one that needs no certificate.
+/// Whether the machine has CA certificates where TLS libraries look for them: in the locations that `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name, otherwise in the system's files. Small container images have none, and the libraries then fail
+/// before any connection is made, even one that needs no certificate.
 #[must_use]
 pub fn machine_has_certificates() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| {
@@ -21,15 +21,15 @@ pub fn machine_has_certificates() -> bool {
     *FOUND
 }
 
-/// A PEM file of certificates, every one of which can be read. The SDK's connector ends the program over one that cannot.
+/// A PEM file of certificates, all of which can be read. The SDK's connector ends the program if one cannot be read.
 #[derive(Debug, Clone)]
 pub struct CaBundle(Vec<u8>);
 
 impl CaBundle {
-    /// Takes a PEM file.
+    /// Reads a PEM file.
     ///
     /// # Errors
-    /// It has no certificate, or one that is damaged.
+    /// Fails if it contains no certificate, or one that is damaged.
     pub fn parse(pem: Vec<u8>) -> Result<Self, String> {
         let mut count = 0;
         for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -70,11 +70,11 @@ rules! { Discovery:
         "set Cache-Control: public, max-age=60, must-revalidate on .well-known/";
 }
 
-/// What clients read of it.
+/// The limits of clients.
 pub(super) const LARGEST: u64 = 1 << 20;
 const MOST_REDIRECTS: usize = 3;
 
-/// Judges the discovery document; gives the address of the provider registry, where there is a usable one.
+/// Checks the discovery document; returns the address of the provider registry, if there is a usable one.
 pub(super) fn check(subject: &str, reply: Reply<Fetched>, in_store: bool) -> (Vec<Finding>, Option<Url>) {
     if let Reply::TooLarge(_) = reply {
         let finding = SIZE.at(subject).found(format!("more than {LARGEST} bytes")).expected("1 MiB at most");
@@ -127,7 +127,7 @@ fn told(problem: &str, document: &Fetched) -> String {
     format!("{problem} ({})", served::shape(document))
 }
 
-/// The address that the document announces.
+/// The address in the document.
 fn service(subject: &str, document: &Fetched) -> Result<Url, Finding> {
     let object = json::parse(&Key::Discovery, &document.bytes).map_err(|refusal| {
         JSON.at(subject).found(told(&refusal.found, document)).expected("one JSON object")
@@ -165,8 +165,8 @@ fn plain_http(subject: &str, document: &Url, service: &Url) -> Option<Finding> {
         .then(|| PLAIN_HTTP.at(subject).found(service).expected("https"))
 }
 
-/// In a directory or a bucket the keys of documents begin with `registry/`, whatever the host and its prefix. On a host
-/// that is found out by asking.
+/// In a directory or a bucket the keys of documents begin with `registry/`, whatever the host and its prefix. On a
+/// host, a request shows whether the address is right.
 fn elsewhere(subject: &str, service: &Url, in_store: bool) -> Option<Finding> {
     (in_store && service.path().ends_with('/') && !service.path().ends_with("/registry/"))
         .then(|| ELSEWHERE.at(subject).found(service.path()).expected("/registry/, or a prefix before it"))

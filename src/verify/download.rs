@@ -76,7 +76,7 @@ rules! { Documents:
         "publish the version's tarballs again";
 }
 
-/// A download document, as far as it can be understood.
+/// A download document, as far as it can be parsed.
 #[derive(Debug, Clone)]
 pub(super) struct Download {
     pub(super) platform: Platform,
@@ -91,14 +91,14 @@ pub(super) struct Download {
     pub(super) keys: Vec<EmbeddedKey>,
 }
 
-/// What a document must be about.
+/// The expected provider, version and platform of a document.
 pub(super) struct Expected<'a> {
     pub(super) provider: &'a Provider,
     pub(super) entry: &'a Entry,
     pub(super) platform: &'a Platform,
 }
 
-/// Judges a download document; gives what there is of it, `None` where it cannot be read at all.
+/// Checks a download document; returns its members, or `None` if it cannot be read at all.
 pub(super) fn check(
     expected: &Expected<'_>,
     key: &Key,
@@ -133,7 +133,7 @@ pub(super) fn check(
     (findings, Some(download))
 }
 
-/// The members of a document, each judged as it is read.
+/// The members of a document, each checked as it is read.
 struct Members<'a> {
     key: &'a Key,
     subject: &'a str,
@@ -264,7 +264,7 @@ impl Members<'_> {
                     let found = other.map_or("missing", json::kind);
                     let found = format!("\"ascii_armor\" of a key is {found}");
                     self.report(&MEMBER, found, "an armored public key");
-                    // Clients read an absent one as an empty text, which is no key.
+                    // Clients read a missing one as an empty text, which is not a key.
                     String::new()
                 }
             };
@@ -274,7 +274,7 @@ impl Members<'_> {
     }
 }
 
-/// A link that leads to an object of something else.
+/// A link that leads to an object of another provider, version or platform.
 pub(super) fn other_version(
     expected: &Expected<'_>,
     subject: &str,

@@ -1,21 +1,21 @@
-//! Rules and what breaks them.
+//! Rules and findings.
 
 use std::fmt;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-/// How bad it is when a rule is broken.
+/// The severity of a broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// A client trips over it, or the next publish does.
+    /// A client fails because of it, or the next publish does.
     Error,
-    /// Everything installs, and somebody should know.
+    /// Everything installs, but the user should know.
     Warning,
 }
 
-/// What a rule is about; a row of the table.
+/// The subject of a rule; a row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
@@ -31,7 +31,7 @@ pub enum Group {
     Signature,
     /// The zips.
     Zips,
-    /// How objects are served, and what nothing refers to.
+    /// How objects are served, and unreferenced objects.
     Objects,
     /// The record of the publish.
     Record,
@@ -81,20 +81,20 @@ impl Group {
     }
 }
 
-/// Something that must be true of a registry.
+/// A property that a registry must have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, which does not change.
     pub name: &'static str,
-    /// What it is about.
+    /// Its subject.
     pub group: Group,
-    /// How bad it is when it is broken.
+    /// The severity if it is broken.
     pub severity: Severity,
-    /// What is wrong when it is broken.
+    /// The problem if it is broken.
     pub what: &'static str,
-    /// Why that matters to a user.
+    /// Why it matters to a user.
     pub why: &'static str,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
@@ -109,7 +109,7 @@ impl Rule {
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which rule.
+    /// The rule.
     pub rule: &'static Rule,
     /// The key or URL where it is broken.
     pub subject: String,
@@ -117,7 +117,7 @@ pub struct Finding {
     pub found: String,
     /// What was expected.
     pub expected: String,
-    /// What to do, where the cause is known better than to the rule.
+    /// The remedy, if the cause is known more precisely than to the rule.
     own_remedy: Option<&'static str>,
 }
 
@@ -138,31 +138,31 @@ impl Serialize for Finding {
 }
 
 impl Finding {
-    /// What to do.
+    /// The remedy.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         self.own_remedy.unwrap_or(self.rule.remedy)
     }
 
-    /// Says what to do, instead of what the rule says.
+    /// Replaces the remedy of the rule.
     pub(super) fn remedied(mut self, remedy: &'static str) -> Self {
         self.own_remedy = Some(remedy);
         self
     }
 
-    /// Says what was found.
+    /// Sets the value that was found.
     pub(super) fn found(mut self, found: impl fmt::Display) -> Self {
         self.found = found.to_string();
         self
     }
 
-    /// Says what was expected.
+    /// Sets the expected value.
     pub(super) fn expected(mut self, expected: impl fmt::Display) -> Self {
         self.expected = expected.to_string();
         self
     }
 
-    /// What findings are ordered by: the worst first, then as clients meet them.
+    /// The sort key of findings: the worst first, then in the order in which clients meet them.
     pub(super) fn order(&self) -> (Severity, Group, &'static str, &str, &str) {
         (self.rule.severity, self.rule.group, self.rule.name, &self.subject, &self.found)
     }

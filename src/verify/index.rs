@@ -87,16 +87,16 @@ rules! { Index:
         "publish it again, or write the index again by `tfreg reindex`";
 }
 
-/// What the index says of a version, as far as it can be understood.
+/// The index's entry for a version, as far as it can be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) version: Version,
-    /// As written; `None` where it is not a list of texts.
+    /// As written; `None` if it is not a list of texts.
     pub(super) protocols: Option<Vec<String>>,
     pub(super) platforms: BTreeSet<Platform>,
 }
 
-/// Judges an index; gives its versions, `None` where it cannot be read as a list at all.
+/// Checks an index; returns its versions, or `None` if it cannot be read as a list at all.
 pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Finding>, Option<Vec<Entry>>) {
     let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], "an index") {
         Ok(document) => document,
@@ -147,7 +147,7 @@ pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Fin
     (findings, Some(entries.into_values().collect()))
 }
 
-/// What the index says against the documents that are there, beyond what it lists and is not there.
+/// Differences between the index and the existing documents, other than listed platforms without a document.
 pub(super) fn both_ways(
     subject: &str,
     entries: &[Entry],
@@ -183,14 +183,14 @@ pub(super) fn both_ways(
     findings
 }
 
-/// A version that is yanked and listed.
+/// The finding for a version that is both yanked and listed.
 pub(super) fn yanked(subject: &str, version: &Version) -> Finding {
     YANKED.at(subject).found(format!("{version}, with a mark that it is yanked")).expected("one or the other")
 }
 
 fn warnings(subject: &str, object: &Object) -> Option<Finding> {
     let found = match object.get("warnings")? {
-        // Clients read null as nothing.
+        // Clients ignore null.
         Value::Null => return None,
         Value::Array(list) => match list.iter().find(|value| !value.is_string()) {
             None => return None,

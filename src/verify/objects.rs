@@ -1,4 +1,4 @@
-//! What is in a directory or a bucket, found by listing: providers, versions, and what nothing refers to.
+//! The objects in a directory or a bucket, found by listing: providers, versions, and unreferenced objects.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -28,21 +28,21 @@ rules! { Objects:
 /// How many keys a finding names.
 const EXAMPLES: usize = 3;
 
-/// The documents of a provider that are there.
+/// The existing documents of a provider.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     pub(super) documents: BTreeMap<Version, BTreeSet<Platform>>,
     pub(super) yanked: BTreeSet<Version>,
 }
 
-/// Everything that a listing has found below `registry/`.
+/// All objects that a listing has found below `registry/`.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) providers: BTreeMap<Provider, Folder>,
     foreign: ObjectTally,
 }
 
-/// Objects that are told of together.
+/// Objects that are reported together.
 #[derive(Debug, Default)]
 struct ObjectTally {
     count: u64,
@@ -66,7 +66,7 @@ impl ObjectTally {
     }
 }
 
-/// The folder of an area that is within the scope.
+/// The folder of an area within the scope.
 fn folder(area: Area, scope: &Scope) -> String {
     let mut folder = area.pattern().trim_end_matches('*').to_owned();
     if let Some(namespace) = &scope.namespace {
@@ -84,7 +84,7 @@ fn in_scope(scope: &Scope, provider: &Provider) -> bool {
 }
 
 impl Inventory {
-    /// Lists the documents that are there.
+    /// Lists the existing documents.
     pub(super) async fn take(store: &RegistryStore, scope: &Scope) -> Result<Self> {
         let mut inventory = Self::default();
         let mut listing = store.list(&folder(Area::Registry, scope));
@@ -113,8 +113,8 @@ impl Inventory {
     }
 }
 
-/// Which objects are referred to. Only a hash of each key is kept: of some 100,000 objects it would take a collision to
-/// overlook one.
+/// The referenced objects. Only a hash of each key is kept: with some 100,000 objects, an unreferenced one is
+/// overlooked only if two hashes collide.
 #[derive(Debug, Default)]
 pub(super) struct References(HashSet<u64>);
 
@@ -134,7 +134,7 @@ impl References {
     }
 }
 
-/// What the documents have told.
+/// The facts known from the documents.
 pub(super) struct Known<'a> {
     /// The versions of each index that could be read.
     pub(super) listed: &'a BTreeMap<Provider, BTreeSet<Version>>,
@@ -143,8 +143,9 @@ pub(super) struct Known<'a> {
     pub(super) references: &'a References,
 }
 
-/// Looks for objects that nothing refers to: not a document of a listed or yanked version. Earlier SHA256SUMS of a listed
-/// version, with their signatures and records, are its history, and are counted only: each added platform leaves some.
+/// Finds unreferenced objects: those to which no document of a listed or yanked version refers. Earlier SHA256SUMS of a
+/// listed version, with their signatures and records, are its history, and are only counted: each added platform leaves
+/// some.
 pub(super) async fn check(
     store: &RegistryStore,
     scope: &Scope,
@@ -170,7 +171,7 @@ pub(super) async fn check(
                 continue;
             }
         };
-        // An index that is there and cannot be read may list anything.
+        // An index that exists and cannot be read may list any version.
         let unread = inventory.providers.contains_key(&provider) && !known.listed.contains_key(&provider);
         let unsure = unread || known.unsure.contains(&(provider.clone(), version.clone()));
         let yanked =

@@ -32,7 +32,8 @@ rules! { Record:
         "what is in store/ was changed: look at the object";
 }
 
-/// Judges a record: the zips that it tells of are those of SHA256SUMS. It tells of one run, so not of all of them.
+/// Checks a record: the zips that it names must be those of SHA256SUMS. It describes one run, so it may not name all of
+/// them.
 pub(super) fn check(subject: &str, bytes: &[u8], sums: &Sums) -> Vec<Finding> {
     let unfit = |found: String| {
         vec![

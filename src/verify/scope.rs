@@ -1,8 +1,8 @@
-//! What is verified, and how thoroughly.
+//! The scope and depth of a verification.
 
 use crate::provider::{Namespace, Provider, ProviderType, Version};
 
-/// What is verified.
+/// The scope of a verification.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// Only this namespace.
@@ -11,16 +11,15 @@ pub struct Scope {
     pub provider_type: Option<ProviderType>,
     /// Only this version.
     pub version: Option<Version>,
-    /// What is done about zips.
+    /// How zips are checked.
     pub depth: Depth,
-    /// What is done about everything else that is there.
+    /// Which other objects are checked.
     pub extent: Extent,
-    /// The most bytes that are read of a zip, which goes to this machine's disk.
+    /// The maximum number of bytes to read of a zip, which goes to this machine's disk.
     pub max_zip: u64,
 }
 
-/// The most bytes that are read of a zip where nothing else is said. No provider comes near it: the largest known ones
-/// have 200 MB.
+/// The default maximum size of a zip. No provider comes near it: the largest known ones have 200 MB.
 pub const MAX_ZIP: u64 = 1 << 30;
 
 impl Scope {
@@ -39,20 +38,20 @@ impl Scope {
     }
 }
 
-/// What is done about zips.
+/// How zips are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Each is downloaded, and looked into.
+    /// Each zip is downloaded, and its contents are checked.
     Full,
-    /// Each must be there, with the right checksum where one is kept beside it.
+    /// Each zip must exist, with the right checksum if the store keeps one.
     Quick,
 }
 
-/// How much is looked at.
+/// Which objects are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// What there is, found by listing where that is possible.
+    /// All objects, found by listing if that is possible.
     Registry,
-    /// What the listed versions of the scope lead to.
+    /// The objects to which the listed versions of the scope lead.
     Versions,
 }

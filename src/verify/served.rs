@@ -33,7 +33,7 @@ rules! { Objects:
         "the answer that an object is missing may be kept too long",
         "one request for a release before it is there makes the CDN tell everybody that it is missing, long after it was published",
         "send no Cache-Control with 404, or max-age=60 at most; set the CDN's time for error answers to a minute at most";
-    /// Source: `GET Bucket`, which S3 answers for the empty key to whoever may list.
+    /// Source: `GET Bucket`, which S3 answers for the empty key to callers with the right to list.
     ROOT_LISTING = "root-listing", Warning,
         "the root of the host lists the bucket",
         "everybody can read which objects there are, also those that no version lists",
@@ -48,14 +48,14 @@ const LOOK: &str = "look at what is served there: it is not what a publish has w
 const NO_REDIRECT: &str = "have the server answer it without a redirect, or by one to https";
 const ALLOW: &str = "let the CDN or web server answer it without credentials; where a bucket is behind it, grant it s3:GetObject";
 
-/// The longest time for which a CDN may hold an index before somebody waits for a release.
+/// The maximum time for which a CDN may keep an index without delaying a release.
 const LONGEST_DOCUMENT_AGE: u64 = 3600;
-/// The shortest one that is worth anything for a zip.
+/// The minimum useful time for a zip.
 const SHORTEST_STORE_AGE: u64 = 86_400;
-/// The longest one for what is missing, as README says.
+/// The maximum time for a missing object, according to README.
 const LONGEST_MISSING_AGE: u64 = 60;
 
-/// What an answer other than the object was, in words.
+/// Describes an answer other than the object.
 fn in_words<T>(reply: &Reply<T>) -> String {
     match reply {
         Reply::Found(_) => "it is there".to_owned(),
@@ -67,7 +67,8 @@ fn in_words<T>(reply: &Reply<T>) -> String {
     }
 }
 
-/// What was asked for; where it is not there, `missing` is the rule that is broken, and where it is not given, `unreadable`.
+/// Returns the requested object; if it does not exist, `missing` is the broken rule, and if it cannot be read,
+/// `unreadable`.
 pub(super) fn found<T>(
     reply: Reply<T>,
     subject: &str,
@@ -87,21 +88,21 @@ pub(super) fn found<T>(
     })
 }
 
-/// What can be told of contents that are not what they should be, without repeating any of them.
+/// Describes unexpected contents without repeating any of them.
 pub(super) fn shape(document: &Fetched) -> String {
     let content_type = document.headers.http.as_ref().and_then(|http| http.content_type.as_deref());
     let content_type = content_type.map_or_else(String::new, |text| format!(" of type {}", media_type(text)));
     format!("{} bytes{content_type}", document.bytes.len())
 }
 
-/// A page that lists the keys of a bucket.
+/// The finding for a page that lists the keys of a bucket.
 pub(super) fn listing(subject: &str, page: &Fetched) -> Option<Finding> {
     let tag = b"<ListBucketResult";
     let lists = page.bytes.windows(tag.len()).any(|window| window == tag);
     lists.then(|| ROOT_LISTING.at(subject).found("a listing of the bucket").expected("no listing"))
 }
 
-/// The headers of a document; of a file nothing is known.
+/// Checks the headers of a document; nothing is known of those of a file.
 pub(super) fn document(subject: &str, headers: &Headers) -> Vec<Finding> {
     content_type(subject, headers).into_iter().chain(document_cache(subject, headers)).collect()
 }
@@ -112,7 +113,7 @@ fn content_type(subject: &str, headers: &Headers) -> Option<Finding> {
         .then(|| DOCUMENT_TYPE.at(subject).found(found).expected("application/json"))
 }
 
-/// A content type without its parameters.
+/// The media type of a content type, without parameters.
 pub(super) fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
@@ -128,7 +129,7 @@ pub(super) fn document_cache(subject: &str, headers: &Headers) -> Option<Finding
     Some(DOCUMENT_CACHE.at(subject).found(found).expected(format!("at most {LONGEST_DOCUMENT_AGE} seconds")))
 }
 
-/// The headers of an object in `store/`.
+/// Checks the headers of an object in `store/`.
 pub(super) fn stored(subject: &str, headers: &Headers) -> Option<Finding> {
     let cache = Cache::parse(headers.http.as_ref()?.cache_control.as_deref());
     let found = match cache {
@@ -140,7 +141,7 @@ pub(super) fn stored(subject: &str, headers: &Headers) -> Option<Finding> {
     Some(STORE_CACHE.at(subject).found(found).expected("public, max-age=31536000, immutable"))
 }
 
-/// Whether what does not exist is said not to exist, and may not be remembered for long.
+/// Whether a missing object is reported as missing, and the answer is not cached for long.
 pub(super) fn missing<T>(subject: &str, reply: &Reply<T>) -> Option<Finding> {
     let (found, remedy) = match reply {
         Reply::Absent(Missing::Stored) => return None,
@@ -166,7 +167,7 @@ fn missing_cache(subject: &str, cache_control: Option<&str>, age: Option<u64>) -
     Some(MISSING_CACHE.at(subject).found(found).expected(format!("at most {LONGEST_MISSING_AGE} seconds")))
 }
 
-/// What `Cache-Control` says of a shared cache.
+/// The meaning of `Cache-Control` for a shared cache.
 #[derive(Debug, PartialEq, Eq)]
 enum Cache {
     Unsaid,
@@ -188,7 +189,7 @@ impl Cache {
             let mut values = directives.iter().filter_map(|d| d.strip_prefix(name));
             values.next()?.trim_matches('"').parse().ok()
         };
-        // A CDN goes by the first where it is there.
+        // A CDN uses the first one if it is present.
         age("s-maxage=").or_else(|| age("max-age=")).map_or(Self::Unsaid, Self::For)
     }
 }

@@ -82,22 +82,22 @@ rules! { Signature:
 /// A key in a download document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EmbeddedKey {
-    /// Its id, as the document says; `None` where it says none.
+    /// Its id according to the document; `None` if it has none.
     pub(super) id: Option<String>,
     /// Its armored text.
     pub(super) armor: String,
 }
 
-/// Who signed, and what clients make of it.
+/// The signer, and how clients judge its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SignedBy {
-    /// As clients name the key: the primary key's id.
+    /// The id by which clients name the key: that of the primary key.
     pub(super) key_id: KeyId,
     pub(super) fingerprint: crate::openpgp::Fingerprint,
     pub(super) clients: Vec<Judgement>,
 }
 
-/// The families that are in use: Terraform 1.6.1 and newer, OpenTofu.
+/// The families of clients in use: Terraform 1.6.1 and newer, OpenTofu.
 const IN_USE: [ClientFamily; 4] = [
     ClientFamily::Terraform1_6_1,
     ClientFamily::Terraform1_12,
@@ -106,9 +106,9 @@ const IN_USE: [ClientFamily; 4] = [
 ];
 const SOON: Duration = Duration::from_hours(90 * 24);
 
-/// Judges a signature over `document` as clients do: under `keys`, in order.
+/// Checks a signature over `document` as clients do: with `keys`, in order.
 ///
-/// `document_subject` is where the keys are, `subject` the signature.
+/// `document_subject` is the document that contains the keys, `subject` the signature.
 pub(super) fn check(
     subject: &str,
     document_subject: &str,
@@ -167,7 +167,7 @@ pub(super) fn check(
     (findings, None)
 }
 
-/// Whether `signature` is one of `document` by one of the keys, and nothing else about it.
+/// Whether `signature` is a signature of `document` by one of the keys; nothing else is checked.
 pub(super) fn is_by(keys: &[EmbeddedKey], signature: &[u8], document: &[u8]) -> bool {
     let Ok(signatures) = packets("", signature) else { return false };
     keys.iter()
@@ -189,7 +189,7 @@ fn secret_key(subject: &str, armor: &str) -> Option<Finding> {
     secret.then(|| SECRET_KEY.at(subject).found("a secret key (not repeated here)").expected("a public key"))
 }
 
-/// The signatures in a file; it must hold nothing else.
+/// The signatures in a file, which must contain nothing else.
 fn packets(subject: &str, bytes: &[u8]) -> Result<Vec<Signature>, Finding> {
     let expected = "one binary OpenPGP signature";
     if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
@@ -213,7 +213,7 @@ fn packets(subject: &str, bytes: &[u8]) -> Result<Vec<Signature>, Finding> {
     if signatures.is_empty() { Err(unfit("nothing".to_owned())) } else { Ok(signatures) }
 }
 
-/// The certificates of an armored text. Clients read its first block only.
+/// The certificates of an armored text. Clients read only its first block.
 ///
 /// Source: `ReadArmoredKeyRing` of the OpenPGP libraries for Go.
 fn certificates(armor: &str) -> Result<Vec<Cert>, String> {
@@ -225,7 +225,7 @@ fn certificates(armor: &str) -> Result<Vec<Cert>, String> {
     if certs.is_empty() { Err("no key in the armor".to_owned()) } else { Ok(certs) }
 }
 
-/// The key that made a signature, whatever may be said against that key.
+/// The key that made a signature, even if it is expired or revoked.
 fn verifies(cert: &Cert, signature: &Signature, document: &[u8]) -> Option<Fingerprint> {
     let mut keys = cert.keys().map(|key| key.key());
     keys.find(|key| signature.verify_message(*key, document).is_ok()).map(openpgp::packet::Key::fingerprint)
@@ -250,14 +250,14 @@ fn alive(subject: &str, signature: &Signature, now: SystemTime) -> Option<Findin
     Some(EXPIRED.at(subject).found(format!("expired on {}", date(expires))).expected("a signature in force"))
 }
 
-/// What the clients in use make of the key. Older ones are told of in the result, and are no finding: Terraform 1.5 and older
-/// cannot read Ed25519 at all.
+/// How the clients in use judge the key. Older ones are reported in the result and are not a finding: Terraform 1.5 and
+/// older cannot read Ed25519 at all.
 fn accepted(subject: &str, cert: &Cert, clients: &[Judgement]) -> Option<Finding> {
     let worst = |judged: &&Judgement| match judged.verdict {
         Verdict::Accepts => false,
         Verdict::Warns | Verdict::NotKnown | Verdict::Rejects => {
             IN_USE.contains(&judged.family)
-                // It takes what the others of its kind take, but for expired keys.
+                // It accepts the same signatures as the others of its kind, except those by expired keys.
                 || (judged.family == ClientFamily::Terraform1_6_0 && judged.verdict == Verdict::Rejects)
         }
     };

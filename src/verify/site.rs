@@ -1,7 +1,7 @@
-//! The registry as one space of URLs, wherever it is read.
+//! A registry as one space of URLs, wherever it is read.
 //!
-//! A client knows URLs only. A directory or a bucket stands for a host whose address nobody knows: what its discovery
-//! document says is believed, and every link is resolved as a client resolves it, and then mapped to a key.
+//! Clients know only URLs. A directory or a bucket stands for a host with an unknown address: the statements of its
+//! discovery document are accepted, and every link is resolved as a client resolves it, and then mapped to a key.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -22,16 +22,16 @@ use crate::store::{Headers, MAX_DOCUMENT, RegistryStore, StoreError};
 
 use super::Watch;
 
-/// How often an object is read whose answer is cut short.
+/// How often an object is read if the answer is cut short.
 const ATTEMPTS: u32 = 3;
-/// How long an object of a store may take, at most.
+/// The time limit for an object of a store.
 const TOTAL: Duration = Duration::from_hours(1);
 
-/// The most bytes of a JSON document.
+/// The maximum size of a JSON document.
 pub(super) const DOCUMENT: u64 = MAX_DOCUMENT;
-/// Of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
+/// The maximum size of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
 pub(super) const SUMS: u64 = 1 << 20;
-/// Of a signature, which has some hundred bytes.
+/// The maximum size of a signature, which has some hundred bytes.
 pub(super) const SIGNATURE: u64 = 64 << 10;
 
 /// The registry that is verified.
@@ -41,9 +41,9 @@ pub(super) struct RegistryView<'a> {
     host: Url,
     /// The address of the provider registry service; ends in a slash.
     service: Url,
-    /// The requests that may be under way.
+    /// Limits the concurrent requests.
     requests: Semaphore,
-    /// The zips that may lie on this machine's disk.
+    /// Limits the zips on this machine's disk.
     zips: Semaphore,
     pub(super) watch: &'a dyn Watch,
 }
@@ -56,7 +56,7 @@ pub(super) struct Spooled {
     pub(super) len: u64,
 }
 
-/// Where the object of a URL is.
+/// The place of a URL's object.
 enum At<'a> {
     Web(&'a crate::reader::web::Web),
     Store(&'a RegistryStore, Key),
@@ -68,18 +68,18 @@ impl<'a> RegistryView<'a> {
     pub(super) fn new(reader: &'a Reader, reads: usize, watch: &'a dyn Watch) -> Result<Self> {
         let host = match reader {
             Reader::Web(web) => web.host().clone(),
-            // A name that is nobody's (RFC 2606).
+            // A reserved name (RFC 2606).
             Reader::Store(_) => {
                 Url::parse("https://registry.invalid/").map_err(|error| Error::Usage(error.to_string()))?
             }
         };
         let service = host.join("registry/").map_err(|error| Error::Usage(error.to_string()))?;
-        // A zip is up to some 100 MB on disk and a core's work.
+        // A zip takes up to some 100 MB on disk and occupies a core.
         let zips = Semaphore::new(reads.min(2 * std::thread::available_parallelism().map_or(1, usize::from)));
         Ok(Self { reader, host, service, requests: Semaphore::new(reads), zips, watch })
     }
 
-    /// Believes what the discovery document says.
+    /// Sets the address of the service that the discovery document names.
     pub(super) fn found_at(&mut self, service: Url) {
         self.service = service;
     }
@@ -96,7 +96,7 @@ impl<'a> RegistryView<'a> {
         &self.host
     }
 
-    /// Below what the keys are, as far as the service's address tells.
+    /// The prefix of all keys, according to the service's address.
     fn base(&self) -> Option<&str> {
         self.service.as_str().strip_suffix("registry/")
     }
@@ -112,7 +112,7 @@ impl<'a> RegistryView<'a> {
         joined.unwrap_or_else(|_| self.host.clone())
     }
 
-    /// The key of an object; of a URL that holds no key of ours, nothing.
+    /// The key of an object; `None` if the URL does not contain a key of the registry.
     pub(super) fn key(&self, url: &Url) -> Option<Key> {
         if *url == self.url(&Key::Discovery) {
             return Some(Key::Discovery);
@@ -129,13 +129,13 @@ impl<'a> RegistryView<'a> {
         }
         match self.reader {
             Reader::Web(_) => Links::target(url.as_str()),
-            // Documents with absolute URLs under a discovery document without: only a host could tell.
+            // Documents have absolute URLs and the discovery document has not: only a host could resolve them.
             Reader::Store(_) if url.host_str() != self.host.host_str() => Links::target(url.as_str()),
             Reader::Store(_) => None,
         }
     }
 
-    /// How an object is called in findings.
+    /// The name of an object in findings.
     pub(super) fn name(&self, url: &Url) -> String {
         match (self.reader, self.key(url)) {
             (Reader::Store(_), Some(key)) => key.to_string(),
@@ -176,7 +176,7 @@ impl<'a> RegistryView<'a> {
         Ok(reply)
     }
 
-    /// Asks for what is told of an object.
+    /// Requests the metadata of an object.
     pub(super) async fn head(&self, url: &Url) -> Result<Reply<Headers>> {
         let _permit = self.requests.acquire().await;
         let reply = match self.at(url) {
@@ -208,7 +208,7 @@ impl<'a> RegistryView<'a> {
                 At::Nowhere => Reply::Absent(Missing::Stored),
                 At::Store(store, key) => match store.open(&key).await? {
                     Some(object) => {
-                        // The store has tried it again as long as it is worth it.
+                        // The store has already retried.
                         attempt = ATTEMPTS;
                         let body = object.body.map_err(|error| error.answer);
                         let limits = Limits::new(limit, TOTAL);
@@ -240,7 +240,7 @@ impl<'a> RegistryView<'a> {
     }
 }
 
-/// Writes what arrives to a file, by a thread that may block; the inner error is that of what arrives.
+/// Writes the arriving pieces to a file, in a thread that may block; the inner error is that of the source.
 async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<Spooled, BodyError<String>>> {
     let (sender, mut chunks) = mpsc::channel::<Bytes>(4);
     let writing = tokio::task::spawn_blocking(move || -> std::io::Result<(File, Digest, u64)> {
@@ -256,7 +256,7 @@ async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<Spooled, Bod
     let mut failure = None;
     while let Some(chunk) = body.next().await {
         match chunk {
-            // The writer is gone when it failed, which it says below.
+            // The writer is gone if it failed; its error is returned below.
             Ok(chunk) => {
                 if sender.send(chunk).await.is_err() {
                     break;

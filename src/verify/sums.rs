@@ -62,17 +62,17 @@ rules! { Checksums:
         "look at the object; publish the version again under the next number";
 }
 
-/// The checksums of a file, by file name, as far as it can be understood.
+/// The checksums of a file, by file name, as far as it can be parsed.
 pub(super) type Sums = BTreeMap<String, Digest>;
 
-/// Judges the format.
+/// Checks the format.
 pub(super) fn check(subject: &str, document: &Fetched) -> (Vec<Finding>, Sums) {
     let mut findings = Vec::new();
     let mut sums = Sums::new();
     let text = String::from_utf8_lossy(&document.bytes);
     let checksum = |line: &str| line.split(' ').next().is_some_and(|word| word.parse::<Digest>().is_ok());
     if !text.trim().is_empty() && !text.lines().any(checksum) {
-        // It may be an answer of anybody's, which is not for a log.
+        // It may be an answer of any server, which does not belong in a log.
         let found = format!("{}, and no line begins with a checksum", served::shape(document));
         findings.push(LINE.at(subject).found(found).expected("64 hex digits, two spaces, the name"));
         return (findings, sums);
@@ -118,7 +118,7 @@ fn parse(line: &str) -> Result<(Digest, &str), &'static Rule> {
     Ok((digest, name))
 }
 
-/// Whether the platforms that stand on these checksums, and all others of the version, are in them.
+/// Whether the platforms that use these checksums, and all others of the version, are listed in them.
 pub(super) fn platforms(
     subject: &str,
     sums: &Sums,
@@ -144,7 +144,7 @@ pub(super) fn platforms(
                     .found(format!("\"shasum\" {shasum}"))
                     .expected(format!("{listed}, as {subject} says")),
             ),
-            // Said above.
+            // Reported above.
             None if names.contains(name) => {}
             None => findings.push(
                 LACKS_PLATFORM

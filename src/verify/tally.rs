@@ -1,4 +1,4 @@
-//! What verifying has come to so far: of a version, of a provider, of all.
+//! The results of a verification so far: of a version, of a provider, of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::objects::References;
 use super::signature::SignedBy;
 use super::{Checked, Package, SigningKeyUse};
 
-/// What the parts have come to together.
+/// The combined results.
 #[derive(Default)]
 pub(super) struct Sum {
     pub(super) findings: Vec<Finding>,
@@ -24,11 +24,11 @@ pub(super) struct Sum {
     pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
     /// Providers that do not list the version that was asked for.
     pub(super) lacking: BTreeSet<Provider>,
-    /// Versions of which not all documents could be read, so that their objects may be referred to.
+    /// Versions of which not all documents could be read; their objects may be referenced.
     pub(super) unsure: BTreeSet<(Provider, Version)>,
 }
 
-/// What a version, or a provider, has come to.
+/// The results for a version, or a provider.
 #[derive(Default)]
 pub(super) struct PartialResult {
     pub(super) findings: Vec<Finding>,
@@ -40,7 +40,7 @@ pub(super) struct PartialResult {
     pub(super) unsure: Vec<(Provider, Version)>,
     /// Providers that do not list the version that was asked for.
     pub(super) lacking: Vec<Provider>,
-    /// The checksum that each document names.
+    /// The checksum in each document.
     pub(super) zips: Vec<(Digest, String)>,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn same_zips(zips: &[(Digest, String)]) -> Vec<Finding> {
     let shared = by_digest.into_iter().filter(|(_, subjects)| subjects.len() > 1);
     let finding = |(digest, mut subjects): (Digest, Vec<&str>)| {
         subjects.sort_unstable();
-        // A build that always packs the same may have filled thousands of versions.
+        // With reproducible builds, thousands of versions may have the same checksum.
         let others = subjects.get(1..).unwrap_or_default();
         let named: Vec<&str> = others.iter().copied().take(5).collect();
         let more = others.len() - named.len();

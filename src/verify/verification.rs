@@ -1,4 +1,4 @@
-//! What verifying has come to: findings, what was looked at, and the verdict.
+//! The result of a verification: findings, counts, and the verdict.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::openpgp::client_support::Judgement;
 use crate::openpgp::{Fingerprint, KeyId};
 use crate::words;
 
-/// What was looked at.
+/// The numbers of checked objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Providers.
@@ -27,7 +27,7 @@ pub struct Checked {
 /// Objects to which no listed version leads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Unreferenced {
-    /// How many, and how much.
+    /// Their number and size.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -37,7 +37,7 @@ pub struct Unreferenced {
     pub earlier_bytes: u64,
 }
 
-/// A zip that was looked into, with the hashes that lock files hold.
+/// A zip whose contents were checked, with its hashes for lock files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Package {
     /// `NAMESPACE/TYPE`.
@@ -54,53 +54,54 @@ pub struct Package {
     pub h1: String,
 }
 
-/// A key that has signed versions, and what clients make of it.
+/// A key that has signed versions, and how clients judge it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeyUse {
-    /// As clients name it.
+    /// The key id that clients show.
     pub key_id: KeyId,
     /// The primary key's.
     pub fingerprint: Fingerprint,
     /// How many versions it has signed.
     pub versions: u64,
-    /// What each family of clients does.
+    /// How each family of clients judges it.
     pub clients: Vec<Judgement>,
 }
 
-/// What verifying has come to.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// The registry in the user's words.
     pub place: String,
-    /// What was done about zips.
+    /// How zips were checked.
     pub depth: Depth,
     /// The broken rules, the worst first.
     pub findings: Vec<Finding>,
-    /// What was looked at.
+    /// The numbers of checked objects.
     pub checked: Checked,
-    /// What nothing refers to; `None` where nothing can be listed, or was.
+    /// Unreferenced objects; `None` if nothing was, or could be, listed.
     pub unreferenced: Option<Unreferenced>,
-    /// Who has signed.
+    /// The signers.
     pub signers: Vec<SigningKeyUse>,
-    /// The zips that were looked into.
+    /// The zips whose contents were checked.
     pub packages: Vec<Package>,
 }
 
 impl Verification {
-    /// How many findings of a severity there are.
+    /// The number of findings of a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.rule.severity == severity).count()
     }
 
-    /// What to say of a registry that clients would trip over; `None` of a good one. Each finding says more for itself.
+    /// The summary of a registry with which clients would fail; `None` for a good one. The findings contain the
+    /// details.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         (!self.is_good()).then(|| self.refuse("clients would trip over this registry"))
     }
 
-    /// The same of what a publish has just written. Discovery is the host's own: a publish leaves what it finds there, and has
-    /// warned of it.
+    /// The same for a version that a publish has just written. Discovery belongs to the host: a publish keeps an
+    /// existing document, and has warned of problems in it.
     #[must_use]
     pub fn publish_refusal(&self) -> Option<Refusal> {
         let of_version = |finding: &&Finding| {
@@ -129,7 +130,7 @@ impl Verification {
         }
     }
 
-    /// Whether clients get along with the registry.
+    /// Whether clients can use the registry.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.count(Severity::Error) == 0

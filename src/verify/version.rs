@@ -1,4 +1,4 @@
-//! A version of a provider: its documents, and everything to which they lead.
+//! A version of a provider: its documents, and all objects to which they lead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -22,13 +22,13 @@ use super::sums::{self, Sums};
 use super::tally::PartialResult;
 use super::{Depth, Extent, Package, Scope, record, served, zip};
 
-/// A version that is being looked at.
+/// The check of a version.
 pub(super) struct VersionCheck<'a> {
     pub(super) site: &'a RegistryView<'a>,
     pub(super) scope: &'a Scope,
     pub(super) provider: &'a Provider,
     pub(super) entry: &'a Entry,
-    /// The index, in findings.
+    /// The name of the index in findings.
     pub(super) index: &'a str,
 }
 
@@ -77,7 +77,7 @@ impl VersionCheck<'_> {
         Ok(download::check(&self.expected(platform), &key, &self.site.name(&url), reply))
     }
 
-    /// The record stays when a version is put back, so it is read: that it is there says nothing.
+    /// The record stays when a version is put back, so it is read: its existence says nothing.
     async fn yanked(&self) -> Result<Option<Finding>> {
         if self.scope.extent == Extent::Versions {
             return Ok(None);
@@ -89,7 +89,7 @@ impl VersionCheck<'_> {
         Ok(yanked.then(|| index::yanked(self.index, &self.entry.version)))
     }
 
-    /// Where a document leads.
+    /// The objects to which a document leads.
     fn references(&self, download: &Download, part: &mut PartialResult) {
         let expected = self.expected(&download.platform);
         let links = [
@@ -110,7 +110,7 @@ impl VersionCheck<'_> {
         }
     }
 
-    /// All SHA256SUMS that the documents of the version lead to: one, in a good registry.
+    /// All SHA256SUMS to which the documents of the version lead; a good registry has one.
     async fn all_sums(&self, downloads: &[Download]) -> Result<PartialResult> {
         let mut by_sums: BTreeMap<&Url, Vec<&Download>> = BTreeMap::new();
         for download in downloads {
@@ -124,7 +124,7 @@ impl VersionCheck<'_> {
             let subject = format!("{} {}", self.provider, self.entry.version);
             part.findings.push(download::SEVERAL_SUMS.at(subject).found(found.join("\n")).expected("one"));
         }
-        // What is listed, by the names that the documents give.
+        // The file names of the listed platforms, according to the documents.
         let names: BTreeSet<String> = self
             .entry
             .platforms
@@ -208,7 +208,7 @@ impl VersionCheck<'_> {
         Ok(part)
     }
 
-    /// The record beside SHA256SUMS, where one can be expected: beside one that tfreg wrote.
+    /// The record beside SHA256SUMS, if one is expected: only beside a SHA256SUMS that tfreg wrote.
     async fn record(&self, sums: &Url) -> Result<Option<(Key, Option<bytes::Bytes>)>> {
         let Some(Key::Sums { release, digest }) = self.site.key(sums) else { return Ok(None) };
         let key = Key::Provenance { release, digest };
@@ -286,7 +286,7 @@ impl VersionCheck<'_> {
                 let look = move |zip: site::Spooled| {
                     let (len, digest) = (zip.len, zip.digest);
                     let mut findings = zip::unopened(&subject, &zip.headers, Some(len), Some(digest), shasum);
-                    // Clients do not open another zip than the one that was promised.
+                    // Clients do not open a zip other than the promised one.
                     if findings.iter().any(|finding| finding.rule.severity == Severity::Error) {
                         return (findings, None, Some((len, digest)));
                     }
@@ -332,7 +332,7 @@ fn beside(url: &Url, key: &Key) -> Option<Url> {
     url.join(key.rsplit('/').next()?).ok()
 }
 
-/// Runs work of the processor off the async threads.
+/// Runs CPU-bound work off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Io {
         context: "cannot verify".to_owned(),

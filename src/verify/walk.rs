@@ -1,4 +1,4 @@
-//! Walking through a registry: its providers, and the versions of each index.
+//! Walks through a registry: its providers, and the versions of each index.
 
 use std::collections::BTreeMap;
 
@@ -43,13 +43,14 @@ pub(super) async fn root(site: &RegistryView<'_>, scope: &Scope) -> Result<Optio
     let host = site.host();
     Ok(match site.document(host, site::SUMS).await {
         Ok(Reply::Found(page)) => served::listing(host.as_str(), &page),
-        // A listing may be long, and nothing else at the root matters to clients.
+        // A listing may be long, and clients need nothing else at the root.
         Ok(_) | Err(Error::Store(_)) => None,
         Err(error) => return Err(error),
     })
 }
 
-/// Whether what is not there is answered 404, and not for long: a platform of a version that nobody publishes.
+/// Whether a missing object is answered 404, and the answer not cached for long: a platform of a version that is never
+/// published.
 pub(super) async fn missing(site: &RegistryView<'_>, provider: Option<&Provider>) -> Result<Option<Finding>> {
     let Some(provider) = provider else { return Ok(None) };
     let (Ok(version), Ok(platform)) = ("0.0.0-tfreg-verify".parse(), "linux_amd64".parse()) else {
@@ -60,7 +61,7 @@ pub(super) async fn missing(site: &RegistryView<'_>, provider: Option<&Provider>
     let name = site.name(&url);
     Ok(match site.head(&url).await {
         Ok(reply) => served::missing(&name, &reply),
-        // A bucket answers so to who may not list it, and what is asked for is known not to be there.
+        // A bucket answers this to callers without the right to list, and the requested object is known to be missing.
         Err(Error::Store(error)) if matches!(error.status, Some(401 | 403)) => {
             served::missing(&name, &Reply::<()>::Status(403, error.answer))
         }
@@ -68,7 +69,7 @@ pub(super) async fn missing(site: &RegistryView<'_>, provider: Option<&Provider>
     })
 }
 
-/// Looks at all providers, a few at a time.
+/// Checks all providers, a few at a time.
 pub(super) async fn check_providers(
     site: &RegistryView<'_>,
     scope: &Scope,
@@ -110,7 +111,7 @@ async fn check_provider(
     if let Some(wanted) = &scope.version {
         entries.retain(|entry| entry.version == *wanted);
         if entries.is_empty() {
-            // Whether another provider has it, is known when all were asked.
+            // Whether another provider has it is known when all were checked.
             part.lacking.push(provider.clone());
             part.checked.providers = 0;
         }

@@ -1,4 +1,4 @@
-//! The zip of a platform: what clients unpack and start.
+//! The zip of a platform, which clients unpack and start.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,7 +86,7 @@ rules! { Zips:
         "a zip has an entry outside of its root",
         "terraform init on that platform refuses to unpack it",
         "publish the version anew under the next number";
-    /// Source: [`entry_name`], where each rule has its own.
+    /// Source: [`entry_name`], which cites each rule.
     NAME = "zip-name", Error,
         "a zip has a name that its platform's file systems cannot hold",
         "terraform init on that platform fails to unpack it, or writes another file",
@@ -117,14 +117,14 @@ rules! { Zips:
         "correct the build; publish the version anew under the next number";
 }
 
-/// No provider has more, and each costs memory.
+/// No provider has more entries, and each needs memory.
 const MAX_ENTRIES: usize = 100_000;
-/// Findings about names, of which one is as good as many.
+/// The maximum number of findings about names; more do not help.
 const MAX_NAMES: usize = 20;
-/// As much as nobody unpacks for a provider.
+/// The maximum unpacked size; no provider is larger.
 const MAX_UNPACKED: u64 = 32 << 30;
 
-/// What a zip must be.
+/// The requirements on a zip.
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     pub(super) provider_type: ProviderType,
@@ -132,7 +132,7 @@ pub(super) struct Expected {
     pub(super) platform: Platform,
 }
 
-/// What can be told of a zip without opening it.
+/// Checks of a zip that do not open it.
 pub(super) fn unopened(
     subject: &str,
     headers: &Headers,
@@ -151,17 +151,17 @@ pub(super) fn unopened(
     findings
 }
 
-/// What is known of an entry before its contents are read.
+/// The facts about an entry before its contents are read.
 #[derive(Debug)]
 struct Entry {
     name: String,
-    /// Its mode, if it is one of unix.
+    /// Its mode, if it is a Unix mode.
     mode: Option<u32>,
     link: bool,
     readable: bool,
 }
 
-/// Judges a zip; gives its `h1:` hash, which lock files hold, where every entry can be read.
+/// Checks a zip; returns its `h1:` hash for lock files, if every entry can be read.
 pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Finding>, Option<String>) {
     let damaged = |found: String| DAMAGED.at(subject).found(found).expected("a zip that can be unpacked");
     let mut archive = match ZipArchive::new(BufReader::with_capacity(CHUNK, file)) {
@@ -255,7 +255,7 @@ fn symlink(subject: &str, entry: &Entry) -> Option<Finding> {
     entry.link.then(|| SYMLINK.at(subject).found(&entry.name).expected("files only"))
 }
 
-/// Names that file systems cannot hold, or hold as one, of those that lead nowhere else.
+/// Names that file systems cannot store, or treat as equal, among those that stay inside the folder.
 fn names(subject: &str, expected: &Expected, entries: &[Entry]) -> Vec<Finding> {
     let os = expected.platform.os();
     let mut findings = Vec::new();
@@ -274,7 +274,7 @@ fn names(subject: &str, expected: &Expected, entries: &[Entry]) -> Vec<Finding> 
         if let Err(clash) = names.add(name)
             && clash.first != clash.second
         {
-            // By default NTFS and APFS take no notice of case, and nearly all of Linux's file systems do.
+            // By default NTFS and APFS ignore case, and nearly all of Linux's file systems do not.
             let fails = clash.is_exact() || matches!(os, "windows" | "darwin");
             let rule = if fails { &SAME_NAME } else { &SAME_NAME_ELSEWHERE };
             let found = format!("{:?} and {:?}", clash.first, clash.second);
@@ -345,18 +345,18 @@ fn mode(subject: &str, expected: &Expected, entry: &Entry) -> Option<Finding> {
 
 struct Contents {
     digests: Vec<Digest>,
-    /// What the executable is and what it should be, where these differ.
+    /// The actual and expected file type of the executable, if they differ.
     mismatch: Option<(String, String)>,
 }
 
-/// Reads every entry to its end, with its checksum, in constant memory.
+/// Reads every entry to its end, and checks its checksum, in constant memory.
 fn contents(
     archive: &mut ZipArchive<BufReader<File>>,
     executable: Option<usize>,
     expected: &Expected,
 ) -> io::Result<Contents> {
     let mut contents = Contents { digests: Vec::with_capacity(archive.len()), mismatch: None };
-    // What is no platform of Go is said of the index.
+    // A platform that Go does not have is a finding of the index.
     let expectation = Expectation::of(&expected.platform).ok();
     let mut unpacked = 0;
     let mut buffer = vec![0; CHUNK];

@@ -1,4 +1,5 @@
-//! The commands that change a published provider: a goal is planned, perhaps confirmed, and run.
+//! Runs the commands that change a published provider: plans a goal, asks for confirmation if needed, and applies the
+//! plan.
 
 use std::path::PathBuf;
 
@@ -10,21 +11,21 @@ use crate::registry::DocumentMaxAge;
 use crate::store::access::Access;
 use crate::store::budget::{Budget, RealPace};
 
-/// Where something is changed, and how.
+/// The target of a change, and the settings.
 pub struct Request {
     /// The registry.
     pub target: Target,
-    /// The account that writes it.
+    /// The account that writes the registry.
     pub access: Access,
-    /// A folder for the objects, of which none is then written to the target.
+    /// A folder for the objects of a dry run, which writes nothing to the target.
     pub dry_run: Option<PathBuf>,
     /// How long clients may keep a document.
     pub max_age: DocumentMaxAge,
-    /// How the run goes about its work.
+    /// The settings of the run.
     pub options: Options,
 }
 
-/// What a change has come to.
+/// The result of a change.
 pub struct Outcome {
     /// The registry in the user's words.
     pub target: String,
@@ -36,22 +37,22 @@ pub struct Outcome {
 pub enum End {
     /// Nothing was written to the target.
     DryRun {
-        /// What would be.
+        /// The plan.
         plan: Plan,
-        /// Where its objects are.
+        /// The folder with its objects.
         folder: PathBuf,
     },
-    /// All is in the registry.
+    /// All objects are in the registry.
     Changed(publish::Outcome),
 }
 
-/// Asks for consent to a plan that is not empty; an error is a refusal of it.
+/// Asks for consent to a plan that is not empty; an error means that it was refused.
 pub type Confirm<'a> = &'a (dyn Fn(&Plan) -> Result<()> + Sync);
 
-/// Makes the registry as `goal` wants it, once `confirm` has agreed where consent is needed.
+/// Brings the registry into the state of `goal`, after `confirm` has agreed if consent is needed.
 ///
 /// # Errors
-/// The plan is refused or not confirmed, or what [`publish::publish`] fails of.
+/// Fails if the plan is refused or not confirmed, or if [`publish::publish`] fails.
 pub async fn change<G: Goal>(
     request: Request,
     goal: &G,

@@ -1,7 +1,7 @@
-//! What the commands do: a request in, an outcome out.
+//! The function of each command: a request in, an outcome out.
 //!
-//! Nothing here reads arguments or the environment, or prints: the command line makes the requests, and the report tells of
-//! outcomes. Whether an outcome fails the command is decided here.
+//! Nothing here reads arguments or the environment, or prints: the command line makes the requests, and the report
+//! prints the outcomes. Whether an outcome fails the command is decided here.
 
 pub mod change;
 pub mod publish;
@@ -11,29 +11,30 @@ pub mod target;
 use crate::probe::Probe;
 use crate::release::Release;
 
-/// Is told of what a command does while it does it.
+/// Observes a command while it runs.
 pub trait Observer: crate::publish::Observer {
-    /// Something that the user should know, and that does not stop the command.
+    /// A warning for the user, which does not stop the command.
     fn warn(&self, text: &str);
 
-    /// What is going on.
+    /// What the command is doing.
     fn note(&self, text: &str);
 
-    /// So many tarballs of so many bytes are fetched; gives what is told of bytes that have come.
+    /// This many tarballs with this many bytes are fetched; returns a function that is called with the bytes that
+    /// arrive.
     fn fetching(&self, count: usize, bytes: u64) -> Box<dyn Fn(u64) + Send + Sync>;
 
-    /// A release is repacked; gives what is told of it.
+    /// A release is repacked; returns an observer of it.
     fn repacking(&self, release: &Release) -> Box<dyn Repacking + '_>;
 
     /// An executable was asked for its protocols.
     fn probed(&self, probe: &Probe);
 }
 
-/// Is told of tarballs that are repacked.
+/// Observes the repacking of tarballs.
 pub trait Repacking: Sync {
-    /// More compressed bytes of a tarball were read; it is named by its index in the release.
+    /// More compressed bytes of a tarball were read; `index` is its position in the release.
     fn advance(&self, tarball: usize, bytes: u64);
 
-    /// All is repacked.
+    /// All tarballs are repacked.
     fn finish(&self);
 }

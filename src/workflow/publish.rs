@@ -1,4 +1,4 @@
-//! Publishing a release: tarballs in, a registry that clients install from out.
+//! Publishes a release: tarballs in, a registry from which clients install out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,27 +24,27 @@ use crate::store::access::Access;
 use crate::store::budget::{Budget, RealPace};
 use crate::verify::{self, Scope, Unwatched, Verification};
 
-/// What is to be published, and where.
+/// What to publish, and where.
 pub struct Request {
-    /// Where the tarballs are.
+    /// The locations of the tarballs.
     pub tarballs: Vec<Source>,
-    /// The account of those in buckets.
+    /// The account of the tarballs in buckets.
     pub source: Access,
     /// The registry.
     pub target: Target,
-    /// The account that writes it.
+    /// The account that writes the registry.
     pub access: Access,
     /// The provider's namespace; its type comes from the tarballs.
     pub namespace: Namespace,
-    /// What the release has to be.
+    /// The requirements on the release.
     pub expected: Expected,
-    /// Another registry that has to list the same zips.
+    /// Another registry, which has to list the same zips.
     pub expected_in: Option<Place>,
-    /// Whether that one may lead to private addresses.
+    /// Whether that registry may lead to private addresses.
     pub private_links: bool,
     /// How tarballs are repacked.
     pub build: BuildOptions,
-    /// How an executable is asked for its protocols; `None` where none is.
+    /// How an executable is asked for its protocols; `None` if none is asked.
     pub probe: Option<probe::Options>,
     /// How the documents point to objects.
     pub links: Links,
@@ -52,13 +52,13 @@ pub struct Request {
     pub published: Published,
     /// Whether a published version may be moved to this run's key.
     pub version_key: VersionKey,
-    /// A folder for the objects, of which none is then written to the target.
+    /// A folder for the objects of a dry run, which writes nothing to the target.
     pub dry_run: Option<PathBuf>,
     /// How long clients may keep a document.
     pub max_age: DocumentMaxAge,
-    /// What the run tells of itself in the record of the publish.
+    /// What the record of the publish says about the run.
     pub record: Record,
-    /// How the run goes about its work.
+    /// The settings of the run.
     pub options: Options,
 }
 
@@ -69,15 +69,15 @@ pub struct Prepared {
     expiry_warning: Option<String>,
 }
 
-/// What a publish has come to.
+/// The result of a publish.
 pub struct Outcome {
     /// The goal of the run.
     pub goal: PublishGoal,
     /// The registry in the user's words.
     pub target: String,
-    /// What to tell the user if the key expires soon.
+    /// The warning for the user if the key expires soon.
     pub expiry_warning: Option<String>,
-    /// What an executable has said of its protocols, if one was asked.
+    /// The answer of the executable that was asked for its protocols, if one was asked.
     pub probe: Option<Probe>,
     /// How it ended.
     pub end: End,
@@ -87,29 +87,29 @@ pub struct Outcome {
 pub enum End {
     /// Nothing was written to the target.
     DryRun {
-        /// What would be.
+        /// The plan.
         plan: Box<Plan>,
-        /// Where its objects are.
+        /// The folder with its objects.
         folder: PathBuf,
     },
-    /// All is in the registry.
+    /// All objects are in the registry.
     Published {
-        /// What the run has done.
+        /// The result of the run.
         run: Box<publish::Outcome>,
-        /// What was found when it was read back, unless that was not wanted.
+        /// The result of reading it back, unless that was not requested.
         verified: Option<Verified>,
     },
 }
 
-/// What was found when a publish was read back, or why it could not be.
+/// The result of reading a publish back, or the reason why it could not be read.
 pub type Verified = Result<Verification>;
 
 impl Request {
-    /// Finds the tarballs, and fetches those in buckets. The key is read by `signing` in between: before anything large is
-    /// fetched, and after what is cheap to refuse.
+    /// Finds the tarballs, and fetches those in buckets. `signing` reads the key in between: after all cheap checks,
+    /// and before anything large is fetched.
     ///
     /// # Errors
-    /// A tarball's name is refused, a bucket cannot be read, or there is no usable key.
+    /// Fails if a tarball's name is refused, a bucket cannot be read, or there is no usable key.
     pub async fn fetch(
         &self,
         signing: impl FnOnce() -> Result<Arc<dyn Signer>>,
@@ -121,10 +121,10 @@ impl Request {
         Ok((sources.fetch(found, self.options.jobs, observer).await?, signer))
     }
 
-    /// Repacks and checks the tarballs; the work of processors, not for an async thread.
+    /// Repacks and checks the tarballs; CPU-bound work, which should not run on an async thread.
     ///
     /// # Errors
-    /// A tarball is refused or cannot be read, or the protocols are unknown or disputed.
+    /// Fails if a tarball is refused or cannot be read, or the protocols are unknown or disputed.
     pub fn prepare(
         mut self,
         tarballs: Vec<TarballFile>,
@@ -171,8 +171,8 @@ impl Prepared {
     /// Publishes, and reads back what was published.
     ///
     /// # Errors
-    /// The declared protocols are wrong, another registry lists other zips, or what [`publish::publish`] fails of. That what
-    /// was published is not good is a part of the outcome: see [`Outcome::verdict`].
+    /// Fails if the declared protocols are wrong, another registry lists other zips, or [`publish::publish`] fails.
+    /// Findings about the published version are not an error but a part of the outcome: see [`Outcome::verdict`].
     pub async fn publish(self, observer: &dyn Observer) -> Result<Outcome> {
         let Self { request, goal, expiry_warning } = self;
         let probe = match &request.probe {
@@ -224,10 +224,10 @@ async fn run(
 }
 
 impl Outcome {
-    /// Whether the command has succeeded. What was read back and is not good fails it, though all is published then.
+    /// Whether the command has succeeded. Errors found when reading back fail it, though everything is published then.
     ///
     /// # Errors
-    /// Clients would trip over what was published, or it could not be read back.
+    /// Fails if clients would fail with the published version, or it could not be read back.
     pub fn verdict(self) -> Result<()> {
         let End::Published { verified: Some(verified), .. } = self.end else { return Ok(()) };
         let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;

@@ -1,4 +1,4 @@
-//! Where the release tarballs come from: files, or prefixes of S3 buckets in an account of their own.
+//! The sources of release tarballs: files, or prefixes of S3 buckets in an account of their own.
 
 use std::path::PathBuf;
 
@@ -11,26 +11,26 @@ use crate::store::ObjectStore;
 use crate::store::access::Access;
 use crate::store::s3::{Location, S3};
 
-/// Where release tarballs are.
+/// A location of release tarballs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// All below a prefix of a bucket.
+    /// All tarballs below a prefix of a bucket.
     Prefix(Location),
 }
 
-/// Tarballs whose names are in order; those in buckets are not fetched yet.
+/// Tarballs whose names are checked; those in buckets are not fetched yet.
 pub struct Sources {
     files: Vec<TarballFile>,
     buckets: Vec<Box<dyn ObjectStore>>,
 }
 
 impl Sources {
-    /// Opens the sources; no request is made, unless a profile asks for one.
+    /// Opens the sources; makes no request, unless a profile requires one.
     ///
     /// # Errors
-    /// A profile is named that does not exist.
+    /// Fails if a named profile does not exist.
     pub async fn open(tarballs: &[Source], access: &Access) -> Result<Self> {
         let mut sources = Self { files: Vec::new(), buckets: Vec::new() };
         for tarball in tarballs {
@@ -44,10 +44,10 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Finds what is in the buckets, and checks all names before anything is fetched.
+    /// Finds the tarballs in the buckets, and checks all names before anything is fetched.
     ///
     /// # Errors
-    /// A bucket cannot be read or has no tarball, or a name is refused.
+    /// Fails if a bucket cannot be read or has no tarball, or a name is refused.
     pub async fn find(&self, expected: &Expected) -> Result<Vec<fetch::Found<'_>>> {
         let mut found = Vec::with_capacity(self.buckets.len());
         let mut named = self.files.clone();
@@ -60,10 +60,10 @@ impl Sources {
         Ok(found)
     }
 
-    /// The files, and what was found, fetched, `jobs` objects at once.
+    /// The files, and the found tarballs, which are fetched `jobs` objects at once.
     ///
     /// # Errors
-    /// A bucket cannot be read, or the temporary folder cannot be written.
+    /// Fails if a bucket cannot be read, or the temporary folder cannot be written.
     pub async fn fetch(
         &self,
         found: Vec<fetch::Found<'_>>,

@@ -1,4 +1,4 @@
-//! Opening the registry that a command reads or changes, and the folder of its dry run.
+//! Opens the registry that a command reads or changes, and the folder of its dry run.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::store::directory::Directory;
 use crate::store::s3::{Location, S3};
 use crate::store::{Answer, Condition, RegistryStore};
 
-/// Where a registry is.
+/// The location of a registry that can be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// In a directory.
@@ -25,16 +25,16 @@ pub enum Target {
     S3(Location),
 }
 
-/// Where a registry is read.
+/// The location of a registry that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Where it is kept.
+    /// In its store.
     Target(Target),
     /// At its public address.
     Web(Url),
 }
 
-/// Opens the target of a command that writes. A dry run leaves even what a killed run left there.
+/// Opens the target of a command that writes. A dry run does not even remove the files of a killed run there.
 pub async fn open_store(
     target: &Target,
     dry_run: Option<&Path>,
@@ -47,7 +47,7 @@ pub async fn open_store(
     open(target, max_age, access).await
 }
 
-/// Where zips lie until they are written: where they will be, if that is a directory.
+/// The folder for zips until they are written: near their destination, if that is a directory.
 pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
     let root = match target {
         Target::Directory(root) => Some(root.as_path()),
@@ -56,7 +56,7 @@ pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
     dry_run.or(root).map(Scratch::near).unwrap_or_default()
 }
 
-/// Opens a target, which is left as it is.
+/// Opens a target without changing it.
 pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<RegistryStore> {
     match target {
         Target::Directory(root) => Ok(RegistryStore::new(Directory::open(root)?, max_age)),
@@ -64,7 +64,7 @@ pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> 
     }
 }
 
-/// Opens a registry to be read. `private_links` lets a host lead to others at private addresses.
+/// Opens a registry for reading. `private_links` lets a host lead to others at private addresses.
 pub async fn open_reader(place: &Place, access: &Access, private_links: bool) -> Result<Reader> {
     Ok(match place {
         Place::Web(host) => {
@@ -74,7 +74,7 @@ pub async fn open_reader(place: &Place, access: &Access, private_links: bool) ->
     })
 }
 
-/// A dry run writes into a folder of its own, so that what is in it is what a run would write, and nothing else.
+/// A dry run writes into a folder of its own, so that the folder contains exactly what a run would write.
 pub fn check_dry_run(target: &Target, folder: Option<&Path>) -> Result<()> {
     let Some(folder) = folder else { return Ok(()) };
     let refuse = |found: &str| -> Error {
@@ -97,7 +97,7 @@ pub fn check_dry_run(target: &Target, folder: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Where `path` leads through links and `..`, also where its last parts do not exist yet.
+/// The path that `path` leads to through links and `..`, even if its last parts do not exist yet.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).map_err(|error| Error::io("cannot use", path, error))?;
     let mut resolved = PathBuf::new();
@@ -111,7 +111,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Leaves every object that the plan would write, as it would be written.
+/// Writes every object of the plan into the folder, as it would be written to the target.
 pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
     let tree = RegistryStore::new(Directory::open(folder)?, DocumentMaxAge::default());
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {

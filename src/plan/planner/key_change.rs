@@ -1,7 +1,8 @@
 //! Moving a published version to another key.
 //!
-//! The key that a version's documents embed is what its users have verified it by, and `tfreg resign` changes it on purpose.
-//! A publish changes it only if it is told so: else a pipeline that still has the old key would undo that without a word.
+//! Users have verified a version by the key that its documents embed, and `tfreg resign` changes that key on purpose. A
+//! publish changes it only if requested: otherwise a pipeline that still has the old key would undo the change
+//! silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +24,10 @@ enum Difference {
 }
 
 impl Planner<'_> {
-    /// The keys that documents of the version are moved from, in words.
+    /// The keys from which the documents of the version are moved, in words.
     ///
     /// # Errors
-    /// There are some, and the run may not move a version to its key.
+    /// Fails if there are any, and the run may not move a version to its key.
     pub(super) fn key_changes(
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
@@ -79,12 +80,12 @@ impl Planner<'_> {
             .remedy(remedy))
     }
 
-    /// Whether a document embeds keys, and this run's is none of them.
+    /// Whether a document embeds keys, and this run's is not among them.
     pub(super) fn is_on_another_key(&self, document: &DownloadDocument) -> bool {
         matches!(self.difference(document), Some(Difference::Another(..)))
     }
 
-    /// Clients try the embedded keys in order; a document without a key that can be read is no use to anybody, and is mended.
+    /// Clients try the embedded keys in order; a document without a readable key is useless, and is repaired.
     fn difference(&self, document: &DownloadDocument) -> Option<Difference> {
         let key = &self.goal.key;
         let armored = document.public_keys();

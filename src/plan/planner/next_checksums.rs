@@ -1,15 +1,15 @@
-//! What of a version's present SHA256SUMS is carried over into the next one.
+//! The lines of a version's present SHA256SUMS that are carried over into the next one.
 //!
-//! A signature is the users' one defence against whoever can write the registry, and it proves bytes, not their place: a
-//! genuine SHA256SUMS of another version can be copied under this version's key. So a line is carried over only if
+//! A signature is the users' only defence against whoever can write the registry, and it proves bytes, not their place:
+//! a genuine SHA256SUMS of another version can be copied under this version's key. So a line is carried over only if
 //!
-//! 1. the SHA256SUMS that it is in has the digest of its key, and this run's key has signed it;
-//! 2. all lines of that file are zips of this provider and this version, so that it was signed for it;
+//! 1. the SHA256SUMS that contains it has the digest of its key, and this run's key has signed it;
+//! 2. all lines of that file are zips of this provider and this version, so that it was signed for this version;
 //! 3. the download document of the line's platform has the same file name and digest.
 //!
-//! A file that fails one of the first two proves nothing: a platform that is not in this run and depends on it is refused;
-//! where all of its documents are of this run, it is left out with a warning. A line whose document is not there is that of
-//! a publish that is under way, or was stopped: it is waited for, and refused in the end.
+//! A file that fails one of the first two checks proves nothing. A platform that is not in this run and depends on it
+//! is refused; if all of its documents are of this run, the file is left out with a warning. A line without a document
+//! belongs to a publish that is under way, or was stopped: the run waits for the document, and is refused in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,30 +20,30 @@ use crate::plan::{ReadKind, RunState, names};
 use crate::provider::{Platform, ReleaseId};
 use crate::registry::{Checksums, DownloadDocument, Key, Links};
 
-/// The SHA256SUMS that all documents of the version shall be on.
+/// The SHA256SUMS to which all documents of the version shall point.
 pub(super) enum NextSums {
-    /// Something has to be seen first.
+    /// Some objects have to be read first.
     Read,
-    /// Others may be about to write what is missing; refused with this if they do not.
+    /// Another run may be about to write the missing objects; if it does not, the publish is refused for this reason.
     Wait(Box<Refusal>),
     /// It is known.
     Known(Checksums),
 }
 
-/// What a SHA256SUMS in use proves.
+/// What is proven by a SHA256SUMS in use.
 enum Proof {
     /// That this run's key has signed these lines for this version.
     Lines(Checksums),
-    /// Nothing, because of this.
+    /// Nothing, for this reason.
     Nothing {
         because: String,
-        /// Whether the user has to hear of it also where nothing depends on it.
+        /// Whether the user is warned of it even if nothing depends on it.
         is_odd: bool,
     },
 }
 
 impl Planner<'_> {
-    /// The SHA256SUMS that all documents of the version shall be on.
+    /// Computes the SHA256SUMS to which all documents of the version shall point.
     pub(super) fn sums(
         &mut self,
         documents: &BTreeMap<Platform, PublishedDocument>,
@@ -86,7 +86,7 @@ impl Planner<'_> {
             }
         }
         if !self.missing.is_empty() {
-            // Most likely they hold nothing new; then this saves a round.
+            // They probably contain nothing new; then this saves a round.
             self.need_signed(state, likely.seal().digest().short());
             return Ok(NextSums::Read);
         }
@@ -113,7 +113,7 @@ impl Planner<'_> {
         Ok(NextSums::Known(all))
     }
 
-    /// The lines that documents of others confirm, and the platforms of those that have no document.
+    /// The lines that documents of other platforms confirm, and the platforms of lines without a document.
     fn carried_lines(
         &mut self,
         proofs: &BTreeMap<ShortDigest, Proof>,
@@ -162,7 +162,8 @@ impl Planner<'_> {
         Ok((all, without_document))
     }
 
-    /// The line of a platform that is not in this run, as its document and the SHA256SUMS that it is on have it.
+    /// The line of a platform that is not in this run, according to its document and the SHA256SUMS to which that
+    /// points.
     fn carried_document(
         &self,
         platform: &Platform,
@@ -198,14 +199,14 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Whether this run has itself put a SHA256SUMS and its signature there, or verified them.
+    /// Whether this run has written or verified a SHA256SUMS and its signature.
     fn is_known(&self, digest: ShortDigest, state: &RunState) -> bool {
         state.sums.contains_key(&digest)
             && state.known_objects.contains(&self.sums_key(digest))
             && state.known_objects.contains(&self.signature_key(digest))
     }
 
-    /// What a SHA256SUMS in use proves.
+    /// Checks what a SHA256SUMS in use proves.
     fn proof(&self, digest: ShortDigest) -> Result<Proof, Refusal> {
         let key = self.sums_key(digest);
         let (Some(sums), Some(signature)) = (self.document(&key), self.document(&self.signature_key(digest)))
@@ -250,7 +251,7 @@ impl Planner<'_> {
         ))
     }
 
-    /// A SHA256SUMS in use has lines without documents.
+    /// The refusal for a SHA256SUMS in use that has lines without documents.
     fn half_published(&self, platforms: &BTreeSet<Platform>) -> Refusal {
         let names = names(platforms);
         let subject =

@@ -1,9 +1,9 @@
 //! The record of the publish and its signature.
 //!
-//! The record is create-only, and runs of other builds with the same zips would write different ones, so the first one stays.
-//! A run signs the record that is there only if it would have written the very same bytes. A record holds nothing that
-//! differs between two attempts of one build, no time of the run's own either: so a run that was stopped between record and
-//! signature is completed by the next attempt, and nobody else's record is signed.
+//! The record is create-only, and runs of other builds with the same zips would write different ones, so the first one
+//! stays. A run signs an existing record only if it would have written the same bytes. A record contains nothing that
+//! differs between two attempts of one build, and no time of the run: so if a run was stopped between record and
+//! signature, the next attempt completes it, and no record of another build is signed.
 
 use super::Planner;
 use crate::content::{Digest, Sealed, ShortDigest};
@@ -11,10 +11,10 @@ use crate::plan::{Action, Observed, ReadKind, RunState, ToSign, Write, keep};
 use crate::registry::Key;
 use crate::registry::provenance::Material;
 
-/// What is to be done about the record.
+/// The writes for the record.
 pub(super) struct RecordWrites {
     pub(super) statement: Write,
-    /// Absent where another run's record has none, which is not this run's to sign.
+    /// Absent if another run's record has no signature; this run may not sign it.
     pub(super) signature: Option<Write>,
     pub(super) warning: Option<String>,
 }
@@ -32,7 +32,7 @@ impl Planner<'_> {
         self.need_stored(state, &signature, ReadKind::Read);
     }
 
-    /// The record beside the SHA256SUMS with this digest: what is there, or this run's.
+    /// The record beside the SHA256SUMS with this digest: the existing one, or this run's.
     pub(super) fn record(&mut self, digest: ShortDigest, state: &mut RunState) -> RecordWrites {
         let (statement_key, signature_key) = self.record_keys(digest);
         let mine = self.statement();
@@ -44,7 +44,7 @@ impl Planner<'_> {
             Some(Observed::Absent) if !state.known_objects.contains(&statement_key) => Action::Create,
             _ => Action::Keep,
         };
-        // What is there and was not read is what this run has created.
+        // A record that exists and was not read was created by this run.
         let statement = state.records.get(&digest).map_or_else(|| mine.clone(), |found| found.to_vec());
         let signed = Digest::of(&statement);
         let mut warning = None;

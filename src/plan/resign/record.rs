@@ -1,7 +1,7 @@
-//! The records of the publishes, signed again.
+//! The records of publishes, signed again.
 //!
-//! As of a SHA256SUMS, a new signature is made only over what is proven: a trusted key has signed the record, and it tells of
-//! zips that this SHA256SUMS of this version lists. A record that nobody whom the user trusts has signed stays as it is.
+//! As for a SHA256SUMS, only a proven record is signed again: a trusted key has signed it, and it names zips that this
+//! SHA256SUMS of this version lists. A record without a signature by a trusted key stays as it is.
 
 use super::{Renewal, Resign, RunState, Signed};
 use crate::content::Digest;
@@ -11,7 +11,7 @@ use crate::plan::{Action, Observation, Plan, ToSign, Write, keep};
 use crate::registry::{Checksums, Key, provenance};
 
 impl Resign {
-    /// The record beside a SHA256SUMS, and its signatures by the keys that matter; the signer's is the last one.
+    /// The record beside a SHA256SUMS, and its signatures by the relevant keys; the signer's is the last one.
     pub(super) fn record_keys(&self, signed: &Signed) -> Vec<Key> {
         let (Renewal::Signatures, Key::Sums { release, digest }) = (self.renewal, &signed.sums) else {
             return Vec::new();
@@ -25,8 +25,8 @@ impl Resign {
         keys
     }
 
-    /// The signature of the record beside a SHA256SUMS that was proven: what is there, or a new one; `None` where there is no
-    /// record, or none that is proven, or where it is still to be made.
+    /// The signature of the record beside a proven SHA256SUMS: the existing one, or a new one; `None` if there is no
+    /// record, if it is not proven, or if the signature is still to be made.
     pub(super) fn record(
         &self,
         signed: &Signed,

@@ -1,9 +1,9 @@
 //! The lock on a registry's directory: one writer at a time, in this process and in others.
 //!
-//! It is the operating system's (`flock`), on a file of its own, `.tfreg-lock` in the root, that only who may write the
-//! registry can open. A lock on the root itself could be taken by every reader, and would stop all publishes. The file is there
-//! only while the lock is held, so that the tree is the same as in a bucket; a killed process leaves it behind, unlocked, and
-//! the next writer takes it over.
+//! It is the operating system's lock (`flock`), on a file of its own, `.tfreg-lock` in the root, which only users who
+//! may write the registry can open. Any reader could lock the root itself, and would stop all publishes. The file
+//! exists only while the lock is held, so that the tree is the same as in a bucket; a killed process leaves the file
+//! behind, unlocked, and the next writer takes it over.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write as _};
@@ -17,10 +17,10 @@ use crate::regular;
 
 /// The lock's file, in the root.
 pub(super) const NAME: &str = ".tfreg-lock";
-/// Others hold the lock for one file at a time, so this is long.
+/// Other processes hold the lock for one file at a time, so this is long.
 const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(5);
-/// What is read of the file's contents: a process id and a host's name.
+/// How much is read of the file, which contains a process id and a host name.
 const MAX_HOLDER: u64 = 300;
 
 /// The lock, until this is dropped.
@@ -32,11 +32,11 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock on `root`, which exists, waiting a moment for it. The inner error says who keeps it: waiting longer is
-    /// for the run to decide, which has a budget for it.
+    /// Takes the lock on `root`, which exists, waiting a moment for it. The inner error names the holder. Longer waits
+    /// are up to the run, which has a budget for them.
     ///
     /// # Errors
-    /// The file cannot be opened, or is no file.
+    /// Fails if the file cannot be opened, or is not a regular file.
     pub(super) fn take(root: &Path) -> io::Result<Result<Self, String>> {
         let path = root.join(NAME);
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -58,7 +58,7 @@ impl Lock {
                     Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
                 }
             }
-            // Who held it has removed the file before it let go; then another one is the lock now.
+            // The previous holder removed the file before it released the lock; then another file is the lock now.
             if is_at(&file, &path).map_err(named)? {
                 sign(&file, &root);
                 return Ok(Ok(Self { path, _file: file }));
@@ -69,7 +69,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // What cannot be removed is taken over by the next writer.
+        // If it cannot be removed, the next writer takes it over.
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
@@ -78,7 +78,7 @@ impl Drop for Lock {
 
 fn open(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = regular::options(OFlags::NOFOLLOW);
-    // Asked before it is opened; a link has been put there by somebody else, whatever it leads to.
+    // Checked before it is opened. A link was put there by another program, whatever its target is.
     match fs::symlink_metadata(path) {
         Ok(metadata) => regular::check(&metadata)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -89,13 +89,13 @@ fn open(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Who may write the folder may write the file, and nobody else may even open it.
+/// Users who may write the folder may write the file; no other user can even open it.
 fn mode(folder: u32) -> u32 {
     let writers = folder & 0o222;
     0o600 | writers | (writers << 1)
 }
 
-/// Whether `file` is what is at `path` now.
+/// Whether `file` is still the file at `path`.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let opened = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -105,8 +105,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Leaves who holds the lock in its file, and lets the folder's other writers open it. Only messages depend on the former, and
-/// on the latter only what a killed process leaves: neither is worth a failure.
+/// Writes the holder of the lock into its file, and lets the folder's other writers open it. Only messages depend on
+/// the former, and only files of a killed process on the latter, so an error here is not returned.
 fn sign(mut file: &File, root: &fs::Metadata) {
     let attempt = || {
         let metadata = file.metadata()?;
@@ -127,7 +127,7 @@ fn sign(mut file: &File, root: &fs::Metadata) {
     }
 }
 
-/// Who has signed the file.
+/// The holder that the file names.
 fn holder(file: &File) -> Option<String> {
     let mut bytes = vec![0; usize::try_from(MAX_HOLDER).ok()?];
     let count = file.read_at(&mut bytes, 0).ok()?;
@@ -157,7 +157,7 @@ mod tests {
         assert!(busy.contains("another write of this process") && busy.contains(NAME), "{busy}");
         drop(lock);
         assert!(!path.exists());
-        // What a killed process left is taken over.
+        // A file that a killed process left is taken over.
         fs::write(&path, "4194304 elsewhere\n").unwrap();
         drop(Lock::take(root.path()).unwrap().unwrap());
         assert!(!path.exists());

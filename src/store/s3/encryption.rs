@@ -7,12 +7,12 @@ use std::str::FromStr;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::ServerSideEncryption;
 
-/// By which keys the server is asked to encrypt what is written.
+/// The keys with which the server is asked to encrypt written objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
-    /// By keys of S3 (SSE-S3).
+    /// Keys of S3 (SSE-S3).
     Aes256,
-    /// By a key of KMS (SSE-KMS): its id, ARN or alias; `None` is the account's own for S3.
+    /// A key of KMS (SSE-KMS): its id, ARN or alias; `None` is the account's own key for S3.
     Kms(Option<String>),
 }
 
@@ -38,10 +38,10 @@ impl FromStr for Algorithm {
 }
 
 impl Encryption {
-    /// What the two options mean together.
+    /// Combines the two options.
     ///
     /// # Errors
-    /// A key is named without the algorithm that takes one.
+    /// Fails if a key is named without the algorithm that takes one.
     pub fn new(algorithm: Option<Algorithm>, key: Option<String>) -> Result<Option<Self>, String> {
         match (algorithm, key) {
             (Some(Algorithm::Kms), key) => Ok(Some(Self::Kms(key))),

@@ -1,6 +1,6 @@
-//! Where in S3 something is.
+//! A location in S3.
 
-/// A bucket, and the prefix in it under which the registry's keys begin.
+/// A bucket, and the prefix of the registry's keys in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     bucket: String,
@@ -9,20 +9,21 @@ pub struct Location {
 }
 
 impl Location {
-    /// Reads `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+    /// Parses `s3://BUCKET` or `s3://BUCKET/PREFIX`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Fails if `text` is not such a location; the error says why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let rest = text.strip_prefix("s3://").ok_or("expected s3://BUCKET or s3://BUCKET/PREFIX")?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         Self::new(bucket, prefix)
     }
 
-    /// A bucket by its name, and a prefix with or without a slash at its end; an empty one stands for the whole bucket.
+    /// Makes a location of a bucket's name and a prefix, with or without a final slash; an empty prefix is the whole
+    /// bucket.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Fails if one of them is invalid; the error says why.
     pub fn new(bucket: &str, prefix: &str) -> Result<Self, String> {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if bucket.is_empty() || !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
@@ -43,13 +44,13 @@ impl Location {
         &self.bucket
     }
 
-    /// What keys in the bucket begin with: empty, or ending in a slash.
+    /// The prefix of all keys in the bucket: empty, or ending in a slash.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// A key, or a pattern of keys, of the registry as it is in the bucket: behind the prefix.
+    /// A key of the registry, or a pattern of keys, with the prefix.
     #[must_use]
     pub fn within(&self, key: impl std::fmt::Display) -> String {
         format!("{}{key}", self.prefix)

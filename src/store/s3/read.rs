@@ -1,11 +1,11 @@
 //! Reading an object to its end: one reader for documents, digests, tarballs and verification.
 //!
-//! Documents and zips are read as clients read them: what is kept with `Content-Encoding: gzip` is decoded, as Go's HTTP client does
-//! with what S3 or a CDN sends under that header.
+//! Documents and zips are read as clients read them: an object with `Content-Encoding: gzip` is decoded, as Go's HTTP
+//! client does with an answer of S3 or a CDN that has this header.
 //!
-//! The bytes are counted as they come, whatever the answer's headers say. An answer that is cut short, or that comes too
-//! slowly, is continued by another request where it ended, of the same state of the object (`Range` with `If-Match`), within
-//! the store's patience.
+//! The bytes are counted as they arrive, whatever the answer's headers say. If an answer is cut short or arrives too
+//! slowly, another request continues it where it ended, for the same state of the object (`Range` with `If-Match`),
+//! within the store's time limit.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,28 +24,28 @@ use crate::store::budget::Budget;
 use crate::store::encoding::gunzip;
 use crate::store::{Body, StoreError};
 
-/// Makes the clocks that answers are measured by.
+/// Makes the clocks that measure the pace of answers.
 pub type Clocks = Arc<dyn Fn() -> Box<dyn Clock + Sync> + Send + Sync>;
 
-/// No object of a registry or a release is larger; for answers that do not say how long they are.
+/// The maximum size of any object of a registry or a release, for answers without a length.
 const LARGEST: u64 = 64 << 30;
-/// The time that is given to an answer in any case, and to the largest one.
+/// The minimum time limit of an answer, and the maximum one.
 const SHORTEST_TIME: Duration = Duration::from_mins(5);
 const LONGEST_TIME: Duration = Duration::from_hours(12);
 
-/// So much more than at the last failure is progress: another failure is then one of its own.
+/// A failure after at least this much progress since the last one starts a new budget.
 const PROGRESS: u64 = 1 << 20;
 
 /// An object that is being read.
 pub(super) struct Reading {
     store: S3,
     key: String,
-    /// The state that is read; continued only where the server names it.
+    /// The state that is read; an answer is continued only if the server names it.
     tag: Option<String>,
     len: Option<u64>,
-    /// Bytes that were given.
+    /// The number of bytes returned so far.
     at: u64,
-    /// Bytes to pass over: the server begins at the beginning again.
+    /// The number of bytes to skip, if the server starts again at the beginning.
     skip: u64,
     body: BoxStream<'static, Result<Bytes, BodyError<String>>>,
     budget: Option<Budget>,
@@ -53,7 +53,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Opens an object; `None` only where the store says that it does not exist.
+    /// Opens an object; `None` only if the store answers that it does not exist.
     pub(super) async fn open(store: &S3, key: &str) -> Result<Option<(GetObjectOutput, Self)>, StoreError> {
         let Some(mut object) = store.get_object(key, None, &mut None).await? else { return Ok(None) };
         let body = std::mem::take(&mut object.body);
@@ -72,7 +72,7 @@ impl Reading {
         Ok(Some((object, reading)))
     }
 
-    /// The next bytes, as they are kept; `None` at the end.
+    /// The next bytes, as stored; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {
             let failure = match self.body.next().await {
@@ -91,7 +91,7 @@ impl Reading {
                 Some(Err(error @ (BodyError::TooLarge { .. } | BodyError::TooLong { .. }))) => {
                     return Err(self.failed(&error.to_string()));
                 }
-                // All of it has come; only its end has not.
+                // All bytes have arrived; only the end of the answer is missing.
                 Some(Err(_)) if self.skip == 0 && self.len == Some(self.at) => return Ok(None),
                 Some(Err(error)) => error.to_string(),
             };
@@ -99,7 +99,7 @@ impl Reading {
         }
     }
 
-    /// All pieces, as they are stored.
+    /// All pieces, as stored.
     pub(super) fn stored(self) -> Body {
         let pieces = stream::try_unfold(self, |mut reading| async {
             Ok(reading.next().await?.map(|piece| (piece, reading)))
@@ -107,7 +107,7 @@ impl Reading {
         pieces.boxed()
     }
 
-    /// All pieces of what is stored with `Content-Encoding: gzip`, as clients get them.
+    /// All pieces of an object with `Content-Encoding: gzip`, decoded as clients do.
     pub(super) fn decoded(self) -> Body {
         let template = self.failed("");
         let failed = move |error: BodyError<String>| StoreError {
@@ -116,11 +116,11 @@ impl Reading {
             status: None,
             remedy: Some("upload it again, without the header Content-Encoding".to_owned()),
         };
-        // Whoever reads it counts the bytes, and stops.
+        // The reader counts the bytes, and stops at its limit.
         gunzip(self.stored(), u64::MAX, failed).boxed()
     }
 
-    /// Asks for the rest, after a pause.
+    /// Requests the rest, after a pause.
     async fn reopen(&mut self, failure: &str) -> Result<(), StoreError> {
         let Some(tag) = self.tag.clone() else {
             return Err(self.failed(&format!("the answer was cut short: {failure}")));
@@ -144,7 +144,7 @@ impl Reading {
                 let answer = format!("the server gave {range:?} where bytes {}- were asked for", self.at);
                 return Err(self.failed(&answer));
             }
-            // A server that knows no ranges.
+            // The server does not support ranges.
             None if object.e_tag() == Some(tag.as_str()) => self.at,
             None => return Err(self.changed()),
         };
@@ -166,7 +166,7 @@ impl Reading {
     }
 }
 
-/// The pieces of an answer's body, of at most `len` bytes, within limits.
+/// The pieces of an answer's body, of at most `len` bytes, within the limits.
 fn bounded(body: ByteStream, len: u64, store: &S3) -> BoxStream<'static, Result<Bytes, BodyError<String>>> {
     let pieces = stream::try_unfold(body, |mut body| async {
         let piece = body.try_next().await.map_err(|error| chain(&error))?;
@@ -176,7 +176,7 @@ fn bounded(body: ByteStream, len: u64, store: &S3) -> BoxStream<'static, Result<
     body::bounded(pieces, Limits::new(len, total), Boxed((store.clocks)())).boxed()
 }
 
-/// A clock that a test may have made.
+/// A clock that a test may supply.
 struct Boxed(Box<dyn Clock + Sync>);
 
 impl Clock for Boxed {

@@ -1,7 +1,8 @@
-//! What S3 has answered, in words, and what to do about it.
+//! Describes a failed answer of S3, and what to do about it.
 //!
-//! By the cause: S3's error code, what the message says (which action, which policy, which region), headers, and for what is no
-//! answer of S3's the first bytes. A status alone says little: 403 is a missing right, a denial, a clock, a quota or a proxy.
+//! The cause is found from S3's error code, the message (which names an action, a policy or a region), the headers, and
+//! the first bytes of an answer that does not come from S3. The status alone says little: 403 is a missing right, a
+//! denial, a wrong clock, a quota or a proxy.
 
 use std::error::Error as StdError;
 
@@ -12,7 +13,7 @@ use crate::error::chain;
 use crate::store::identity::Identity;
 use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
 
-/// What was being done.
+/// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
     Read,
@@ -30,7 +31,7 @@ impl Doing {
     }
 }
 
-/// What is known of a request beside its answer.
+/// The facts about a request, besides its answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) doing: Doing,
@@ -38,7 +39,7 @@ pub(super) struct Context<'a> {
     pub(super) identity: &'a Identity,
     /// The setting that names the bucket's region.
     pub(super) region_setting: &'a str,
-    /// Whether server-side encryption is asked for.
+    /// Whether server-side encryption is requested.
     pub(super) encrypts: bool,
 }
 
@@ -51,17 +52,17 @@ pub(super) struct Failure {
     message: String,
     /// The region that `x-amz-bucket-region` names.
     region: Option<String>,
-    /// What answered, by its header `Server`.
+    /// The server that answered, from its header `Server`.
     server: Option<String>,
     /// The answer's body, as text.
     body: String,
     /// The failure with its causes, where there was no answer.
     chain: String,
-    /// What to do, where the request could not be signed.
+    /// The remedy, if the request could not be signed.
     unsigned: Option<String>,
 }
 
-/// Of a body, so much is looked at.
+/// How much of a body is inspected.
 const MAX_BODY: usize = 4096;
 
 impl Failure {
@@ -89,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// Whether the request could not be sent for want of credentials.
+    /// Whether the request could not be sent because there are no credentials.
     pub(super) fn is_unsigned(&self) -> bool {
         self.unsigned.is_some()
     }
@@ -112,7 +113,7 @@ impl Failure {
         }
     }
 
-    /// Whether somebody else than S3 has answered: a proxy, a login page, a web server.
+    /// Whether the answer does not come from S3, but from a proxy, a login page or a web server.
     pub(super) fn is_web_page(&self) -> bool {
         let start = self.body.trim_start().get(..32).unwrap_or(self.body.trim_start()).to_ascii_lowercase();
         self.code.is_empty() && (start.starts_with("<!doctype html") || start.starts_with("<html"))
@@ -122,7 +123,7 @@ impl Failure {
         self.message.to_ascii_lowercase().contains(text)
     }
 
-    /// The region that the answer names, where it says that the request went to another one.
+    /// The region that the answer names, if the request went to the wrong one.
     fn expected_region(&self) -> Option<&str> {
         // "the region 'us-east-1' is wrong; expecting 'eu-west-1'"
         let expecting = || self.message.split_once("expecting '")?.1.split('\'').next();
@@ -134,7 +135,7 @@ impl Failure {
         named.or(self.region.as_deref())
     }
 
-    /// What the user can do, where that is known.
+    /// What the user can do, if that is known.
     pub(super) fn remedy(&self, context: Context<'_>) -> Option<String> {
         if let Some(remedy) = &self.unsigned {
             return Some(remedy.clone());
@@ -214,7 +215,7 @@ impl Failure {
     fn by_status(&self, status: u16, context: Context<'_>) -> Option<String> {
         match status {
             301 | 307 => Some(self.other_region(context)),
-            // The answer to a HEAD request has no body, and a header that names the region where that is the cause.
+            // The answer to a HEAD request has no body, but a header that names the region if that is the cause.
             400 if self.code.is_empty() && self.region.is_some() => Some(self.other_region(context)),
             401 | 403 => Some(self.denied(context)),
             _ => None,
@@ -232,8 +233,8 @@ impl Failure {
         }
     }
 
-    /// By what the message says of the action and the policy: "User: ARN is not authorized to perform: ACTION on resource: ARN
-    /// with an explicit deny in a resource-based policy".
+    /// Decides by the action and the policy in the message: "User: ARN is not authorized to perform: ACTION on
+    /// resource: ARN with an explicit deny in a resource-based policy".
     fn denied(&self, context: Context<'_>) -> String {
         let Context { doing, bucket, .. } = context;
         let behind = |text: &str| {
@@ -258,7 +259,7 @@ impl Failure {
                  that of these credentials{deny} (to publish, kms:GenerateDataKey and kms:Decrypt are needed)"
             );
         }
-        // Sent where a policy demands it, the header would have let the write through.
+        // If a policy demands the header, sending it would have allowed the write.
         let encryption =
             "; where the bucket's policy demands server-side encryption, give --sse aws:kms or --sse AES256";
         let encryption = if doing == Doing::Write && !context.encrypts { encryption } else { "" };
@@ -285,7 +286,7 @@ impl Failure {
     }
 }
 
-/// Nobody has answered.
+/// There was no answer.
 fn no_answer(chain: &str) -> String {
     // rustls' own name for it.
     if chain.contains("UnknownIssuer") {
@@ -297,7 +298,7 @@ fn no_answer(chain: &str) -> String {
     "check the network, AWS_ENDPOINT_URL, AWS_REGION and the proxy settings".to_owned()
 }
 
-/// What can be a region's name, and so may be repeated as a part of a command.
+/// Whether a text can be the name of a region, and so may be repeated as a part of a command.
 fn is_region(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -381,10 +382,10 @@ mod tests {
             ..failure(301, "PermanentRedirect", "")
         };
         assert!(body.remedy(context).unwrap().starts_with("give --source-region cn-north-1,"));
-        // What is no region's name is not repeated.
+        // A text that cannot be the name of a region is not repeated.
         let odd = failure(400, "AuthorizationHeaderMalformed", "expecting '$(reboot)'");
         assert!(!odd.remedy(context).unwrap().contains("reboot"));
-        // A 403 with the header is no matter of the region.
+        // A 403 with the header is not caused by the region.
         let denied = Failure { region: Some("eu-central-1".into()), ..failure(403, "AccessDenied", "") };
         assert!(denied.remedy(context).unwrap().contains("grant s3:GetObject"));
     }

@@ -1,4 +1,4 @@
-//! Sending a request, and what is made of its failure: what passes by itself is sent again, all else is explained.
+//! Sends requests and handles their failures: transient ones are retried, all others are explained.
 
 use std::error::Error as StdError;
 use std::sync::atomic::Ordering;
@@ -11,11 +11,11 @@ use super::remedy::{Context, Doing, Failure};
 use crate::store::StoreError;
 use crate::store::budget::Budget;
 
-/// How often a server is tried that has never answered.
+/// The number of attempts with a server that has never answered.
 const FIRST_ATTEMPTS: u32 = 3;
 
 impl S3 {
-    /// Sends a request that changes nothing until it is answered, or the patience is used up.
+    /// Sends a request that changes nothing until it is answered, or the time limit is reached.
     pub(super) async fn ask<T, E, F>(
         &self,
         doing: Doing,
@@ -51,14 +51,14 @@ impl S3 {
         }
     }
 
-    /// Waits before what has failed is tried again; gives the failure back when the patience is used up.
+    /// Waits before the next attempt; returns the failure if the time limit is reached.
     pub(super) async fn wait(
         &self,
         budget: &mut Option<Budget>,
         error: StoreError,
     ) -> Result<(), StoreError> {
         tracing::debug!("{}: {}, trying again", error.doing, error.answer);
-        // A single failure is nothing to tell of, nor are all of those that come at the same time.
+        // The user is not told of a single failure, and only once of several at the same time.
         if budget.is_some() && !self.troubled.swap(true, Ordering::Relaxed) {
             self.patience.tell(&format!("{}: {}", error.doing, error.answer));
         }
@@ -72,7 +72,7 @@ impl S3 {
         }
     }
 
-    /// What a failure means.
+    /// Explains a failure.
     pub(super) fn explain<E>(
         &self,
         doing: Doing,
@@ -100,21 +100,22 @@ impl S3 {
     }
 }
 
-/// Whether a failure passes by itself, so that a read is worth sending again.
+/// Whether a failure is transient, so that a read should be sent again.
 fn passes(failure: &Failure) -> bool {
     match failure.status {
         _ if failure.is_unsigned() => false,
         Some(501 | 505 | 507) => false,
-        // None: a timeout, or a connection that was refused or closed.
+        // No status: a timeout, or a connection that was refused or closed.
         None | Some(408 | 429 | 500..) => true,
         Some(400) => failure.code == "RequestTimeout",
-        // An answer that was cut short within the document that it is.
+        // A successful answer whose document was cut short.
         Some(200..300) => !failure.is_web_page(),
         Some(_) => false,
     }
 }
 
-/// A store error with S3's code for it. Decisions go by the status; the code only tells two kinds of 404 and 400 apart.
+/// A store error with S3's code for it. Decisions depend on the status; the code only distinguishes two kinds of 404
+/// and of 400.
 pub(super) struct Explained {
     pub(super) code: String,
     /// Whether the same request may succeed a moment later.
@@ -128,7 +129,7 @@ impl From<Explained> for StoreError {
     }
 }
 
-/// `None` for an object that does not exist; every other failure, a missing bucket too, stays one.
+/// `None` if the object does not exist; every other failure, a missing bucket included, is returned.
 pub(super) fn found<T>(answer: Result<T, Explained>) -> Result<Option<T>, StoreError> {
     match answer {
         Ok(found) => Ok(Some(found)),

@@ -29,7 +29,7 @@ pub(super) fn stream(sealed: &Sealed, on_sent: OnSent) -> ByteStream {
                 Bytes::from(buffer)
             });
             let (at_end, failed) = (chunk.as_ref().is_ok_and(Bytes::is_empty), chunk.is_err());
-            // The receiver is gone when the request was given up.
+            // The receiver is gone if the request was abandoned.
             if at_end || sender.blocking_send(chunk).is_err() || failed {
                 return;
             }
