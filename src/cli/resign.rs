@@ -21,9 +21,9 @@ use crate::report::Reporter;
 /// there, and download documents that embed the new public key. Zips and SHA256SUMS stay, so lock files stay valid. Without VERSION all versions
 /// are signed that are listed or yanked.
 ///
-/// Nothing is signed that is not proven: each SHA256SUMS must be signed now by the key that its documents embed, and that key
-/// must be one that you name, because whoever can write the registry could embed his own. By default it is the signing key
-/// itself, which was extended. Another one is named by --trust-key FILE, with the public half of the old key.
+/// A SHA256SUMS is signed again only if it is signed now by the key that its documents embed, and only if you trust that key,
+/// because anyone who can write to the registry could embed another one. By default the signing key itself is trusted, which was
+/// extended. Name another key with --trust-key FILE, the public half of the old key.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

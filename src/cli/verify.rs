@@ -19,8 +19,8 @@ use crate::workflow::target::{Place, Target, open_reader};
 /// Verify a registry: read it back as clients do, and check every claim that they rely on
 ///
 /// Reads a directory, a bucket, or the public address through the CDN: discovery, the index, every download document,
-/// SHA256SUMS, the signature and its key, every zip. Tells what clients would trip over and what else somebody should know,
-/// why it matters, and what to do. Nothing is written. Exit code 3: clients, or the next publish, would trip over something.
+/// SHA256SUMS, the signature and its key, every zip. Each finding is an error (clients, or the next publish, would fail) or a
+/// warning, and says why it matters and what to do. Nothing is written. Exit code 3: there are errors.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -34,14 +34,14 @@ Examples:
   One version, without downloading its zips:
     tfreg verify site acme/sample@1.2.0 --quick
 
-  What clients would trip over, for another program:
+  The errors, for another program:
     tfreg verify site --format json |
       jq '[.findings[] | select(.severity == \"error\")]'
 
 Exit codes:
-  0  nothing that clients would trip over; there may be warnings
+  0  no errors; there may be warnings
   1  it could not be read: a file, the store or the network
-  3  clients, or the next publish, would trip over something")]
+  3  errors: clients, or the next publish, would fail")]
 pub(super) struct VerifyArgs {
     /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it. Not given where --to or TFREG_TO
     /// names it

@@ -219,7 +219,7 @@ fn summary(verification: &Verification, duration: Duration) -> String {
     let place = printable(&verification.place);
     lines.push(if errors > 0 {
         let found = format!("{}, {}", words::count(errors, "error"), words::count(warnings, "warning"));
-        format!("{RED}Clients would trip over this registry{RED:#}: {found}: {place}")
+        format!("{RED}Clients would fail with this registry{RED:#}: {found}: {place}")
     } else if warnings > 0 {
         format!("{YELLOW}{BOLD}Good, with {}{BOLD:#}{YELLOW:#}: {place}", words::count(warnings, "warning"))
     } else {

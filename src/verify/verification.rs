@@ -97,7 +97,7 @@ impl Verification {
     /// details.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
-        (!self.is_good()).then(|| self.refuse("clients would trip over this registry"))
+        (!self.is_good()).then(|| self.refuse("clients would fail with this registry"))
     }
 
     /// The same for a version that a publish has just written. Discovery belongs to the host: a publish keeps an
@@ -110,7 +110,7 @@ impl Verification {
         self.findings
             .iter()
             .find(of_version)
-            .map(|_| self.refuse("all is published, and clients would trip over it"))
+            .map(|_| self.refuse("all is published, and clients would fail with it"))
     }
 
     fn refuse(&self, problem: &str) -> Refusal {

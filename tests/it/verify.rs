@@ -246,7 +246,7 @@ fn people_get_a_few_lines_and_each_finding_once() {
     assert!(table.stdout.lines().filter(|line| line.contains('│')).all(|line| line.chars().count() <= 80));
     let zip = case.zip_key();
     case.remove(&zip);
-    let bad = run(tfreg().args(["verify", &site])).fails(3, &["clients would trip over this registry"]);
+    let bad = run(tfreg().args(["verify", &site])).fails(3, &["clients would fail with this registry"]);
     for text in [
         "error: a zip is not there (zip-missing)",
         &zip,
@@ -842,7 +842,7 @@ fn a_publish_reads_back_what_it_has_published() {
     let planned = run(publish(&site, &release).arg("--dry-run").arg(&dry)).succeeds();
     assert!(!planned.stdout.contains("verified"), "{planned:#?}");
 
-    // What a publish leaves as it is, and clients trip over.
+    // What a publish leaves as it is, and clients fail with.
     std::fs::write(site.join(DISCOVERY), r#"{"providers.v1": "/registry"}"#).unwrap();
     // Discovery is the host's own; that is told, and no reason to fail a release.
     let told = run(&mut publish(&site, &release)).succeeds();
@@ -853,7 +853,7 @@ fn a_publish_reads_back_what_it_has_published() {
     std::fs::remove_file(site.join(lost)).unwrap();
     let linux = [tarball("release-1.2.0", "linux-amd64")];
     let found = run(&mut publish(&site, &linux))
-        .fails(3, &["zip-missing", "all is published, and clients would trip over it", "remedy:"]);
+        .fails(3, &["zip-missing", "all is published, and clients would fail with it", "remedy:"]);
     assert!(found.stdout.contains("Already published"), "{found:#?}");
     let found = json(&run(publish(&site, &linux).args(["--format", "json"])).fails(3, &["error:"]));
     assert_eq!(found["outcome"], "unchanged");
