@@ -22,7 +22,7 @@ use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use tfreg::content::{Digest, Scratch, Sealed};
-use tfreg::package::archive::{Kind, ZipWriter, extract};
+use tfreg::package::archive::{FileKind, ZipWriter, extract};
 use tfreg::package::{BuildOptions, PackageSet};
 use tfreg::release::archive::{ArchiveReader as _, CompressedForm, Limits};
 use tfreg::release::file::TarballFile;
@@ -186,7 +186,7 @@ fn spliced(tarball: &Path) -> Sealed {
                 panic!("a tarball is compressed")
             };
             recorder.record(entry.size);
-            zip.add_recorded(NAME, Kind::Executable, entry.size, entry.content, recorder).unwrap();
+            zip.add_recorded(NAME, FileKind::Executable, entry.size, entry.content, recorder).unwrap();
             Ok(())
         })
         .unwrap();

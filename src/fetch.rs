@@ -18,7 +18,7 @@ use crate::store::{Body, Form, Listed, ObjectStore, StoreError};
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// The release tarballs below a prefix, not fetched yet.
-pub struct Found<'a> {
+pub struct FoundTarballs<'a> {
     source: &'a dyn ObjectStore,
     tarballs: Vec<Listed>,
     companions: Vec<Listed>,
@@ -29,8 +29,8 @@ pub struct Found<'a> {
 ///
 /// # Errors
 /// Fails if the bucket cannot be read, or contains no release tarball.
-pub async fn find(source: &dyn ObjectStore) -> Result<Found<'_>> {
-    let mut found = Found { source, tarballs: Vec::new(), companions: Vec::new() };
+pub async fn find(source: &dyn ObjectStore) -> Result<FoundTarballs<'_>> {
+    let mut found = FoundTarballs { source, tarballs: Vec::new(), companions: Vec::new() };
     let mut others = 0_u64;
     let mut listing = source.list("");
     while let Some(listed) = listing.try_next().await? {
@@ -56,7 +56,7 @@ pub async fn find(source: &dyn ObjectStore) -> Result<Found<'_>> {
     Ok(found)
 }
 
-impl Found<'_> {
+impl FoundTarballs<'_> {
     /// The addresses of the tarballs, which are enough to check their names.
     #[must_use]
     pub fn named(&self) -> Vec<TarballFile> {

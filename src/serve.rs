@@ -95,7 +95,7 @@ impl Preview {
 
     /// Serves until `stop` completes, and a moment longer to finish open requests. Calls `answered` for each request.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send, answered: OnAnswered) {
-        let site = Site { root: self.root.into(), answered };
+        let site = Served { root: self.root.into(), answered };
         let files = ServeDir::new(&*site.root).append_index_html_on_directories(false);
         let app =
             Router::new().fallback_service(files).layer(middleware::from_fn_with_state(site, as_registry));
@@ -150,7 +150,7 @@ async fn connection(stream: TcpStream, app: Router, mut stopped: watch::Receiver
 }
 
 #[derive(Clone)]
-struct Site {
+struct Served {
     root: Arc<Path>,
     answered: OnAnswered,
 }
@@ -170,7 +170,7 @@ fn is_file_of(root: &Path, path: &str) -> bool {
 
 /// Answers a request for an object of the registry, with the headers that it would have on S3.
 async fn as_registry(
-    State(site): State<Site>,
+    State(site): State<Served>,
     request: Request,
     next: Next,
 ) -> std::result::Result<Response, Infallible> {

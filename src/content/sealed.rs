@@ -17,13 +17,13 @@ pub const CHUNK: usize = 128 * 1024;
 /// Immutable contents, with their SHA-256 and length. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    body: Body,
+    body: Storage,
     digest: Digest,
     len: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Body {
+enum Storage {
     Memory(Bytes),
     /// An unnamed temporary file: no other process can change it, and it is deleted when the process ends, unless it
     /// was [linked](Sealed::link).
@@ -35,7 +35,7 @@ impl Sealed {
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self { digest: Digest::of(&bytes), len: bytes.len() as u64, body: Body::Memory(bytes) }
+        Self { digest: Digest::of(&bytes), len: bytes.len() as u64, body: Storage::Memory(bytes) }
     }
 
     /// Seals a temporary file, reading it once for its digest.
@@ -45,12 +45,12 @@ impl Sealed {
     pub fn from_file(mut file: File) -> io::Result<Self> {
         file.seek(SeekFrom::Start(0))?;
         let (digest, len) = Digest::of_reader(&mut file)?;
-        Ok(Self { body: Body::File(Arc::new(file)), digest, len })
+        Ok(Self { body: Storage::File(Arc::new(file)), digest, len })
     }
 
     /// Seals a temporary file whose digest and length are known, from a read of all of it after the last write.
     pub(crate) fn from_digested(file: File, digest: Digest, len: u64) -> Self {
-        Self { body: Body::File(Arc::new(file)), digest, len }
+        Self { body: Storage::File(Arc::new(file)), digest, len }
     }
 
     /// The SHA-256 of the contents.
@@ -75,8 +75,8 @@ impl Sealed {
     #[must_use]
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.body {
-            Body::Memory(bytes) => Some(bytes),
-            Body::File(_) => None,
+            Storage::Memory(bytes) => Some(bytes),
+            Storage::File(_) => None,
         }
     }
 
@@ -84,7 +84,7 @@ impl Sealed {
     /// [`Scratch::near`](super::Scratch::near)). `None` if that is not possible: then the caller must copy them.
     #[must_use]
     pub fn link(&self, path: &Path) -> Option<File> {
-        let Body::File(file) = &self.body else { return None };
+        let Storage::File(file) = &self.body else { return None };
         link(file, path).and_then(|()| File::open(path)).ok()
     }
 
@@ -118,8 +118,8 @@ pub struct SealedReader {
 impl Read for SealedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match &self.sealed.body {
-            Body::File(file) => file.read_at(buffer, self.position)?,
-            Body::Memory(bytes) => {
+            Storage::File(file) => file.read_at(buffer, self.position)?,
+            Storage::Memory(bytes) => {
                 let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
                 let count = buffer.len().min(bytes.len() - start);
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);

@@ -146,7 +146,7 @@ pub fn judge(cert: &Cert, signer: Option<&Fingerprint>, now: SystemTime) -> Vec<
         let verdict = effects.clone().map(|(effect, _)| effect.verdict()).max().unwrap_or(Verdict::Accepts);
         // Only the reasons of the verdict: a client that refuses a key shows no warnings.
         let reasons = effects
-            .filter(|(effect, _)| *effect != Effect::Nothing && effect.verdict() == verdict)
+            .filter(|(effect, _)| *effect != Reaction::Nothing && effect.verdict() == verdict)
             .map(|(effect, found)| effect.word(found))
             .collect();
         Judgement { family, verdict, reasons }
@@ -199,7 +199,7 @@ pub fn judge_armored(
 
 /// How a family reacts to the finding of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
+enum Reaction {
     /// No reaction: the finding does not matter to this client.
     Nothing,
     /// Accepts the signature nevertheless; worth reporting.
@@ -209,7 +209,7 @@ enum Effect {
     Refuses,
 }
 
-impl Effect {
+impl Reaction {
     fn verdict(self) -> Verdict {
         match self {
             Self::Nothing | Self::Overlooks => Verdict::Accepts,
@@ -232,14 +232,14 @@ impl Effect {
 /// One fault that clients may react to: how it is found, and how each of [`ClientFamily::ALL`] reacts.
 struct Rule<'a> {
     finds: fn(&Facts<'a>) -> Option<String>,
-    effects: [Effect; 6],
+    effects: [Reaction; 6],
 }
 
-fn rule<'a>(finds: fn(&Facts<'a>) -> Option<String>, effects: [Effect; 6]) -> Rule<'a> {
+fn rule<'a>(finds: fn(&Facts<'a>) -> Option<String>, effects: [Reaction; 6]) -> Rule<'a> {
     Rule { finds, effects }
 }
 
-use Effect::{NotKnown as U, Nothing as N, Overlooks as O, Refuses as R, Warns as W};
+use Reaction::{NotKnown as U, Nothing as N, Overlooks as O, Refuses as R, Warns as W};
 
 /// The rules. Columns: Terraform to 1.5, 1.6.0, 1.6.1 to 1.11, from 1.12; OpenTofu to 1.10, from 1.11. N: does not matter,
 /// O: overlooked, W: warns, U: not known, R: refuses.
@@ -384,14 +384,14 @@ impl<'a> Facts<'a> {
         self.cert.keys().subkeys().map(|subkey| subkey.key()).filter(move |key| key.fingerprint() != signer)
     }
 
-    fn of_kind(&self, kind: Kind, what: &str) -> Option<String> {
+    fn of_kind(&self, kind: Algorithm, what: &str) -> Option<String> {
         self.any(|component| {
-            (Kind::of(component.key) == kind).then(|| format!("{} is {what}", component.name()))
+            (Algorithm::of(component.key) == kind).then(|| format!("{} is {what}", component.name()))
         })
     }
 
     fn eddsa(&self) -> Option<String> {
-        self.of_kind(Kind::Ed25519Legacy, "Ed25519 (EdDSA, algorithm 22), which it cannot read")
+        self.of_kind(Algorithm::Ed25519Legacy, "Ed25519 (EdDSA, algorithm 22), which it cannot read")
     }
 
     fn version_6(&self) -> Option<String> {
@@ -402,26 +402,26 @@ impl<'a> Facts<'a> {
     fn rfc9580_algorithm(&self) -> Option<String> {
         self.any(|component| {
             let number = u8::from(component.key.pk_algo());
-            (Kind::of(component.key) == Kind::Rfc9580).then(|| {
+            (Algorithm::of(component.key) == Algorithm::Rfc9580).then(|| {
                 format!("{} is of algorithm {number} of RFC 9580, which it cannot read", component.name())
             })
         })
     }
 
     fn secp256k1(&self) -> Option<String> {
-        self.of_kind(Kind::Secp256k1, "ECDSA on secp256k1")
+        self.of_kind(Algorithm::Secp256k1, "ECDSA on secp256k1")
     }
 
     fn other_curve(&self) -> Option<String> {
-        self.any(|component| match Kind::of(component.key) {
-            Kind::OtherCurve => Some(format!("{} is {}", component.name(), algorithm(component.key))),
+        self.any(|component| match Algorithm::of(component.key) {
+            Algorithm::OtherCurve => Some(format!("{} is {}", component.name(), algorithm(component.key))),
             _ => None,
         })
     }
 
     fn odd_rsa(&self) -> Option<String> {
-        self.any(|component| match Kind::of(component.key) {
-            Kind::Rsa { bits } if !(1024..=4096).contains(&bits) => {
+        self.any(|component| match Algorithm::of(component.key) {
+            Algorithm::Rsa { bits } if !(1024..=4096).contains(&bits) => {
                 Some(format!("{} is RSA of {bits} bits; seen to work are 1024 to 4096", component.name()))
             }
             _ => None,
@@ -429,8 +429,8 @@ impl<'a> Facts<'a> {
     }
 
     fn unheard_of_algorithm(&self) -> Option<String> {
-        self.any(|component| match Kind::of(component.key) {
-            Kind::Other => Some(format!("{} is {}", component.name(), algorithm(component.key))),
+        self.any(|component| match Algorithm::of(component.key) {
+            Algorithm::Other => Some(format!("{} is {}", component.name(), algorithm(component.key))),
             _ => None,
         })
     }
@@ -463,7 +463,7 @@ impl<'a> Facts<'a> {
     fn other_subkey_eddsa(&self) -> Option<String> {
         let eddsa = |key: &&Key<PublicParts, _>| {
             let cv25519 = matches!(key.mpis(), mpi::PublicKey::ECDH { curve, .. } if !is_nist(curve));
-            Kind::of(key) == Kind::Ed25519Legacy || cv25519
+            Algorithm::of(key) == Algorithm::Ed25519Legacy || cv25519
         };
         let key = self.others().find(eddsa)?;
         Some(format!("it cannot read subkey {:X}, {}, nor then the key", key.keyid(), algorithm(key)))
@@ -605,7 +605,7 @@ fn components<'a>(cert: &'a Cert, identity: Option<&Identity<'a>>) -> Vec<Compon
 
 /// Public-key algorithms, as far as clients distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Algorithm {
     Rsa {
         bits: usize,
     },
@@ -622,7 +622,7 @@ enum Kind {
 /// The object identifier of secp256k1, 1.3.132.0.10.
 const SECP256K1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x0a];
 
-impl Kind {
+impl Algorithm {
     fn of(key: &Key<PublicParts, impl KeyRole>) -> Self {
         #[allow(deprecated, reason = "deprecated by RFC 9580, and what most keys are")]
         match (key.pk_algo(), key.mpis()) {

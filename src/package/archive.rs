@@ -10,21 +10,21 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use zip::ZipArchive;
 
-use super::check::{self, Entry};
+use super::check::{self, AddedEntry};
 use super::container::Container;
 use crate::content::{CHUNK, Scratch, Sealed};
-use crate::splice::{Contents, ContentsHasher, DeflateRecorder, StreamFingerprint};
+use crate::splice::{ContentsChecksum, ContentsHasher, DeflateRecorder, StreamFingerprint};
 
 /// The type of an entry's file; decides its fixed mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// Mode 0755: Terraform takes the mode from the zip, and cannot start a file that is not executable.
     Executable,
     /// Mode 0644.
     Plain,
 }
 
-impl Kind {
+impl FileKind {
     fn mode(self) -> u32 {
         match self {
             Self::Executable => 0o755,
@@ -61,7 +61,7 @@ pub enum ZipError {
 /// because its output depends on their size.
 pub struct ZipWriter {
     zip: Container,
-    written: Vec<Entry>,
+    written: Vec<AddedEntry>,
     /// The memory that the entries' fingerprints use.
     of_fingerprints: usize,
     buffer: Vec<u8>,
@@ -85,7 +85,13 @@ impl ZipWriter {
     ///
     /// # Errors
     /// `content` fails or the zip cannot be written.
-    pub fn add(&mut self, name: &str, kind: Kind, size: u64, content: &mut dyn Read) -> Result<(), ZipError> {
+    pub fn add(
+        &mut self,
+        name: &str,
+        kind: FileKind,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), ZipError> {
         self.zip.begin(name, S_IFREG | kind.mode(), size)?;
         let mut hash = ContentsHasher::new();
         let mut encoder = DeflateEncoder::new(&mut self.zip, LEVEL);
@@ -109,7 +115,7 @@ impl ZipWriter {
     pub fn add_recorded(
         &mut self,
         name: &str,
-        kind: Kind,
+        kind: FileKind,
         size: u64,
         content: &mut dyn Read,
         recorder: &DeflateRecorder,
@@ -134,8 +140,8 @@ impl ZipWriter {
     fn end(
         &mut self,
         name: &str,
-        kind: Kind,
-        contents: Contents,
+        kind: FileKind,
+        contents: ContentsChecksum,
         fingerprint: Option<StreamFingerprint>,
     ) -> Result<(), ZipError> {
         self.zip.end(contents.size, contents.crc)?;
@@ -143,7 +149,7 @@ impl ZipWriter {
         let fingerprint =
             fingerprint.filter(|fingerprint| self.of_fingerprints + fingerprint.memory() <= FINGERPRINTS);
         self.of_fingerprints += fingerprint.as_ref().map_or(0, StreamFingerprint::memory);
-        self.written.push(Entry {
+        self.written.push(AddedEntry {
             name: name.to_owned(),
             mode: S_IFREG | kind.mode(),
             contents,
@@ -226,9 +232,9 @@ mod tests {
         let mut whole = content;
         let mut pieces = Dribble(content, 3);
         let reader: &mut dyn Read = if dribble { &mut pieces } else { &mut whole };
-        zip.add("terraform-provider-x_v1.0.0", Kind::Executable, content.len() as u64, reader).unwrap();
-        zip.add("doc/README.md", Kind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
-        zip.add("empty", Kind::Plain, 0, &mut io::empty()).unwrap();
+        zip.add("terraform-provider-x_v1.0.0", FileKind::Executable, content.len() as u64, reader).unwrap();
+        zip.add("doc/README.md", FileKind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
+        zip.add("empty", FileKind::Plain, 0, &mut io::empty()).unwrap();
         zip.finish().unwrap()
     }
 
@@ -272,8 +278,8 @@ mod tests {
     fn an_entry_that_may_be_large_has_zip64_fields() {
         let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
         let content = sample(100_000);
-        zip.add("large", Kind::Executable, 5 << 30, &mut content.as_slice()).unwrap();
-        zip.add("small", Kind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
+        zip.add("large", FileKind::Executable, 5 << 30, &mut content.as_slice()).unwrap();
+        zip.add("small", FileKind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
         let zip = zip.finish().unwrap();
         let mut bytes = Vec::new();
         zip.reader().read_to_end(&mut bytes).unwrap();
@@ -299,7 +305,7 @@ mod tests {
             let recorder = DeflateRecorder::default();
             let mut unpacker = Unpacker::new(gz.as_slice(), recorder.clone());
             recorder.record(content.len() as u64);
-            zip.add_recorded(name, Kind::Plain, content.len() as u64, &mut unpacker, &recorder).unwrap();
+            zip.add_recorded(name, FileKind::Plain, content.len() as u64, &mut unpacker, &recorder).unwrap();
         }
         assert_eq!(
             zip.written.iter().map(|entry| entry.fingerprint.is_some()).collect::<Vec<_>>(),

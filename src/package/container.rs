@@ -48,10 +48,10 @@ const LARGE: u64 = 0xFFFF_FFFF - (16 << 20);
 pub(super) struct Container {
     file: BufWriter<File>,
     at: u64,
-    entries: Vec<Entry>,
+    entries: Vec<WrittenEntry>,
 }
 
-struct Entry {
+struct WrittenEntry {
     name: String,
     mode: u32,
     offset: u64,
@@ -71,7 +71,7 @@ impl Container {
     ///
     /// `mode` is the whole unix mode, with the file type; `size` is the size that the entry will have.
     pub(super) fn begin(&mut self, name: &str, mode: u32, size: u64) -> io::Result<()> {
-        let entry = Entry {
+        let entry = WrittenEntry {
             name: name.to_owned(),
             mode,
             offset: self.at,
@@ -88,7 +88,7 @@ impl Container {
             record.u16(ZIP64_EXTRA).u16(16).u64(0).u64(0);
         }
         self.write_all(&record.0)?;
-        self.entries.push(Entry { data: self.at, ..entry });
+        self.entries.push(WrittenEntry { data: self.at, ..entry });
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Write for Container {
     }
 }
 
-impl Entry {
+impl WrittenEntry {
     fn version(&self) -> u16 {
         if self.is_large { ZIP64_VERSION } else { DEFLATE_VERSION }
     }
@@ -203,12 +203,12 @@ impl Record {
     }
 
     /// The fields that local and central headers share, from the flags to the sizes.
-    fn entry(&mut self, entry: &Entry) -> &mut Self {
+    fn entry(&mut self, entry: &WrittenEntry) -> &mut Self {
         self.u16(if entry.name.is_ascii() { 0 } else { UTF8 }).u16(DEFLATED).u16(DOS_TIME).u16(DOS_DATE);
         self.sizes(entry)
     }
 
-    fn sizes(&mut self, entry: &Entry) -> &mut Self {
+    fn sizes(&mut self, entry: &WrittenEntry) -> &mut Self {
         self.u32(entry.crc);
         if entry.is_large {
             self.u32(MANY).u32(MANY)

@@ -13,11 +13,11 @@ use crate::content::{Digest, Scratch, Sealed};
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::archive::{ArchiveReader as _, CompressedForm, Limits};
-use crate::release::contents::{self, Contents, Place};
+use crate::release::contents::{self, Destination, TarballRules};
 use crate::release::executable::{Examiner, HEADER_BYTES};
 use crate::release::file::TarballFile;
 use crate::release::{Release, Tarball, manifest};
-use archive::{Kind, ZipError, ZipWriter};
+use archive::{FileKind, ZipError, ZipWriter};
 
 /// Files of this size and above keep the compression of the tarball; see [`crate::splice`]. Smaller ones are compressed
 /// again: that costs almost nothing, and the head of such a file's stream may be larger than the file.
@@ -168,15 +168,15 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
 /// Converts one tarball into its zip; also returns the protocols that manifests inside declare.
 fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Repacked {
     let zip_error = |error| zip_error(tarball, &options.scratch, error);
-    let mut contents = Contents::new(&tarball.file, &tarball.name);
+    let mut contents = TarballRules::new(&tarball.file, &tarball.name);
     let mut zip = ZipWriter::new(&options.scratch).map_err(zip_error)?;
     let mut manifests = BTreeMap::new();
     let digest = tarball.file.read(options.limits, progress, &mut |entry| {
         let place = contents.place(entry.path)?;
         let (name, kind) = match &place {
-            Place::Executable(name) => (Some(name), Kind::Executable),
-            Place::Beside(name) => (Some(name), Kind::Plain),
-            Place::LeftOut => (None, Kind::Plain),
+            Destination::Executable(name) => (Some(name), FileKind::Executable),
+            Destination::Beside(name) => (Some(name), FileKind::Plain),
+            Destination::LeftOut => (None, FileKind::Plain),
         };
         // Depends on the size alone, and is decided before the first byte is read.
         let recorder = match entry.compressed {
@@ -187,12 +187,12 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
             CompressedForm::Recordable(_) | CompressedForm::None => None,
         };
         let base = entry.path.rsplit('/').next().unwrap_or_default();
-        let is_manifest = base == manifest::PLAIN_NAME || place == Place::LeftOut;
+        let is_manifest = base == manifest::PLAIN_NAME || place == Destination::LeftOut;
         // A file that is examined is read into memory first, and then packed from the same bytes.
         let peek = match kind {
-            Kind::Executable => HEADER_BYTES as u64,
-            Kind::Plain if is_manifest => manifest::MAX_BYTES,
-            Kind::Plain => 0,
+            FileKind::Executable => HEADER_BYTES as u64,
+            FileKind::Plain if is_manifest => manifest::MAX_BYTES,
+            FileKind::Plain => 0,
         };
         let subject = format!("{} in {}", entry.path, tarball.file.display());
         let mut head = Vec::new();
@@ -202,7 +202,7 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
             .read_to_end(&mut head)
             .map_err(|e| Error::Io { context: subject.clone(), source: e })?;
         // A wrong executable is refused before it is packed, if its beginning shows the error.
-        let mut examiner = (kind == Kind::Executable).then(|| tarball.expectation.examine(entry.size));
+        let mut examiner = (kind == FileKind::Executable).then(|| tarball.expectation.examine(entry.size));
         if let Some(examiner) = &mut examiner {
             examiner.feed(&head);
             check_executable(tarball, entry.path, examiner)?;

@@ -42,7 +42,7 @@ pub(super) struct Whole {
 
 /// The result of a check.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Completeness {
     /// These objects have to be read first.
     Read(Vec<(Key, ReadKind)>),
     /// The version may be listed.
@@ -51,7 +51,7 @@ pub(super) enum Verdict {
     Not(Vec<String>),
 }
 
-struct Part {
+struct PlatformDocument {
     document: DownloadDocument,
     sums: Key,
     signature: Key,
@@ -74,7 +74,7 @@ pub(super) fn judge(
     platforms: &BTreeSet<Platform>,
     prior: &BTreeSet<Platform>,
     seen: &Observation,
-) -> Verdict {
+) -> Completeness {
     let key_of = |platform: &Platform| Key::Download {
         release: ReleaseId::new(provider, version),
         platform: platform.clone(),
@@ -84,7 +84,7 @@ pub(super) fn judge(
     };
     let reads = unseen(platforms.iter().map(|platform| (key_of(platform), ReadKind::Read)).collect());
     if !reads.is_empty() {
-        return Verdict::Read(reads);
+        return Completeness::Read(reads);
     }
     let (mut parts, mut problems, mut reads) = (BTreeMap::new(), Vec::new(), Vec::new());
     for platform in platforms {
@@ -97,7 +97,7 @@ pub(super) fn judge(
         }
     }
     if !reads.is_empty() {
-        return Verdict::Read(reads);
+        return Completeness::Read(reads);
     }
     let (mut lines, mut protocols, mut signers) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let mut verified = Verified::new();
@@ -118,7 +118,7 @@ pub(super) fn judge(
         if problems.is_empty() {
             problems.push("it has no download documents".to_owned());
         }
-        return Verdict::Not(problems);
+        return Completeness::Not(problems);
     };
     let together = |set: &BTreeSet<Platform>| {
         set.iter().all(|platform| {
@@ -131,14 +131,14 @@ pub(super) fn judge(
     };
     if together(platforms) {
         let (signers, platforms) = (signers(platforms), platforms.clone());
-        return Verdict::Whole(Whole { protocols, platforms, left_out: BTreeSet::new(), signers });
+        return Completeness::Whole(Whole { protocols, platforms, left_out: BTreeSet::new(), signers });
     }
     if !prior.is_empty() && together(prior) {
         let left_out = platforms.difference(prior).cloned().collect();
         let (signers, platforms) = (signers(prior), prior.clone());
-        return Verdict::Whole(Whole { protocols, platforms, left_out, signers });
+        return Completeness::Whole(Whole { protocols, platforms, left_out, signers });
     }
-    Verdict::Not(vec![
+    Completeness::Not(vec![
         "its documents are on SHA256SUMS that do not list all of its platforms: a publish is under way, or was stopped"
             .to_owned(),
     ])
@@ -151,7 +151,7 @@ fn part(
     platform: &Platform,
     key: &Key,
     seen: &Observation,
-) -> Result<(Part, Vec<(Key, ReadKind)>), String> {
+) -> Result<(PlatformDocument, Vec<(Key, ReadKind)>), String> {
     let say = |refusal: Refusal| format!("{key}: {}", refusal.found);
     let read = seen.document(key).ok_or_else(|| format!("{key}: not there"))?;
     let document = DownloadDocument::parse(key, platform, &read.bytes).map_err(say)?;
@@ -180,18 +180,18 @@ fn part(
     }
     let reads =
         vec![(zip, ReadKind::Summary), (sums.clone(), ReadKind::Read), (signature.clone(), ReadKind::Read)];
-    Ok((Part { document, sums, signature }, reads))
+    Ok((PlatformDocument { document, sums, signature }, reads))
 }
 
 /// Whether the objects that a document points to exist, match it, and are signed for this version.
 fn check(
     (provider, version, platform): (&Provider, &Version, &Platform),
-    part: &Part,
+    part: &PlatformDocument,
     key: &Key,
     seen: &Observation,
     verified: &mut Verified,
 ) -> Result<Signed, String> {
-    let Part { document, sums, signature } = part;
+    let PlatformDocument { document, sums, signature } = part;
     let say = |refusal: Refusal| format!("{key}: {}", refusal.found);
     let gone = |key: &Key| format!("{key}: not there, and the document of {platform} points to it");
     let zip_link = document.zip_link().map_err(say)?;

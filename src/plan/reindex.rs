@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::completeness::{self, Trust, Verdict};
+use super::completeness::{self, Completeness, Trust};
 use super::{
     Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, names,
     replace,
@@ -30,7 +30,7 @@ pub struct Reindex {
 
 /// The known facts about a version.
 #[derive(Default)]
-struct Found {
+struct VersionFacts {
     /// Platforms with a document.
     platforms: BTreeSet<Platform>,
     /// Platforms that the index lists, if its entry can be parsed.
@@ -125,9 +125,9 @@ impl Reindex {
         marks: BTreeMap<Version, Mark>,
         seen: &Observation,
         records: &[Key],
-    ) -> Result<BTreeMap<Version, Found>, Refusal> {
+    ) -> Result<BTreeMap<Version, VersionFacts>, Refusal> {
         let listing = seen.folders.get(&Folder::provider(&self.provider)).map_or(&[][..], Vec::as_slice);
-        let mut versions: BTreeMap<Version, Found> = BTreeMap::new();
+        let mut versions: BTreeMap<Version, VersionFacts> = BTreeMap::new();
         for (version, platforms) in completeness::documents(&self.provider, listing) {
             versions.entry(version).or_default().platforms = platforms;
         }
@@ -156,7 +156,7 @@ impl Reindex {
         &self,
         wanted: VersionsDocument,
         version: &Version,
-        found: &Found,
+        found: &VersionFacts,
         seen: &Observation,
         plan: &mut Plan,
         (reads, signers): (&mut Vec<(Key, ReadKind)>, &mut BTreeSet<Fingerprint>),
@@ -182,11 +182,11 @@ impl Reindex {
         let once = || entry.as_ref().map(platforms_of).unwrap_or_default();
         let prior = found.listed.clone().unwrap_or_else(once);
         match completeness::judge((&self.provider, version), &found.platforms, &prior, seen) {
-            Verdict::Read(missing) => {
+            Completeness::Read(missing) => {
                 reads.extend(missing);
                 wanted
             }
-            Verdict::Not(problems) => {
+            Completeness::Not(problems) => {
                 let problems = problems.join("; ");
                 if found.is_listed {
                     plan.changes.push(format!("- {version}: {problems}"));
@@ -195,7 +195,7 @@ impl Reindex {
                 }
                 wanted.without(version)
             }
-            Verdict::Whole(whole) => {
+            Completeness::Whole(whole) => {
                 let unknown = self.trust.unknown(&whole.signers);
                 let adds = found.listed.as_ref().is_none_or(|listed| !whole.platforms.is_subset(listed));
                 if adds && !unknown.is_empty() {

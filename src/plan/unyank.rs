@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::completeness::{self, Trust, Verdict};
+use super::completeness::{self, Completeness, Trust};
 use super::{
     Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, names, replace, yanked_record,
 };
@@ -86,8 +86,8 @@ impl Goal for Unyank {
             // Platforms that were listed once must exist again.
             platforms.extend(prior.iter().cloned());
             match completeness::judge((&self.provider, &self.version), &platforms, &prior, seen) {
-                Verdict::Read(reads) => return Ok(Step::Read(reads)),
-                Verdict::Not(problems) => {
+                Completeness::Read(reads) => return Ok(Step::Read(reads)),
+                Completeness::Not(problems) => {
                     return Err(Refusal::new(
                         record_key,
                         format!("version {} cannot be put back", self.version),
@@ -96,7 +96,7 @@ impl Goal for Unyank {
                     .expected("a download document for each platform, and all that they point to")
                     .remedy("put the objects back from a backup, or release a new version"));
                 }
-                Verdict::Whole(whole) => {
+                Completeness::Whole(whole) => {
                     self.check_signers(&record_key, &whole.signers)?;
                     if !whole.left_out.is_empty() {
                         plan.warnings.push(format!(

@@ -29,7 +29,7 @@ pub struct VersionsDocument {
     key: Key,
     /// The whole document, without `versions`, which are stored separately.
     object: RawObject,
-    entries: Vec<Entry>,
+    entries: Vec<VersionEntry>,
     /// Whether it was read without spaces between its entries; it is written the same way, so that it stays small
     /// enough to be read.
     dense: bool,
@@ -37,7 +37,7 @@ pub struct VersionsDocument {
 
 /// An entry, which is parsed only when it is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct VersionEntry {
     version: Version,
     /// A JSON object; a part of the bytes that were read.
     text: Bytes,
@@ -169,7 +169,7 @@ impl VersionsDocument {
             Some(_) if object == before => {}
             Some(at) => merged.entries[at].write(&object),
             None => {
-                let mut entry = Entry { version: version.clone(), text: Bytes::new() };
+                let mut entry = VersionEntry { version: version.clone(), text: Bytes::new() };
                 entry.write(&object);
                 merged.entries.push(entry);
             }
@@ -189,7 +189,7 @@ impl VersionsDocument {
     /// A version's whole entry.
     #[must_use]
     pub fn entry(&self, version: &Version) -> Option<RawObject> {
-        self.entries.iter().find(|entry| entry.version == *version).map(Entry::read)
+        self.entries.iter().find(|entry| entry.version == *version).map(VersionEntry::read)
     }
 
     /// Returns the marks of the versions that are or were yanked.
@@ -289,7 +289,7 @@ impl VersionsDocument {
     }
 }
 
-impl Entry {
+impl VersionEntry {
     fn text(&self) -> &str {
         // The bytes are a part of a text, or were made from one.
         std::str::from_utf8(&self.text).unwrap_or_default()
@@ -317,7 +317,7 @@ pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
 }
 
 /// Finds a version that is listed twice.
-fn twice(entries: &[Entry]) -> Option<&Version> {
+fn twice(entries: &[VersionEntry]) -> Option<&Version> {
     if entries.is_sorted_by(|a, b| a.version < b.version) {
         return None;
     }
@@ -335,7 +335,7 @@ struct Reading<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Reading<'_> {
-    type Value = (RawObject, Option<Vec<Entry>>);
+    type Value = (RawObject, Option<Vec<VersionEntry>>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -343,7 +343,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
 }
 
 impl<'de> Visitor<'de> for Reading<'_> {
-    type Value = (RawObject, Option<Vec<Entry>>);
+    type Value = (RawObject, Option<Vec<VersionEntry>>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -371,26 +371,26 @@ impl<'de> Visitor<'de> for Reading<'_> {
 struct Entries<'a>(Reading<'a>);
 
 impl<'de> DeserializeSeed<'de> for Entries<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<VersionEntry>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<VersionEntry>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for Entries<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<VersionEntry>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{VERSIONS:?} to be a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<Entry>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<VersionEntry>, A::Error> {
         let mut entries = Vec::new();
         while let Some(value) = values.next_element::<&RawValue>()? {
             let text = value.get();
             let version = version_of(text, self.0.values).map_err(de::Error::custom)?;
-            entries.push(Entry { version, text: self.0.bytes.slice_ref(text.as_bytes()) });
+            entries.push(VersionEntry { version, text: self.0.bytes.slice_ref(text.as_bytes()) });
         }
         entries.shrink_to_fit();
         Ok(entries)
@@ -410,24 +410,24 @@ fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
         json::check(text).map_err(|error| error.to_string())?;
         let members = json::members(text).map_err(|error| error.to_string())?;
         let version = members.into_iter().find(|(name, ..)| name == "version");
-        version.map(|(_, _, value)| Found::read(value.get()))
+        version.map(|(_, _, value)| VersionMember::read(value.get()))
     };
     match found {
         None => Err(format!("an entry of {VERSIONS:?} has no \"version\"")),
-        Some(Found::Other(kind)) => Err(format!("\"version\" is {kind}, not a string")),
-        Some(Found::Text(text)) => {
+        Some(VersionMember::Other(kind)) => Err(format!("\"version\" is {kind}, not a string")),
+        Some(VersionMember::Text(text)) => {
             text.parse().map_err(|error: crate::provider::InvalidName| error.to_string())
         }
     }
 }
 
 /// The `version` member of an entry.
-enum Found<'de> {
+enum VersionMember<'de> {
     Text(Cow<'de, str>),
     Other(&'static str),
 }
 
-impl<'de> Found<'de> {
+impl<'de> VersionMember<'de> {
     fn read(text: &'de str) -> Self {
         match Name.deserialize(&mut serde_json::Deserializer::from_str(text)) {
             Ok(text) => Self::Text(text),
@@ -440,7 +440,7 @@ impl<'de> Found<'de> {
 struct EntryCheck<'c>(&'c Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for EntryCheck<'_> {
-    type Value = Option<Found<'de>>;
+    type Value = Option<VersionMember<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -448,7 +448,7 @@ impl<'de> DeserializeSeed<'de> for EntryCheck<'_> {
 }
 
 impl<'de> Visitor<'de> for EntryCheck<'_> {
-    type Value = Option<Found<'de>>;
+    type Value = Option<VersionMember<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -458,7 +458,7 @@ impl<'de> Visitor<'de> for EntryCheck<'_> {
         let (mut version, mut names) = (None, Names::default());
         while let Some(name) = map.next_key_seed(Name)? {
             if name == "version" {
-                version = Some(Found::read(map.next_value::<&RawValue>()?.get()));
+                version = Some(VersionMember::read(map.next_value::<&RawValue>()?.get()));
             } else {
                 map.next_value_seed(Check(self.0))?;
             }

@@ -10,7 +10,7 @@ use crate::release::name::TarballName;
 
 /// The destination of a file of the tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// It is the provider's executable; its name in the zip, at the root.
     Executable(String),
     /// It is packed under this name.
@@ -26,7 +26,7 @@ pub fn executable_name(provider_type: &ProviderType, version: &Version, platform
 }
 
 /// The rules for one tarball, called with its files in order.
-pub struct Contents {
+pub struct TarballRules {
     tarball: String,
     name: TarballName,
     /// `terraform-provider-TYPE`.
@@ -37,7 +37,7 @@ pub struct Contents {
     executable: Option<String>,
 }
 
-impl Contents {
+impl TarballRules {
     /// The rules for `tarball`, whose name was parsed into `name`.
     #[must_use]
     pub fn new(tarball: &TarballFile, name: &TarballName) -> Self {
@@ -63,15 +63,15 @@ impl Contents {
     /// # Errors
     /// On some client's file system the path equals another file's; a second executable; a file at the root that
     /// clients would take for the executable.
-    pub fn place(&mut self, path: &str) -> Result<Place, Refusal> {
+    pub fn place(&mut self, path: &str) -> Result<Destination, Refusal> {
         if let Err(clash) = self.paths.add(path) {
             return Err(self.refuse_clash(&clash));
         }
         let place = self.settle(path)?;
         let name = match &place {
-            Place::Executable(name) => name,
-            Place::Beside(path) => path,
-            Place::LeftOut => return Ok(place),
+            Destination::Executable(name) => name,
+            Destination::Beside(path) => path,
+            Destination::LeftOut => return Ok(place),
         };
         match self.names.add(name) {
             Ok(()) => Ok(place),
@@ -80,11 +80,11 @@ impl Contents {
     }
 
     /// Returns the destination of the file at `path`, independent of the other files.
-    fn settle(&mut self, path: &str) -> Result<Place, Refusal> {
+    fn settle(&mut self, path: &str) -> Result<Destination, Refusal> {
         let mut parts = path.split('/');
         let (base, depth) = (parts.next_back().unwrap_or_default(), parts.count());
         if depth == 0 && manifest::is_release_manifest(base, &self.name.provider_type, &self.name.version) {
-            return Ok(Place::LeftOut);
+            return Ok(Destination::LeftOut);
         }
         if depth <= 1 && self.is_executable(base) {
             return self.place_executable(path, base);
@@ -98,7 +98,7 @@ impl Contents {
                 .expected(format!("{:?} as the only root-level name that begins so", self.executable_name()))
                 .remedy("rename the file, move it into a folder, or leave it out"));
         }
-        Ok(Place::Beside(path.to_owned()))
+        Ok(Destination::Beside(path.to_owned()))
     }
 
     /// Checks that the tarball, now read to its end, contained an executable.
@@ -130,7 +130,7 @@ impl Contents {
         base.strip_prefix(self.stem.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     }
 
-    fn place_executable(&mut self, path: &str, base: &str) -> Result<Place, Refusal> {
+    fn place_executable(&mut self, path: &str, base: &str) -> Result<Destination, Refusal> {
         if let Some(first) = &self.executable {
             return Err(self
                 .refuse("more than one provider executable in the archive")
@@ -146,7 +146,7 @@ impl Contents {
                 .remedy("check that the tarball was made from the right build"));
         }
         self.executable = Some(path.to_owned());
-        Ok(Place::Executable(self.executable_name()))
+        Ok(Destination::Executable(self.executable_name()))
     }
 
     /// The version in the executable's own name, if it has one that differs from the tarball's.
@@ -180,12 +180,12 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn contents(tarball: &str) -> Contents {
+    fn contents(tarball: &str) -> TarballRules {
         let file = TarballFile::at(Path::new(tarball));
-        Contents::new(&file, &TarballName::parse(&file).unwrap())
+        TarballRules::new(&file, &TarballName::parse(&file).unwrap())
     }
 
-    fn linux() -> Contents {
+    fn linux() -> TarballRules {
         contents("terraform-provider-x_1.0.0_linux_amd64.tar.gz")
     }
 
@@ -200,7 +200,7 @@ mod tests {
             let mut contents = linux();
             assert_eq!(
                 contents.place(path),
-                Ok(Place::Executable("terraform-provider-x_v1.0.0".into())),
+                Ok(Destination::Executable("terraform-provider-x_v1.0.0".into())),
                 "{path}"
             );
             contents.finish().unwrap();
@@ -208,7 +208,7 @@ mod tests {
         for path in ["terraform-provider-x", "terraform-provider-x.exe", "f/terraform-provider-x_v1.0.0.exe"]
         {
             let mut contents = contents("terraform-provider-x_1.0.0_windows_amd64.tar.gz");
-            let expected = Ok(Place::Executable("terraform-provider-x_v1.0.0.exe".into()));
+            let expected = Ok(Destination::Executable("terraform-provider-x_v1.0.0.exe".into()));
             assert_eq!(contents.place(path), expected, "{path}");
         }
     }
@@ -224,9 +224,9 @@ mod tests {
             "terraform-provider-xy",
             "terraform-registry-manifest.json",
         ] {
-            assert_eq!(contents.place(path), Ok(Place::Beside(path.to_owned())), "{path}");
+            assert_eq!(contents.place(path), Ok(Destination::Beside(path.to_owned())), "{path}");
         }
-        assert_eq!(contents.place("terraform-provider-x_1.0.0_manifest.json"), Ok(Place::LeftOut));
+        assert_eq!(contents.place("terraform-provider-x_1.0.0_manifest.json"), Ok(Destination::LeftOut));
         assert!(contents.finish().unwrap_err().problem.contains("no provider executable"));
     }
 

@@ -189,27 +189,27 @@ impl Expectation {
         examiner
     }
 
-    fn accepts(&self, found: &Found) -> bool {
+    fn accepts(&self, found: &FileFormat) -> bool {
         match found {
-            Found::Elf { machine, width, order, kind, evidence } => {
+            FileFormat::Elf { machine, width, order, kind, evidence } => {
                 self.format == Format::Elf
                     && self.arch.elf == Some((*machine, *width, *order))
                     && matches!(*kind, elf_format::ET_EXEC | elf_format::ET_DYN)
                     && evidence.allows(self.platform.os())
             }
-            Found::MachO { cpus, executable, system } => {
+            FileFormat::MachO { cpus, executable, system } => {
                 self.format == Format::MachO
                     && *executable
                     && system.is_none()
                     && self.arch.macho.is_some_and(|wanted| cpus.contains(&wanted))
             }
-            Found::Pe { machine, executable, subsystem } => {
+            FileFormat::Pe { machine, executable, subsystem } => {
                 self.format == Format::Pe
                     && *executable
                     && is_for_windows(*subsystem)
                     && self.arch.pe == Some(*machine)
             }
-            Found::Other(_) | Found::CutShort { .. } => false,
+            FileFormat::Other(_) | FileFormat::CutShort { .. } => false,
         }
     }
 }
@@ -283,11 +283,11 @@ impl Examiner<'_> {
     }
 
     /// Describes the file type.
-    fn describe(&self) -> Found {
+    fn describe(&self) -> FileFormat {
         let data = &self.data;
         let goos = self.search.goos();
         let described = match self.head() {
-            [] => return Found::Other("an empty file"),
+            [] => return FileFormat::Other("an empty file"),
             [0x7f, b'E', b'L', b'F', 1, ..] => {
                 elf::describe::<elf_format::FileHeader32<Endianness>>(data, Width::Bits32, goos)
             }
@@ -297,13 +297,13 @@ impl Examiner<'_> {
             [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => macho::describe(data),
             [0xca, 0xfe, 0xba, 0xbe | 0xbf, ..] => macho::describe_universal(data),
             [b'M', b'Z', ..] => pe::describe(data),
-            [b'#', b'!', ..] => return Found::Other("a script"),
-            _ => return Found::Other("neither ELF, Mach-O nor PE"),
+            [b'#', b'!', ..] => return FileFormat::Other("a script"),
+            _ => return FileFormat::Other("neither ELF, Mach-O nor PE"),
         };
         match described {
             Ok(found) => found,
-            Err(Fault::Damaged) => Found::Other("an executable with damaged headers"),
-            Err(Fault::Missing { what, end, len }) => Found::CutShort { what, end, len },
+            Err(Fault::Damaged) => FileFormat::Other("an executable with damaged headers"),
+            Err(Fault::Missing { what, end, len }) => FileFormat::CutShort { what, end, len },
         }
     }
 }
@@ -338,7 +338,7 @@ impl std::fmt::Display for Expectation {
     }
 }
 
-enum Found {
+enum FileFormat {
     Elf {
         machine: elf_format::Machine,
         width: Width,
@@ -366,7 +366,7 @@ enum Found {
     },
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for FileFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = |matches: &dyn Fn(&Arch) -> bool, code: u32| {
             ARCHES

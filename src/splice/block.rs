@@ -7,7 +7,7 @@ use super::input::Input;
 use super::{Corrupt, inflate};
 
 /// What follows a block's header.
-pub(super) enum Body {
+pub(super) enum BlockBody {
     /// The bytes of a stored block: how many.
     Stored(usize),
     /// Tokens in the codes that were read into [`Codes`].
@@ -103,27 +103,31 @@ const fn with_ranges(symbols: &mut [u32], first: usize, ranges: &[Range]) {
 /// block of tokens is stored in `header`.
 ///
 /// `input` must have enough bytes for a header, or all that are left.
-pub(super) fn read(input: &mut Input, codes: &mut Codes, header: &mut Kept) -> Result<(bool, Body), Corrupt> {
+pub(super) fn read(
+    input: &mut Input,
+    codes: &mut Codes,
+    header: &mut Kept,
+) -> Result<(bool, BlockBody), Corrupt> {
     let from = input.position();
     let is_last = input.take(1) == 1;
     let kind = input.take(2);
     let body = match kind {
-        0 => Body::Stored(stored(input)?),
+        0 => BlockBody::Stored(stored(input)?),
         1 => {
             if !codes.fixed {
                 codes.set(&LITERAL_LENGTHS, &DISTANCE_LENGTHS)?;
                 (codes.fixed, codes.common) = (true, true);
             }
-            Body::Tokens
+            BlockBody::Tokens
         }
         2 => {
             dynamic(input, codes)?;
-            Body::Tokens
+            BlockBody::Tokens
         }
         _ => return Err(Corrupt("a block is of no known type")),
     };
     input.check()?;
-    if matches!(body, Body::Tokens) {
+    if matches!(body, BlockBody::Tokens) {
         header.keep_header(&input.since(from));
     }
     Ok((is_last, body))

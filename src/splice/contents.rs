@@ -1,11 +1,11 @@
-//! Checksums of contents, for comparison.
+//! ContentsChecksum of contents, for comparison.
 
 /// The length of contents, their CRC-32 as a zip stores it, and a CRC-64.
 ///
 /// They detect mistakes and damage, not attacks: an attacker who could forge them controls the contents anyway. Both
 /// together cost a few percent of the time of SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contents {
+pub struct ContentsChecksum {
     /// In bytes.
     pub size: u64,
     /// CRC-32 (APPNOTE 4.4.7).
@@ -13,7 +13,7 @@ pub struct Contents {
     check: u64,
 }
 
-/// Computes [`Contents`] piece by piece.
+/// Computes [`ContentsChecksum`] piece by piece.
 pub struct ContentsHasher {
     size: u64,
     crc: crc32fast::Hasher,
@@ -49,7 +49,7 @@ impl ContentsHasher {
 
     /// Returns the length and the checksums of all bytes.
     #[must_use]
-    pub fn finish(self) -> Contents {
-        Contents { size: self.size, crc: self.crc.finalize(), check: self.check.finalize() }
+    pub fn finish(self) -> ContentsChecksum {
+        ContentsChecksum { size: self.size, crc: self.crc.finalize(), check: self.check.finalize() }
     }
 }

@@ -32,7 +32,7 @@
 //! decoded.
 
 use super::bits::Bits;
-use super::contents::{Contents, ContentsHasher};
+use super::contents::{ContentsChecksum, ContentsHasher};
 use super::window::HISTORY;
 
 /// The tail begins with the last block that begins at an even bit and has at most this many bytes of the file from
@@ -51,7 +51,7 @@ pub struct StreamFingerprint {
     /// The number of bits in the head.
     pub head_bits: u64,
     /// The file's bytes that the head gives.
-    pub head: Contents,
+    pub head: ContentsChecksum,
     /// What is between head and tail.
     pub runs: Vec<Run>,
     /// The number of bits in the tail, without the padding to a whole byte. The tail begins at an even bit of the
@@ -60,7 +60,7 @@ pub struct StreamFingerprint {
     /// The 32 KiB of the file before the bytes that the tail gives.
     pub history: Vec<u8>,
     /// The file's bytes that the tail gives.
-    pub tail: Contents,
+    pub tail: ContentsChecksum,
 }
 
 /// Blocks that were copied.
@@ -93,7 +93,7 @@ pub(super) struct FingerprintBuilder {
     crc: crc32fast::Hasher,
     /// The file's bytes so far, from the beginning of the head or of the tail.
     bytes: ContentsHasher,
-    head: Option<(u64, Contents)>,
+    head: Option<(u64, ContentsChecksum)>,
     runs: Vec<Run>,
     open: Option<Open>,
     /// The run that was open before the current block of tokens. If the block gives no byte, it belongs to no run.

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::CHUNK;
-use super::contents::{Contents, ContentsHasher};
+use super::contents::{ContentsChecksum, ContentsHasher};
 use super::fingerprint::{Run, StreamFingerprint, new_hash};
 use super::zlib::{Fault, ZlibStream};
 
@@ -126,7 +126,7 @@ impl Decompressed {
         })
     }
 
-    fn end(self, expected: Contents) -> Result<(), Fault> {
+    fn end(self, expected: ContentsChecksum) -> Result<(), Fault> {
         self.stream.end()?;
         if self.before == 0 && self.bytes.finish() == expected {
             Ok(())

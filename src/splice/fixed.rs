@@ -53,7 +53,7 @@ pub(super) const DISTANCES: [Range; 30] = {
 
 /// BFINAL of a block's header.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum BlockPosition {
     /// More blocks follow.
     Middle,
     /// The stream's last block.
@@ -61,8 +61,8 @@ pub(super) enum Place {
 }
 
 /// Writes the header of a block of fixed codes.
-pub(super) fn put_header(output: &mut Output, place: Place) {
-    output.put(u32::from(place == Place::Last) | 1 << 1, 3);
+pub(super) fn put_header(output: &mut Output, place: BlockPosition) {
+    output.put(u32::from(place == BlockPosition::Last) | 1 << 1, 3);
 }
 
 /// Writes a token.
@@ -126,14 +126,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_by_others() {
         let mut output = Output::default();
-        put_header(&mut output, Place::Middle);
+        put_header(&mut output, BlockPosition::Middle);
         let mut expected = Vec::new();
         for byte in 0..=255 {
             put_literal(&mut output, byte);
             expected.push(byte);
         }
         put_end(&mut output);
-        put_header(&mut output, Place::Last);
+        put_header(&mut output, BlockPosition::Last);
         for length in 3..=258 {
             for distance in [1, 2, 4, 5, 192, 193, 256, 257, 4097, 24577, 32768] {
                 if usize::from(distance) <= expected.len() {

@@ -61,7 +61,7 @@ mod unpacker;
 mod window;
 mod zlib;
 
-pub use contents::{Contents, ContentsHasher};
+pub use contents::{ContentsChecksum, ContentsHasher};
 pub use fingerprint::{Run, StreamFingerprint};
 pub use recorder::DeflateRecorder;
 pub use unpacker::Unpacker;

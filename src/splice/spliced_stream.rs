@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::block::Codes;
 use super::fingerprint::{FingerprintBuilder, StreamFingerprint};
-use super::fixed::{self, Place};
+use super::fixed::{self, BlockPosition};
 use super::inflate::Token;
 use super::output::Output;
 use super::window::HISTORY;
@@ -154,7 +154,7 @@ impl SplicedStream {
     /// Encodes again a token that gave `produced` bytes.
     fn renew(&mut self, token: Token, produced: usize) {
         if produced > 0 && self.block == Block::Due {
-            fixed::put_header(&mut self.output, Place::Middle);
+            fixed::put_header(&mut self.output, BlockPosition::Middle);
             self.block = Block::Renewed;
         }
         if self.block == Block::Renewed {
@@ -264,7 +264,7 @@ impl SplicedStream {
             return;
         }
         let mut output = Output::default();
-        fixed::put_header(&mut output, Place::Middle);
+        fixed::put_header(&mut output, BlockPosition::Middle);
         for token in head.tokens.iter().take(head.renewed) {
             fixed::put(&mut output, *token);
         }
@@ -285,7 +285,7 @@ impl SplicedStream {
             Block::Renewed => fixed::put_end(&mut self.output),
             Block::Due | Block::Stored => {}
         }
-        fixed::put_header(&mut self.output, Place::Last);
+        fixed::put_header(&mut self.output, BlockPosition::Last);
         for byte in bytes {
             fixed::put_literal(&mut self.output, *byte);
         }

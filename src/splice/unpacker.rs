@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::bits::Kept;
-use super::block::{self, Body, Codes};
+use super::block::{self, BlockBody, Codes};
 use super::inflate::{self, ROUND, Token};
 use super::input::Input;
 use super::recorder::DeflateRecorder;
@@ -116,14 +116,14 @@ impl<R: Read> Unpacker<R> {
         self.is_last = is_last;
         let before = &self.window.bytes[..self.window.out];
         let bits = self.input.since(from);
-        let header = matches!(body, Body::Tokens).then_some(&bits);
+        let header = matches!(body, BlockBody::Tokens).then_some(&bits);
         self.recorder.with(|recording| recording.block_begins(header, &self.codes, before));
         self.state = match body {
-            Body::Stored(length) => {
+            BlockBody::Stored(length) => {
                 self.recorder.with(|recording| recording.stored_begins(length));
                 State::Stored(length)
             }
-            Body::Tokens => State::Tokens,
+            BlockBody::Tokens => State::Tokens,
         };
         Ok(())
     }

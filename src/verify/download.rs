@@ -12,7 +12,7 @@ use crate::registry::Key;
 use crate::registry::json::{self, Object};
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
-use super::index::{Entry, major};
+use super::index::{IndexEntry, major};
 use super::served;
 use super::signature::EmbeddedKey;
 
@@ -92,15 +92,15 @@ pub(super) struct Download {
 }
 
 /// The expected provider, version and platform of a document.
-pub(super) struct Expected<'a> {
+pub(super) struct ExpectedDocument<'a> {
     pub(super) provider: &'a Provider,
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a IndexEntry,
     pub(super) platform: &'a Platform,
 }
 
 /// Checks a download document; returns its members, or `None` if it cannot be read at all.
 pub(super) fn check(
-    expected: &Expected<'_>,
+    expected: &ExpectedDocument<'_>,
     key: &Key,
     subject: &str,
     reply: Reply<Fetched>,
@@ -171,7 +171,7 @@ impl Members<'_> {
         }
     }
 
-    fn filename(&mut self, expected: &Expected<'_>) -> Option<String> {
+    fn filename(&mut self, expected: &ExpectedDocument<'_>) -> Option<String> {
         let found = self.text("filename")?;
         let usual = Key::zip_file_name(expected.provider, &expected.entry.version, expected.platform);
         let odd = |c: char| c == '/' || c.is_whitespace() || c.is_control();
@@ -194,7 +194,7 @@ impl Members<'_> {
         digest
     }
 
-    fn protocols(&mut self, entry: &Entry) {
+    fn protocols(&mut self, entry: &IndexEntry) {
         let protocols = match json::strings(self.key, self.object, "protocols") {
             Ok(protocols) => protocols,
             Err(refusal) => {
@@ -276,7 +276,7 @@ impl Members<'_> {
 
 /// A link that leads to an object of another provider, version or platform.
 pub(super) fn other_version(
-    expected: &Expected<'_>,
+    expected: &ExpectedDocument<'_>,
     subject: &str,
     link: &str,
     target: &Key,

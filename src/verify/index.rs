@@ -89,7 +89,7 @@ rules! { Index:
 
 /// The index's entry for a version, as far as it can be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct IndexEntry {
     pub(super) version: Version,
     /// As written; `None` if it is not a list of texts.
     pub(super) protocols: Option<Vec<String>>,
@@ -97,7 +97,11 @@ pub(super) struct Entry {
 }
 
 /// Checks an index; returns its versions, or `None` if it cannot be read as a list at all.
-pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Finding>, Option<Vec<Entry>>) {
+pub(super) fn check(
+    key: &Key,
+    subject: &str,
+    reply: Reply<Fetched>,
+) -> (Vec<Finding>, Option<Vec<IndexEntry>>) {
     let document = match served::found(reply, subject, [&MISSING, &UNREADABLE], "an index") {
         Ok(document) => document,
         Err(finding) => return (vec![finding], None),
@@ -122,7 +126,7 @@ pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Fin
     if list.is_empty() {
         findings.push(EMPTY.at(subject).found("an empty list").expected("versions"));
     }
-    let mut entries: BTreeMap<Version, Entry> = BTreeMap::new();
+    let mut entries: BTreeMap<Version, IndexEntry> = BTreeMap::new();
     for value in list {
         let Value::Object(object) = value else {
             findings.push(unfit(format!("an entry of \"versions\" is {}", json::kind(value))));
@@ -141,7 +145,7 @@ pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Fin
         if entries.contains_key(&version) {
             findings.push(DUPLICATE.at(subject).found(&version).expected("each version once"));
         } else {
-            entries.insert(version.clone(), Entry { version, protocols, platforms });
+            entries.insert(version.clone(), IndexEntry { version, protocols, platforms });
         }
     }
     (findings, Some(entries.into_values().collect()))
@@ -150,12 +154,13 @@ pub(super) fn check(key: &Key, subject: &str, reply: Reply<Fetched>) -> (Vec<Fin
 /// Differences between the index and the existing documents, other than listed platforms without a document.
 pub(super) fn both_ways(
     subject: &str,
-    entries: &[Entry],
+    entries: &[IndexEntry],
     folder: &Folder,
     only: Option<&Version>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let listed: BTreeMap<&Version, &Entry> = entries.iter().map(|entry| (&entry.version, entry)).collect();
+    let listed: BTreeMap<&Version, &IndexEntry> =
+        entries.iter().map(|entry| (&entry.version, entry)).collect();
     for (version, platforms) in &folder.documents {
         if only.is_some_and(|only| only != version) {
             continue;

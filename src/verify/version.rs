@@ -15,7 +15,7 @@ use crate::registry::Key;
 
 use super::download::{self, Download};
 use super::finding::{Finding, Severity};
-use super::index::{self, Entry};
+use super::index::{self, IndexEntry};
 use super::signature::{self, EmbeddedKey};
 use super::site::{self, RegistryView};
 use super::sums::{self, Sums};
@@ -27,7 +27,7 @@ pub(super) struct VersionCheck<'a> {
     pub(super) site: &'a RegistryView<'a>,
     pub(super) scope: &'a Scope,
     pub(super) provider: &'a Provider,
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a IndexEntry,
     /// The name of the index in findings.
     pub(super) index: &'a str,
 }
@@ -66,8 +66,8 @@ impl VersionCheck<'_> {
         ReleaseId::new(self.provider, &self.entry.version)
     }
 
-    fn expected<'a>(&'a self, platform: &'a Platform) -> download::Expected<'a> {
-        download::Expected { provider: self.provider, entry: self.entry, platform }
+    fn expected<'a>(&'a self, platform: &'a Platform) -> download::ExpectedDocument<'a> {
+        download::ExpectedDocument { provider: self.provider, entry: self.entry, platform }
     }
 
     async fn document(&self, platform: &Platform) -> Result<(Vec<Finding>, Option<Download>)> {
@@ -278,7 +278,7 @@ impl VersionCheck<'_> {
             }),
             Depth::Full => {
                 let (subject, shasum) = (subject.clone(), download.shasum);
-                let expected = zip::Expected {
+                let expected = zip::ExpectedZip {
                     provider_type: self.provider.provider_type.clone(),
                     version: self.entry.version.clone(),
                     platform: download.platform.clone(),

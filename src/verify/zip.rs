@@ -126,7 +126,7 @@ const MAX_UNPACKED: u64 = 32 << 30;
 
 /// The requirements on a zip.
 #[derive(Debug, Clone)]
-pub(super) struct Expected {
+pub(super) struct ExpectedZip {
     pub(super) provider_type: ProviderType,
     pub(super) version: Version,
     pub(super) platform: Platform,
@@ -153,7 +153,7 @@ pub(super) fn unopened(
 
 /// The facts about an entry before its contents are read.
 #[derive(Debug)]
-struct Entry {
+struct ZipEntry {
     name: String,
     /// Its mode, if it is a Unix mode.
     mode: Option<u32>,
@@ -162,7 +162,7 @@ struct Entry {
 }
 
 /// Checks a zip; returns its `h1:` hash for lock files, if every entry can be read.
-pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Finding>, Option<String>) {
+pub(super) fn check(subject: &str, expected: &ExpectedZip, file: File) -> (Vec<Finding>, Option<String>) {
     let damaged = |found: String| DAMAGED.at(subject).found(found).expected("a zip that can be unpacked");
     let mut archive = match ZipArchive::new(BufReader::with_capacity(CHUNK, file)) {
         Ok(archive) if archive.len() > MAX_ENTRIES => {
@@ -201,7 +201,7 @@ pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Find
         return (findings, None);
     }
     match contents(&mut archive, executable, expected) {
-        Ok(Contents { digests, mismatch }) => {
+        Ok(ZipContents { digests, mismatch }) => {
             if let Some((found, wanted)) = mismatch {
                 findings.push(HEADER.at(subject).found(found).expected(wanted));
             }
@@ -215,14 +215,14 @@ pub(super) fn check(subject: &str, expected: &Expected, file: File) -> (Vec<Find
     }
 }
 
-fn entries(archive: &ZipArchive<BufReader<File>>) -> Result<Vec<Entry>, String> {
+fn entries(archive: &ZipArchive<BufReader<File>>) -> Result<Vec<ZipEntry>, String> {
     let entry = |index: usize| {
         let entry = archive.by_index_data(index).map_err(|error| error.to_string())?;
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let method = matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated);
         let unix = matches!(entry.system(), System::Unix | System::OsDarwin | System::Macintosh);
         let mode = unix.then(|| entry.external_attributes() >> 16);
-        Ok(Entry {
+        Ok(ZipEntry {
             mode,
             link: mode.is_some_and(|mode| mode & 0o170_000 == 0o120_000),
             readable: method && !entry.encrypted(),
@@ -232,12 +232,12 @@ fn entries(archive: &ZipArchive<BufReader<File>>) -> Result<Vec<Entry>, String> 
     (0..archive.len()).map(entry).collect()
 }
 
-fn method(subject: &str, entry: &Entry) -> Option<Finding> {
+fn method(subject: &str, entry: &ZipEntry) -> Option<Finding> {
     (!entry.readable)
         .then(|| METHOD.at(subject).found(&entry.name).expected("store or deflate, not encrypted"))
 }
 
-fn path(subject: &str, entry: &Entry) -> Option<Finding> {
+fn path(subject: &str, entry: &ZipEntry) -> Option<Finding> {
     let name = &entry.name;
     let outside = name.starts_with('/')
         || name.contains(['\\', '\0'])
@@ -247,21 +247,21 @@ fn path(subject: &str, entry: &Entry) -> Option<Finding> {
     outside.then(|| PATH.at(subject).found(format!("{name:?}")).expected("paths below the root"))
 }
 
-fn folder(subject: &str, entry: &Entry) -> Option<Finding> {
+fn folder(subject: &str, entry: &ZipEntry) -> Option<Finding> {
     entry.name.ends_with('/').then(|| FOLDER.at(subject).found(&entry.name).expected("files only"))
 }
 
-fn symlink(subject: &str, entry: &Entry) -> Option<Finding> {
+fn symlink(subject: &str, entry: &ZipEntry) -> Option<Finding> {
     entry.link.then(|| SYMLINK.at(subject).found(&entry.name).expected("files only"))
 }
 
 /// Names that file systems cannot store, or treat as equal, among those that stay inside the folder.
-fn names(subject: &str, expected: &Expected, entries: &[Entry]) -> Vec<Finding> {
+fn names(subject: &str, expected: &ExpectedZip, entries: &[ZipEntry]) -> Vec<Finding> {
     let os = expected.platform.os();
     let mut findings = Vec::new();
     let mut names = Names::default();
     let files = entries.iter().filter(|entry| path(subject, entry).is_none() && !entry.name.ends_with('/'));
-    for Entry { name, .. } in files {
+    for ZipEntry { name, .. } in files {
         if findings.len() >= MAX_NAMES {
             break;
         }
@@ -287,8 +287,8 @@ fn names(subject: &str, expected: &Expected, entries: &[Entry]) -> Vec<Finding> 
 /// The entry that clients start: the first by name.
 fn executable(
     subject: &str,
-    expected: &Expected,
-    entries: &[Entry],
+    expected: &ExpectedZip,
+    entries: &[ZipEntry],
     findings: &mut Vec<Finding>,
 ) -> Option<usize> {
     let start = format!("terraform-provider-{}", expected.provider_type);
@@ -317,17 +317,17 @@ fn executable(
     first
 }
 
-fn usual_name(expected: &Expected) -> String {
+fn usual_name(expected: &ExpectedZip) -> String {
     let suffix = expected.platform.executable_suffix();
     format!("terraform-provider-{}_v{}{suffix}", expected.provider_type, expected.version)
 }
 
-fn executable_name(subject: &str, expected: &Expected, entry: &Entry) -> Option<Finding> {
+fn executable_name(subject: &str, expected: &ExpectedZip, entry: &ZipEntry) -> Option<Finding> {
     let usual = usual_name(expected);
     (entry.name != usual).then(|| EXECUTABLE_NAME.at(subject).found(&entry.name).expected(usual))
 }
 
-fn mode(subject: &str, expected: &Expected, entry: &Entry) -> Option<Finding> {
+fn mode(subject: &str, expected: &ExpectedZip, entry: &ZipEntry) -> Option<Finding> {
     // Windows has no modes.
     if expected.platform.os() == "windows" {
         return None;
@@ -343,7 +343,7 @@ fn mode(subject: &str, expected: &Expected, entry: &Entry) -> Option<Finding> {
     Some(rule.at(subject).found(format!("{} has mode {mode:04o}", entry.name)).expected("0755"))
 }
 
-struct Contents {
+struct ZipContents {
     digests: Vec<Digest>,
     /// The actual and expected file type of the executable, if they differ.
     mismatch: Option<(String, String)>,
@@ -353,9 +353,9 @@ struct Contents {
 fn contents(
     archive: &mut ZipArchive<BufReader<File>>,
     executable: Option<usize>,
-    expected: &Expected,
-) -> io::Result<Contents> {
-    let mut contents = Contents { digests: Vec::with_capacity(archive.len()), mismatch: None };
+    expected: &ExpectedZip,
+) -> io::Result<ZipContents> {
+    let mut contents = ZipContents { digests: Vec::with_capacity(archive.len()), mismatch: None };
     // A platform that Go does not have is a finding of the index.
     let expectation = Expectation::of(&expected.platform).ok();
     let mut unpacked = 0;
@@ -399,7 +399,7 @@ fn contents(
 /// The hash of a package in lock files.
 ///
 /// Source: golang.org/x/mod/sumdb/dirhash, `Hash1`: the SHA-256 over a line for every file, in the order of the names.
-fn h1(entries: &[Entry], digests: &[Digest]) -> String {
+fn h1(entries: &[ZipEntry], digests: &[Digest]) -> String {
     let mut lines: Vec<(&str, &Digest)> =
         entries.iter().map(|entry| entry.name.as_str()).zip(digests).collect();
     lines.sort_unstable();

@@ -48,7 +48,7 @@ impl Sources {
     ///
     /// # Errors
     /// Fails if a bucket cannot be read or has no tarball, or a name is refused.
-    pub async fn find(&self, expected: &Expected) -> Result<Vec<fetch::Found<'_>>> {
+    pub async fn find(&self, expected: &Expected) -> Result<Vec<fetch::FoundTarballs<'_>>> {
         let mut found = Vec::with_capacity(self.buckets.len());
         let mut named = self.files.clone();
         for bucket in &self.buckets {
@@ -66,7 +66,7 @@ impl Sources {
     /// Fails if a bucket cannot be read, or the temporary folder cannot be written.
     pub async fn fetch(
         &self,
-        found: Vec<fetch::Found<'_>>,
+        found: Vec<fetch::FoundTarballs<'_>>,
         jobs: usize,
         observer: &dyn Observer,
     ) -> Result<Vec<TarballFile>> {

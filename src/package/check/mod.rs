@@ -13,15 +13,15 @@ use zip::{CompressionMethod, System, ZipArchive};
 
 use super::archive::ZipError;
 use crate::content::{CHUNK, Digest};
-use crate::splice::{Contents, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
+use crate::splice::{ContentsChecksum, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
 use pass::Pass;
 
 /// An entry, as it was added.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct AddedEntry {
     pub(super) name: String,
     pub(super) mode: u32,
-    pub(super) contents: Contents,
+    pub(super) contents: ContentsChecksum,
     /// The fingerprint, if its stream was copied.
     pub(super) fingerprint: Option<StreamFingerprint>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Entry {
 /// # Errors
 /// It cannot be read, has other entries, or an entry is not exactly one DEFLATE stream with the contents that were
 /// added.
-pub(super) fn check(mut zip: impl Read + Seek, written: &[Entry]) -> Result<(Digest, u64), ZipError> {
+pub(super) fn check(mut zip: impl Read + Seek, written: &[AddedEntry]) -> Result<(Digest, u64), ZipError> {
     let places = places(&mut zip)?;
     if places.len() != written.len() {
         let text = format!("it has {} entries instead of {}", places.len(), written.len());
@@ -48,7 +48,7 @@ pub(super) fn check(mut zip: impl Read + Seek, written: &[Entry]) -> Result<(Dig
     Ok(pass.finish()?)
 }
 
-fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
+fn entry(place: &EntryHeaders, written: &AddedEntry, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
     let of_headers = (&*place.name, place.mode, place.size, place.crc);
     if of_headers != (&*written.name, written.mode, written.contents.size, written.contents.crc) {
         return Err(Fault::of("its headers are not as they were written"));
@@ -79,7 +79,7 @@ fn entry(place: &Place, written: &Entry, pass: &mut Pass<impl Read>) -> Result<(
 }
 
 /// Reads the header before an entry's data, which programs use that read a zip from its beginning on.
-fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
+fn local_header(place: &EntryHeaders, pass: &mut Pass<impl Read>) -> Result<(), Fault> {
     let mut bytes = Vec::new();
     pass.take(place.start.saturating_sub(place.header)).read_to_end(&mut bytes)?;
     let other = Fault::of("its local header is not as the central directory says");
@@ -93,7 +93,7 @@ fn local_header(place: &Place, pass: &mut Pass<impl Read>) -> Result<(), Fault> 
 }
 
 /// An entry's headers.
-struct Place {
+struct EntryHeaders {
     name: String,
     mode: u32,
     /// The positions of the local header and of the data.
@@ -104,7 +104,7 @@ struct Place {
     crc: u32,
 }
 
-fn places(zip: impl Read + Seek) -> Result<Vec<Place>, ZipError> {
+fn places(zip: impl Read + Seek) -> Result<Vec<EntryHeaders>, ZipError> {
     let mut archive = ZipArchive::new(BufReader::new(zip))?;
     let mut places = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
@@ -113,7 +113,7 @@ fn places(zip: impl Read + Seek) -> Result<Vec<Place>, ZipError> {
             return Err(ZipError::SelfCheck(format!("entry {index} is not deflated by a unix system")));
         }
         let start = entry.data_start();
-        places.push(Place {
+        places.push(EntryHeaders {
             name: entry.name()?.into_owned(),
             mode: entry.unix_mode().unwrap_or(0),
             header: entry.header_start(),

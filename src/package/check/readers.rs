@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use fastrand::Rng;
 
-use super::super::archive::{Kind, ZipWriter};
+use super::super::archive::{FileKind, ZipWriter};
 use crate::content::Scratch;
 use crate::splice::tests::encoder::{Maker, gzip, without_distances};
 use crate::splice::tests::zlib_prefix;
@@ -141,7 +141,7 @@ fn others_read_what_is_copied() {
                 continue;
             }
             recorder.record(size);
-            zip.add_recorded(&seed.to_string(), Kind::Plain, size, &mut unpacker, &recorder).unwrap();
+            zip.add_recorded(&seed.to_string(), FileKind::Plain, size, &mut unpacker, &recorder).unwrap();
         }
         let zip = zip.finish().unwrap();
         std::io::copy(&mut zip.reader(), &mut std::fs::File::create(&path).unwrap()).unwrap();

@@ -26,10 +26,10 @@ fn zip_of(data: &[u8], contents: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn entry_of(contents: &[u8], fingerprint: Option<StreamFingerprint>) -> Vec<Entry> {
+fn entry_of(contents: &[u8], fingerprint: Option<StreamFingerprint>) -> Vec<AddedEntry> {
     let mut hash = ContentsHasher::new();
     hash.update(contents);
-    vec![Entry { name: "x".to_owned(), mode: MODE, contents: hash.finish(), fingerprint }]
+    vec![AddedEntry { name: "x".to_owned(), mode: MODE, contents: hash.finish(), fingerprint }]
 }
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {

@@ -31,7 +31,7 @@ pub(super) enum NextSums {
 }
 
 /// What is proven by a SHA256SUMS in use.
-enum Proof {
+enum ProvenSums {
     /// That this run's key has signed these lines for this version.
     Lines(Checksums),
     /// Nothing, for this reason.
@@ -93,7 +93,7 @@ impl Planner<'_> {
         let mut proofs = BTreeMap::new();
         for digest in in_use {
             let proof = match state.sums.get(&digest) {
-                Some(sums) if self.is_known(digest, state) => Proof::Lines(sums.clone()),
+                Some(sums) if self.is_known(digest, state) => ProvenSums::Lines(sums.clone()),
                 _ => self.proof(digest)?,
             };
             proofs.insert(digest, proof);
@@ -116,7 +116,7 @@ impl Planner<'_> {
     /// The lines that documents of other platforms confirm, and the platforms of lines without a document.
     fn carried_lines(
         &mut self,
-        proofs: &BTreeMap<ShortDigest, Proof>,
+        proofs: &BTreeMap<ShortDigest, ProvenSums>,
         documents: &BTreeMap<Platform, PublishedDocument>,
         state: &mut RunState,
     ) -> Result<(Checksums, BTreeSet<Platform>), Refusal> {
@@ -124,8 +124,8 @@ impl Planner<'_> {
         let mut without_document = BTreeSet::new();
         for proof in proofs.values() {
             let sums = match proof {
-                Proof::Lines(sums) => sums,
-                Proof::Nothing { because, is_odd } => {
+                ProvenSums::Lines(sums) => sums,
+                ProvenSums::Nothing { because, is_odd } => {
                     if *is_odd {
                         self.left_out.insert(format!("left out of the new SHA256SUMS: {because}"));
                     }
@@ -168,11 +168,11 @@ impl Planner<'_> {
         &self,
         platform: &Platform,
         document: &DownloadDocument,
-        proof: Option<&Proof>,
+        proof: Option<&ProvenSums>,
     ) -> Result<(String, Digest), Refusal> {
         let sums = match proof {
-            Some(Proof::Lines(sums)) => sums,
-            Some(Proof::Nothing { because, .. }) => {
+            Some(ProvenSums::Lines(sums)) => sums,
+            Some(ProvenSums::Nothing { because, .. }) => {
                 return Err(self.unproven(platform, document, because.clone()));
             }
             None => return Err(self.unproven(platform, document, "no SHA256SUMS".to_owned())),
@@ -207,12 +207,12 @@ impl Planner<'_> {
     }
 
     /// Checks what a SHA256SUMS in use proves.
-    fn proof(&self, digest: ShortDigest) -> Result<Proof, Refusal> {
+    fn proof(&self, digest: ShortDigest) -> Result<ProvenSums, Refusal> {
         let key = self.sums_key(digest);
         let (Some(sums), Some(signature)) = (self.document(&key), self.document(&self.signature_key(digest)))
         else {
             let because = format!("no signature of its SHA256SUMS by key {}", self.goal.key.key_id());
-            return Ok(Proof::Nothing { because, is_odd: false });
+            return Ok(ProvenSums::Nothing { because, is_odd: false });
         };
         let refuse = |found: String| {
             Refusal::new(&key, "the SHA256SUMS in use cannot be understood")
@@ -230,9 +230,9 @@ impl Planner<'_> {
         let foreign = sums.foreign(&self.goal.provider, self.version);
         if !foreign.is_empty() {
             let because = format!("{key} lists {}, which this version does not have", foreign.join(", "));
-            return Ok(Proof::Nothing { because, is_odd: true });
+            return Ok(ProvenSums::Nothing { because, is_odd: true });
         }
-        Ok(Proof::Lines(sums))
+        Ok(ProvenSums::Lines(sums))
     }
 
     fn unproven(&self, platform: &Platform, document: &DownloadDocument, found: String) -> Refusal {

@@ -7,7 +7,7 @@ use object::{Endianness, elf};
 
 use super::sparse::Sparse;
 use super::systems::{Evidence, of_abi, of_loader, of_note};
-use super::{Fault, Found, Order, Width, within};
+use super::{Fault, FileFormat, Order, Width, within};
 
 /// Loader names and notes larger than this are not read.
 const MOST: u64 = 64 * 1024;
@@ -54,7 +54,7 @@ pub(super) fn describe<H: FileHeader<Endian = Endianness>>(
     data: &Sparse,
     width: Width,
     goos: Option<String>,
-) -> Result<Found, Fault> {
+) -> Result<FileFormat, Fault> {
     let header = H::parse(data).map_err(|_| Fault::Damaged)?;
     let endian = header.endian().map_err(|_| Fault::Damaged)?;
     let order = if endian == Endianness::Little { Order::Little } else { Order::Big };
@@ -78,7 +78,7 @@ pub(super) fn describe<H: FileHeader<Endian = Endianness>>(
             check_sections(header, endian, data)?;
         }
     }
-    Ok(Found::Elf { machine, width, order, kind, evidence })
+    Ok(FileFormat::Elf { machine, width, order, kind, evidence })
 }
 
 fn check_segments<H: FileHeader<Endian = Endianness>>(

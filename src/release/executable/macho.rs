@@ -6,7 +6,7 @@ use object::read::macho::{FatArch, LoadCommandVariant, MachHeader, MachOFatFile3
 use object::{Endianness, macho};
 
 use super::sparse::Sparse;
-use super::{Fault, Found, HEADER_BYTES, within};
+use super::{Fault, FileFormat, HEADER_BYTES, within};
 
 /// The most slices: macOS has never supported as many processors.
 const MOST_SLICES: usize = 16;
@@ -18,16 +18,19 @@ pub(super) fn wanted(data: &Sparse) -> Vec<Range<u64>> {
 }
 
 /// Describes a file for one processor.
-pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
+pub(super) fn describe(data: &Sparse) -> Result<FileFormat, Fault> {
     let Executable { cpu, starts, system } = executable(data, 0, data.len())?;
-    Ok(Found::MachO { cpus: vec![cpu], executable: starts, system })
+    Ok(FileFormat::MachO { cpus: vec![cpu], executable: starts, system })
 }
 
 /// Describes a universal binary: its own header lists an executable for each processor.
-pub(super) fn describe_universal(data: &Sparse) -> Result<Found, Fault> {
+pub(super) fn describe_universal(data: &Sparse) -> Result<FileFormat, Fault> {
     let slices = slices(data)?;
-    let mut found =
-        Found::MachO { cpus: slices.iter().map(|slice| slice.cpu).collect(), executable: true, system: None };
+    let mut found = FileFormat::MachO {
+        cpus: slices.iter().map(|slice| slice.cpu).collect(),
+        executable: true,
+        system: None,
+    };
     for slice in &slices {
         let head = slice.from..slice.from + slice.len.min(HEADER_BYTES as u64);
         if data.slice(&head).is_none() {
@@ -37,7 +40,7 @@ pub(super) fn describe_universal(data: &Sparse) -> Result<Found, Fault> {
         if inner.cpu != slice.cpu {
             return Err(Fault::Damaged);
         }
-        if let Found::MachO { executable, system, .. } = &mut found {
+        if let FileFormat::MachO { executable, system, .. } = &mut found {
             *executable &= inner.starts;
             *system = system.or(inner.system);
         }

@@ -4,10 +4,10 @@ use object::read::pe::{ImageNtHeaders, ImageOptionalHeader as _, optional_header
 use object::{LittleEndian, pe};
 
 use super::sparse::Sparse;
-use super::{Fault, Found, within};
+use super::{Fault, FileFormat, within};
 
 /// Describes the file type.
-pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
+pub(super) fn describe(data: &Sparse) -> Result<FileFormat, Fault> {
     match optional_header_magic(data).map_err(|_| Fault::Damaged)? {
         pe::IMAGE_NT_OPTIONAL_HDR32_MAGIC => read::<pe::ImageNtHeaders32>(data),
         pe::IMAGE_NT_OPTIONAL_HDR64_MAGIC => read::<pe::ImageNtHeaders64>(data),
@@ -15,7 +15,7 @@ pub(super) fn describe(data: &Sparse) -> Result<Found, Fault> {
     }
 }
 
-fn read<H: ImageNtHeaders>(data: &Sparse) -> Result<Found, Fault> {
+fn read<H: ImageNtHeaders>(data: &Sparse) -> Result<FileFormat, Fault> {
     let dos = pe::ImageDosHeader::parse(data).map_err(|_| Fault::Damaged)?;
     let mut offset = dos.nt_headers_offset().into();
     let (headers, directories) = H::parse(data, &mut offset).map_err(|_| Fault::Damaged)?;
@@ -23,7 +23,7 @@ fn read<H: ImageNtHeaders>(data: &Sparse) -> Result<Found, Fault> {
     let machine = header.machine.get(LittleEndian);
     let flags = header.characteristics.get(LittleEndian);
     let executable = flags.0 & pe::IMAGE_FILE_EXECUTABLE_IMAGE.0 != 0 && flags.0 & pe::IMAGE_FILE_DLL.0 == 0;
-    let found = Found::Pe { machine, executable, subsystem: headers.optional_header().subsystem() };
+    let found = FileFormat::Pe { machine, executable, subsystem: headers.optional_header().subsystem() };
     if !executable {
         return Ok(found);
     }

@@ -16,7 +16,7 @@ pub(in crate::release) enum EntryType {
 
 /// The use of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HeaderKind {
     Entry(EntryType),
     /// Records for the next entry.
     Pax,
@@ -36,7 +36,7 @@ pub(super) enum Format {
 /// The parsed contents of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) kind: Kind,
+    pub(super) kind: HeaderKind,
     pub(super) format: Format,
     /// With the prefix.
     pub(super) name: Vec<u8>,
@@ -129,9 +129,9 @@ impl Header {
         }
         let name = name(block, format)?;
         let expected = match kind {
-            Kind::Entry(_) => Some(format),
-            Kind::Pax | Kind::GlobalPax => Some(Format::Posix),
-            Kind::LongName => Some(Format::Gnu),
+            HeaderKind::Entry(_) => Some(format),
+            HeaderKind::Pax | HeaderKind::GlobalPax => Some(Format::Posix),
+            HeaderKind::LongName => Some(Format::Gnu),
         };
         if expected != Some(format) {
             return Err(Fault::new(
@@ -140,7 +140,7 @@ impl Header {
                 "x and g in POSIX headers, L in GNU headers",
             ));
         }
-        if kind == Kind::Entry(EntryType::Directory) && size != 0 {
+        if kind == HeaderKind::Entry(EntryType::Directory) && size != 0 {
             return Err(Fault::new(
                 "it is a folder with a size",
                 format!("{size} bytes"),
@@ -194,13 +194,13 @@ fn format(block: &[u8; BLOCK]) -> Result<Format, Fault> {
     ))
 }
 
-fn kind(block: &[u8; BLOCK]) -> Result<Kind, Fault> {
+fn kind(block: &[u8; BLOCK]) -> Result<HeaderKind, Fault> {
     let (words, remedy) = match block[TYPE] {
-        b'0' | 0 => return Ok(Kind::Entry(EntryType::Regular)),
-        b'5' => return Ok(Kind::Entry(EntryType::Directory)),
-        b'x' => return Ok(Kind::Pax),
-        b'g' => return Ok(Kind::GlobalPax),
-        b'L' => return Ok(Kind::LongName),
+        b'0' | 0 => return Ok(HeaderKind::Entry(EntryType::Regular)),
+        b'5' => return Ok(HeaderKind::Entry(EntryType::Directory)),
+        b'x' => return Ok(HeaderKind::Pax),
+        b'g' => return Ok(HeaderKind::GlobalPax),
+        b'L' => return Ok(HeaderKind::LongName),
         b'1' => ("a hard link", HARD_LINK),
         b'2' | b'K' => ("a symbolic link", SYMBOLIC_LINK),
         b'3' | b'4' => ("a device", "leave it out"),
@@ -225,9 +225,9 @@ const HARD_LINK: &str = "make the tarball with --hard-dereference (GNU tar), or 
                          (bsdtar has no such option); or leave out one of the two names";
 const SYMBOLIC_LINK: &str = "replace it by the file itself: --dereference --hard-dereference (GNU tar) or -L (bsdtar); or leave it out";
 
-fn mode(mode: u64, kind: Kind) -> Result<u32, Fault> {
+fn mode(mode: u64, kind: HeaderKind) -> Result<u32, Fault> {
     let own = match kind {
-        Kind::Entry(EntryType::Directory) => S_IFDIR,
+        HeaderKind::Entry(EntryType::Directory) => S_IFDIR,
         _ => S_IFREG,
     };
     let file_type = mode & !PERMISSIONS;

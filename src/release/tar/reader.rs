@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::header::{EntryType, Format, Header, Kind, is_likely, raw_name};
+use super::header::{EntryType, Format, Header, HeaderKind, is_likely, raw_name};
 use super::{BLOCK, Fault, pax, shown};
 
 /// Extension headers (long names, pax records) are small; anything larger is an attack or damage.
@@ -98,7 +98,7 @@ impl<R: Read> Reader<R> {
                 ReadError::Outside(shown(name), fault)
             };
             let header = Header::read(&block).map_err(outside)?;
-            let Kind::Entry(entry_type) = header.kind else {
+            let HeaderKind::Entry(entry_type) = header.kind else {
                 if !matches!(extension, Extension::None) {
                     return Err(outside(Fault::new(
                         "two extension headers before one entry",
@@ -106,7 +106,7 @@ impl<R: Read> Reader<R> {
                         "one pax header or one long name directly before its entry",
                     )));
                 }
-                is_behind_global = header.kind == Kind::GlobalPax;
+                is_behind_global = header.kind == HeaderKind::GlobalPax;
                 extension = self.extension(&header)?;
                 continue;
             };
@@ -161,8 +161,8 @@ impl<R: Read> Reader<R> {
             )));
         }
         match header.kind {
-            Kind::LongName => Ok(Extension::LongName(long_name(data).map_err(outside)?)),
-            Kind::GlobalPax => {
+            HeaderKind::LongName => Ok(Extension::LongName(long_name(data).map_err(outside)?)),
+            HeaderKind::GlobalPax => {
                 self.globals += 1;
                 if self.globals > MAX_GLOBALS {
                     return Err(outside(Fault::new(
@@ -174,7 +174,9 @@ impl<R: Read> Reader<R> {
                 pax::read(&data, true).map_err(outside)?;
                 Ok(Extension::None)
             }
-            Kind::Pax | Kind::Entry(_) => Ok(Extension::Pax(pax::read(&data, false).map_err(outside)?)),
+            HeaderKind::Pax | HeaderKind::Entry(_) => {
+                Ok(Extension::Pax(pax::read(&data, false).map_err(outside)?))
+            }
         }
     }
 

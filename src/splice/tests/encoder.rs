@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::super::fixed::{self, DISTANCES, LENGTHS, LITERAL_LENGTHS, Place};
+use super::super::fixed::{self, BlockPosition, DISTANCES, LENGTHS, LITERAL_LENGTHS};
 use super::super::huffman::{Code, code_of};
 use super::super::output::Output;
 
@@ -92,7 +92,11 @@ impl<'a> Maker<'a> {
         let (mut output, mut bytes) = (Output::default(), Vec::new());
         for nth in 0.. {
             let last = bytes.len() > wanted || nth == 4000;
-            self.block(&mut output, &mut bytes, if last { Place::Last } else { Place::Middle });
+            self.block(
+                &mut output,
+                &mut bytes,
+                if last { BlockPosition::Last } else { BlockPosition::Middle },
+            );
             if last {
                 break;
             }
@@ -101,13 +105,13 @@ impl<'a> Maker<'a> {
         (output.bytes().to_vec(), bytes)
     }
 
-    fn block(&mut self, output: &mut Output, bytes: &mut Vec<u8>, place: Place) {
+    fn block(&mut self, output: &mut Output, bytes: &mut Vec<u8>, place: BlockPosition) {
         let kind = self.random.u8(..8);
         // Some blocks are empty.
         let count = if self.random.u8(..8) == 0 { 0 } else { self.random.usize(..=self.block) };
         if kind == 0 {
             let count = count.min(65_535);
-            output.put(u32::from(place == Place::Last), 3);
+            output.put(u32::from(place == BlockPosition::Last), 3);
             // The bits up to the next byte mean nothing.
             let odd = (output.position() % 8) as u32;
             if odd > 0 {
@@ -151,7 +155,7 @@ impl<'a> Maker<'a> {
         Token::Copy(length, u16::try_from(distance).unwrap())
     }
 
-    fn dynamic(&mut self, output: &mut Output, tokens: &[Token], place: Place) {
+    fn dynamic(&mut self, output: &mut Output, tokens: &[Token], place: BlockPosition) {
         // 258 has a symbol of its own; the one before, with all extra bits set, stands for it too.
         let symbols = if self.random.u8(..4) == 0 { &LENGTHS[..28] } else { &LENGTHS[..] };
         let length_symbol = |length: u16| symbols.iter().rposition(|range| range.base <= length).unwrap();
@@ -178,7 +182,7 @@ impl<'a> Maker<'a> {
         let all = [&lengths[..literal_count], &distances[..distance_count]].concat();
         let runs = self.runs(&all);
 
-        output.put(u32::from(place == Place::Last) | 2 << 1, 3);
+        output.put(u32::from(place == BlockPosition::Last) | 2 << 1, 3);
         output.put(u32::try_from(literal_count - 257).unwrap(), 5);
         output.put(u32::try_from(distance_count - 1).unwrap(), 5);
         let mut symbols: Vec<usize> = runs.iter().map(|(symbol, _, _)| *symbol).collect();

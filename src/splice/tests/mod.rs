@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::bits::Bits;
 use super::fingerprint::FingerprintBuilder;
-use super::fixed::{self, Place};
+use super::fixed::{self, BlockPosition};
 use super::output::Output;
 use super::window::HISTORY;
 use super::{DeflateRecorder, Unpacker};
@@ -338,15 +338,15 @@ fn tiny_blocks(count: usize, empty: usize) -> (Vec<u8>, Vec<u8>) {
     let mut output = Output::default();
     let bytes: Vec<u8> = (0..count).map(|nth| (nth % 251) as u8).collect();
     for byte in &bytes {
-        fixed::put_header(&mut output, Place::Middle);
+        fixed::put_header(&mut output, BlockPosition::Middle);
         fixed::put_literal(&mut output, *byte);
         fixed::put_end(&mut output);
         for _ in 0..empty {
-            fixed::put_header(&mut output, Place::Middle);
+            fixed::put_header(&mut output, BlockPosition::Middle);
             fixed::put_end(&mut output);
         }
     }
-    fixed::put_header(&mut output, Place::Last);
+    fixed::put_header(&mut output, BlockPosition::Last);
     fixed::put_end(&mut output);
     output.align();
     (gzip(output.bytes(), &bytes, &mut fastrand::Rng::with_seed(3)), bytes)
