@@ -8,9 +8,14 @@ use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
 
 /// The problem and its remedy, if a request failed because of the server's certificate.
 pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)> {
+    explain_on(error, machine_has_certificates())
+}
+
+/// The same on a machine that has certificates of CAs, or has none.
+fn explain_on(error: &(dyn Error + 'static), has_certificates: bool) -> Option<(String, String)> {
     let certificate = certificate_error(error)?;
     let remedy = match certificate {
-        CertificateError::UnknownIssuer if !machine_has_certificates() => NO_CERTIFICATES,
+        CertificateError::UnknownIssuer if !has_certificates => NO_CERTIFICATES,
         CertificateError::UnknownIssuer => {
             "name the file with the certificate of its issuer: --ca-file PEM for `tfreg verify`, or the variable \
              AWS_CA_BUNDLE or SSL_CERT_FILE; if clients do not know the issuer either, serve a certificate that they trust, \
@@ -67,9 +72,11 @@ mod tests {
         let wrapped = io::Error::other(tls());
         let twice = io::Error::other(io::Error::other(tls()));
         for error in [&tls() as &(dyn Error + 'static), &wrapped, &twice] {
-            let (problem, remedy) = explain(error).unwrap();
+            let (problem, remedy) = explain_on(error, true).unwrap();
             assert!(problem.contains("certificate"), "{problem}");
             assert!(remedy.contains("--ca-file") && remedy.contains("SSL_CERT_FILE"), "{remedy}");
+            let (_, remedy) = explain_on(error, false).unwrap();
+            assert!(remedy.contains("ca-certificates"), "{remedy}");
         }
         assert_eq!(explain(&io::Error::other("reset")), None);
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
