@@ -149,7 +149,15 @@ impl Version {
             Some(at) => at + 2,
             None => usize::from(tag.starts_with('v')),
         };
-        tag[start..].parse().map_err(|error: InvalidName| InvalidName { found: text.to_owned(), ..error })
+        if text.is_empty() {
+            let rule = "it is empty: is the variable of the tag set in this build?";
+            return Err(invalid("version", text, rule.to_owned()));
+        }
+        tag[start..].parse().map_err(|error: InvalidName| InvalidName {
+            found: text.to_owned(),
+            rule: format!("{}, or a tag that ends in it, such as v1.2.3", error.rule),
+            ..error
+        })
     }
 }
 
@@ -382,6 +390,9 @@ mod tests {
         for bad in ["", "v", "release", "terraform-provider-x-1.2.3", "x-v1.2", "é-v"] {
             assert!(Version::from_tag(bad).is_err(), "{bad}");
         }
+        let said = |text: &str| Version::from_tag(text).unwrap_err().to_string();
+        assert!(said("").contains("is the variable of the tag set"), "{}", said(""));
+        assert!(said("main").contains("or a tag that ends in it, such as v1.2.3"), "{}", said("main"));
     }
 
     #[test]

@@ -66,9 +66,9 @@ impl Preview {
     pub async fn bind(root: &Path, listen: SocketAddr) -> Result<Self> {
         if !root.is_dir() {
             return Err(Refusal::new(root.display(), "no registry to serve")
-                .found("no directory")
+                .found("no such directory")
                 .expected("a directory that `tfreg publish --to DIR` or `--dry-run DIR` has written")
-                .remedy("publish into it first")
+                .remedy("publish into it first; of a bucket, copy it first: aws s3 sync s3://BUCKET DIR")
                 .into());
         }
         if !listen.ip().is_loopback() {

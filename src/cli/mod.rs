@@ -104,7 +104,7 @@ struct GlobalArgs {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Log every step and request on standard error
+    /// Log the steps on standard error
     #[arg(long, short, global = true)]
     verbose: bool,
 

@@ -95,7 +95,7 @@ fn check_exists(place: &Place) -> Result<()> {
             let refusal = Refusal::new(path.display(), "there is no registry to verify")
                 .found("no such directory")
                 .expected("the directory of a registry")
-                .remedy("check the path; a publish makes the directory");
+                .remedy("check the path; a publish makes the directory. A host is written https://HOST/");
             Err(refusal.into())
         }
         _ => Ok(()),

@@ -319,7 +319,7 @@ impl Planner<'_> {
             if found != meant && (was_ours || self.goal.published == Published::Immutable) {
                 overtaken |= was_ours;
                 keys.push(self.download_key(&package.platform).to_string());
-                theirs.push(format!("{}: SHA-256 {found}", package.platform));
+                theirs.push(format!("{}: SHA-256 {found}, as published", package.platform));
                 ours.push(format!(
                     "{}: SHA-256 {meant}, of the zip made from {}",
                     package.platform,

@@ -96,7 +96,9 @@ impl Goal for Reindex {
             return Err(Refusal::new(folder, format!("{} has no version that can be listed", self.provider))
                 .found(if plan.warnings.is_empty() { "nothing".to_owned() } else { plan.warnings.join("\n") })
                 .expected("download documents, and all that they point to")
-                .remedy("check the target and the provider's name, or publish a version"));
+                .remedy(
+                    "check the target and the provider's name, publish a version, or put a yanked one back by `tfreg unyank`",
+                ));
         }
         plan.condition_check = condition_check(seen, &key).or_else(|| {
             let documents = seen.objects.keys().filter(|key| matches!(key, Key::Sums { .. }));

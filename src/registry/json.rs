@@ -34,7 +34,7 @@ pub fn refuse(key: &Key, found: impl fmt::Display) -> Refusal {
     Refusal::new(key, "the registry's document cannot be understood")
         .found(found)
         .expected("the registry protocol's JSON document")
-        .remedy("look at the object in the registry and repair it; nothing was written")
+        .remedy("look at the object in the registry and repair it (an index: `tfreg reindex`); nothing was written")
 }
 
 /// The text of a document; a refusal where it is not UTF-8.

@@ -195,7 +195,10 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
     Err(Refusal::new("the release", format!("not the platforms expected ({})", problem.join("; ")))
         .found(list(&found))
         .expected(format!("{} (--expect-platform)", list(&expected.platforms)))
-        .remedy("wait for all builds of the release, or correct --expect-platform"))
+        .remedy(
+            "wait for all builds of the release, and give the tarballs of these platforms only; or correct --expect-platform (Go's \
+             words: darwin, amd64, arm64)",
+        ))
 }
 
 /// Reads the manifests beside the tarballs; tarballs in one folder share theirs.

@@ -35,7 +35,7 @@ rules! { Index:
     EMPTY = "index-empty", Error,
         "the index lists no version",
         "terraform init says that the provider was not found",
-        "publish a version; if some were published and not yanked, `tfreg reindex` lists them again";
+        "publish a version, or `tfreg unyank` one; if some were published and not yanked, `tfreg reindex` lists them again";
     /// Source: Terraform parses every listed version, and refuses the whole provider over one that it cannot parse. What is
     /// behind a `+` is lost in S3, which reads it as a space.
     VERSION = "index-version", Error,

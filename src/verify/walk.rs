@@ -102,8 +102,8 @@ async fn check_provider(
     let index = site.document(&url, site::DOCUMENT).await?;
     let (findings, entries) = worker::compute(|| index::check(&key, &subject, index));
     let mut part = PartialResult { findings, ..PartialResult::default() };
-    part.checked.providers = 1;
     let Some(mut entries) = entries else { return Ok(part) };
+    part.checked.providers = 1;
     if let Some(folder) = folder {
         part.findings.extend(index::both_ways(&subject, &entries, folder, scope.version.as_ref()));
     }

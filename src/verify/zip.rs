@@ -38,7 +38,7 @@ rules! { Zips:
     CHECKSUM = "zip-checksum", Error,
         "a zip is not the one that its document names",
         "terraform init on that platform says that the checksum does not match",
-        "what is in store/ was changed: publish the version anew under the next number";
+        "something changed it in store/: remove it, and publish the original tarball again; if that is lost, publish the next version";
     DAMAGED = "zip-damaged", Error,
         "a zip cannot be unpacked",
         "terraform init on that platform fails to unpack it",

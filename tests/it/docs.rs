@@ -335,7 +335,7 @@ fn the_first_try_of_the_readme_installs() {
         .filter(|block| block.heading == "Try it" && block.language.is_none())
         .map(|block| block.text.replace("cargo run --release -- ", "tfreg "))
         .collect();
-    let [publish, all_tests, serve, init] = &commands[..] else { panic!("{commands:?}") };
+    let [publish, serve, init, all_tests] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(all_tests, "cargo test\n");
     if !require_program("bash") || !require_program("terraform") {
         return;

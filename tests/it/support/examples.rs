@@ -22,7 +22,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// |---|---|
 /// | a release of acme/sample 1.2.0 for linux/amd64 and darwin/arm64, with its manifest | `build/`, also as `dist/` |
 /// | the test data of this repository | `testdata/` |
-/// | the key that signed it, without a passphrase | `key.asc`, `TFREG_SIGNING_KEY` |
+/// | the key that signed it, without a passphrase, but for scripts that make one | `key.asc`, `TFREG_SIGNING_KEY` |
 /// | a registry with that release (yanked, for `tfreg unyank`), but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
 /// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
 /// | `site/` behind a web server, and the other registry | `https://registry.example.com/`, `https://staging.example.com/` |
@@ -60,6 +60,7 @@ case "$*" in
 "s3api create-bucket --bucket registry-bucket --region us-east-1") ;;
 "s3api put-bucket-versioning --bucket registry-bucket --versioning-configuration Status=Enabled") ;;
 "s3api put-bucket-policy --bucket registry-bucket --policy file://"*) jq -e .Statement "${6#file://}" >/dev/null ;;
+"iam put-role-policy --role-name publisher --policy-name tfreg --policy-document file://"*) jq -e .Statement "${8#file://}" >/dev/null ;;
 *) exit 1 ;;
 esac
 "#,
@@ -144,8 +145,10 @@ impl Fixture {
     }
 
     fn add_keys(&self, script: &str) {
-        fs::copy(key("ed25519.asc"), self.path("key.asc")).unwrap();
-        fs::write(self.path("passphrase.txt"), PASSPHRASE).unwrap();
+        if !script.contains("--quick-generate-key") {
+            fs::copy(key("ed25519.asc"), self.path("key.asc")).unwrap();
+            fs::write(self.path("passphrase.txt"), PASSPHRASE).unwrap();
+        }
         if script.contains("tfreg resign") {
             fs::copy(key("rsa3072.asc"), self.path("new.asc")).unwrap();
             let public = run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout;
