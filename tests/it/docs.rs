@@ -326,6 +326,23 @@ fn a_wrong_command_in_a_page_is_noticed() {
     }
 }
 
+/// Who runs them twice would otherwise have a key without its passphrase.
+#[test]
+fn the_key_commands_of_the_readme_overwrite_nothing() {
+    let readme = page("README.md");
+    let made_by = blocks(&readme).into_iter().find(|block| block.text.contains("--quick-generate-key"));
+    let script = made_by.unwrap().text;
+    if !can_run(&script) {
+        return;
+    }
+    let fixture = Fixture::new(&script);
+    fixture.run(&script).succeeds();
+    let read = || ["passphrase.txt", "key.asc"].map(|name| fs::read(fixture.path(name)).unwrap());
+    let made = read();
+    assert_ne!(fixture.run(&script).code, 0);
+    assert_eq!(read(), made);
+}
+
 /// The two commands of the first try, and what a reader does with what they print: the real `terraform init`.
 #[test]
 fn the_first_try_of_the_readme_installs() {
