@@ -14,8 +14,11 @@ pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)>
 /// The same on a machine that has certificates of CAs, or has none.
 fn explain_on(error: &(dyn Error + 'static), has_certificates: bool) -> Option<(String, String)> {
     let certificate = certificate_error(error)?;
+    let problem = format!("the server's certificate is not trusted: {certificate}");
     let remedy = match certificate {
-        CertificateError::UnknownIssuer if !has_certificates => NO_CERTIFICATES,
+        CertificateError::UnknownIssuer if !has_certificates => {
+            return Some((problem, format!("{NO_CERTIFICATES}; `tfreg verify` also takes --ca-file PEM")));
+        }
         CertificateError::UnknownIssuer => {
             "name the file with the certificate of its issuer: --ca-file PEM for `tfreg verify`, or the variable \
              AWS_CA_BUNDLE or SSL_CERT_FILE; if clients do not know the issuer either, serve a certificate that they trust, \
@@ -33,7 +36,7 @@ fn explain_on(error: &(dyn Error + 'static), has_certificates: bool) -> Option<(
         CertificateError::Revoked => "serve another certificate: this one was revoked",
         _ => "serve a certificate that clients trust",
     };
-    Some((format!("the server's certificate is not trusted: {certificate}"), remedy.to_owned()))
+    Some((problem, remedy.to_owned()))
 }
 
 /// The certificate error of TLS, wherever it is among the causes. An `io::Error` holds its inner error, and does not
@@ -76,7 +79,7 @@ mod tests {
             assert!(problem.contains("certificate"), "{problem}");
             assert!(remedy.contains("--ca-file") && remedy.contains("SSL_CERT_FILE"), "{remedy}");
             let (_, remedy) = explain_on(error, false).unwrap();
-            assert!(remedy.contains("ca-certificates"), "{remedy}");
+            assert!(remedy.contains("ca-certificates") && remedy.contains("--ca-file"), "{remedy}");
         }
         assert_eq!(explain(&io::Error::other("reset")), None);
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
