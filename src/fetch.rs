@@ -12,7 +12,7 @@ use crate::release::file::TarballFile;
 use crate::release::manifest;
 use crate::release::name::TarballName;
 use crate::release::sidecar::Sidecar;
-use crate::store::{Body, Form, Listed, ObjectStore, StoreError};
+use crate::store::{Form, Listed, Object, ObjectStore, StoreError};
 
 /// Small files beside tarballs, by their names.
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
@@ -107,15 +107,10 @@ impl FoundTarballs<'_> {
                     .remedy("look at what is there under this name")
                     .into());
             }
-            let mut bytes = Vec::new();
-            let mut pieces = self.open(listed).await?;
-            while let Some(piece) = pieces.try_next().await? {
-                bytes.extend_from_slice(&piece);
-                if bytes.len() as u64 > listed.len {
-                    return Err(self.changing(listed, bytes.len() as u64));
-                }
-            }
-            Ok::<_, Error>((listed.key.as_str(), bytes))
+            let object = self.open(listed).await?;
+            let len = object.headers.len.unwrap_or_default().max(listed.len + 1);
+            let bytes = object.collect(listed.len).await?.ok_or_else(|| self.changing(listed, len))?;
+            Ok::<_, Error>((listed.key.as_str(), bytes.to_vec()))
         }));
         let read: Vec<(&str, Vec<u8>)> = read.buffered(jobs).try_collect().await?;
         let mut folders: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
@@ -137,7 +132,7 @@ impl FoundTarballs<'_> {
         };
         let mut file = tempfile::tempfile().map_err(failed)?;
         let mut len = 0;
-        let mut pieces = self.open(listed).await?;
+        let mut pieces = self.open(listed).await?.body;
         while let Some(piece) = pieces.try_next().await? {
             len += piece.len() as u64;
             if len > listed.len {
@@ -154,13 +149,12 @@ impl FoundTarballs<'_> {
     }
 
     /// Opens a listed object, as stored: a tarball is a gzip file, whatever `Content-Encoding` says.
-    async fn open(&self, listed: &Listed) -> Result<Body> {
-        let Some(object) = self.source.open(&listed.key, Form::Stored).await? else {
+    async fn open(&self, listed: &Listed) -> Result<Object> {
+        self.source.open(&listed.key, Form::Stored).await?.ok_or_else(|| {
             let doing = format!("cannot read {}", self.address(listed));
             let answer = "it was listed, and is not there any more".to_owned();
-            return Err(StoreError { doing, answer, status: Some(404), remedy: None }.into());
-        };
-        Ok(object.body)
+            StoreError { doing, answer, status: Some(404), remedy: None }.into()
+        })
     }
 
     fn changing(&self, listed: &Listed, len: u64) -> Error {

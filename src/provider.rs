@@ -153,11 +153,8 @@ impl Version {
             let rule = "it is empty: is the variable of the tag set in this build?";
             return Err(invalid("version", text, rule.to_owned()));
         }
-        tag[start..].parse().map_err(|error: InvalidName| InvalidName {
-            found: text.to_owned(),
-            rule: format!("{}, or a tag that ends in it, such as v1.2.3", error.rule),
-            ..error
-        })
+        let version = Self::read(&tag[start..], ", or a tag that ends in it, such as v1.2.3");
+        version.map_err(|error| InvalidName { found: text.to_owned(), ..error })
     }
 }
 
@@ -185,6 +182,13 @@ impl FromStr for Version {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::read(text, "")
+    }
+}
+
+impl Version {
+    /// Reads a version; `others` names what else the caller accepts, in the message for text of another form.
+    fn read(text: &str, others: &str) -> Result<Self, InvalidName> {
         if text.len() > MAX_VERSION {
             return Err(invalid("version", text, format!("more than {MAX_VERSION} characters")));
         }
@@ -192,7 +196,7 @@ impl FromStr for Version {
             invalid(
                 "version",
                 text,
-                format!("{error}; expected MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-PRERELEASE"),
+                format!("{error}; expected MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-PRERELEASE{others}"),
             )
         })?;
         if !version.build.is_empty() {
@@ -392,6 +396,7 @@ mod tests {
         }
         let said = |text: &str| Version::from_tag(text).unwrap_err().to_string();
         assert!(said("").contains("is the variable of the tag set"), "{}", said(""));
+        assert!(!said("v1.2.3+1").contains("a tag"), "{}", said("v1.2.3+1"));
         assert!(said("main").contains("or a tag that ends in it, such as v1.2.3"), "{}", said("main"));
     }
 

@@ -31,10 +31,12 @@ const MAX_DEPTH: usize = 127;
 
 /// The refusal of a registry document that cannot be understood. Such a document is never treated as an empty one.
 pub fn refuse(key: &Key, found: impl fmt::Display) -> Refusal {
+    let again =
+        if matches!(key, Key::Versions { .. }) { ", or write it again by `tfreg reindex`" } else { "" };
     Refusal::new(key, "the registry's document cannot be understood")
         .found(found)
         .expected("the registry protocol's JSON document")
-        .remedy("look at the object in the registry and repair it (an index: `tfreg reindex`); nothing was written")
+        .remedy(format!("look at the object in the registry and repair it{again}; nothing was written"))
 }
 
 /// The text of a document; a refusal where it is not UTF-8.

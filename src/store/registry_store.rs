@@ -70,21 +70,23 @@ impl RegistryStore {
             status: None,
             remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
         };
-        let state = object.state.clone();
-        if state == ObjectState::Unnamed {
-            let answer = "the answer has no ETag, without which no safe update is possible";
-            return Err(unusable(answer.to_owned()));
-        }
+        let named = match &object.state {
+            ObjectState::Named(revision) => Some(revision.clone()),
+            ObjectState::Contents => None,
+            ObjectState::Unnamed => {
+                let answer = "the answer has no ETag, without which no safe update is possible";
+                return Err(unusable(answer.to_owned()));
+            }
+        };
         let Some(bytes) = object.collect(MAX_DOCUMENT).await? else {
             return Err(unusable(format!("an object of more than {MAX_DOCUMENT} bytes is no document")));
         };
-        let revision = match state {
-            ObjectState::Named(revision) => revision,
-            ObjectState::Contents | ObjectState::Unnamed => {
-                let contents = bytes.clone();
-                let digest = tokio::task::spawn_blocking(move || Digest::of(&contents)).await;
-                Revision::of_contents(digest.map_err(|error| unusable(error.to_string()))?)
-            }
+        let revision = if let Some(revision) = named {
+            revision
+        } else {
+            let contents = bytes.clone();
+            let digest = tokio::task::spawn_blocking(move || Digest::of(&contents)).await;
+            Revision::of_contents(digest.map_err(|error| unusable(error.to_string()))?)
         };
         Ok(Some(Document { bytes, revision }))
     }
