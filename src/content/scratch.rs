@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 /// A folder for temporary files.
 #[derive(Debug, Clone, Default)]
@@ -36,12 +38,41 @@ impl Scratch {
         }
     }
 
+    /// Begins to write a finished file of this folder to the disk, if the file is to stay there: under its name it must
+    /// be there safely, and the disk works while the next file is made.
+    #[must_use]
+    pub fn begin_sync(&self, file: &File) -> Option<BegunSync> {
+        self.folder.as_ref()?;
+        let file = file.try_clone().ok()?;
+        let sync = thread::Builder::new().name("sync".to_owned()).spawn(move || file.sync_data()).ok()?;
+        Some(BegunSync(Mutex::new(Some(sync))))
+    }
+
     /// Describes the folder, and how to choose another one, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.folder {
             Some(folder) => format!("the target's file system, at {},", folder.display()),
             None => format!("the temporary folder {} (another one: TMPDIR)", std::env::temp_dir().display()),
+        }
+    }
+}
+
+/// A file's data on their way to the disk.
+#[derive(Debug)]
+pub struct BegunSync(Mutex<Option<JoinHandle<io::Result<()>>>>);
+
+impl BegunSync {
+    /// Waits until the data are on the disk. Only the first call waits, and only it reports a failure.
+    ///
+    /// # Errors
+    /// The disk cannot be written.
+    pub fn wait(&self) -> io::Result<()> {
+        let mut sync = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match sync.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(io::Error::other("the sync of a file ended early")),
+            None => Ok(()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Digest;
+use super::scratch::BegunSync;
 use bytes::Bytes;
 
 /// The unit in which files are read: large enough for the disk, small enough for many at once.
@@ -27,7 +28,14 @@ enum Storage {
     Memory(Bytes),
     /// An unnamed temporary file: no other process can change it, and it is deleted when the process ends, unless it
     /// was [linked](Sealed::link).
-    File(Arc<File>),
+    File(Arc<Temporary>),
+}
+
+#[derive(Debug)]
+struct Temporary {
+    file: File,
+    /// The writing of the file to the disk, if it was begun before the file was needed there.
+    sync: Option<BegunSync>,
 }
 
 impl Sealed {
@@ -45,12 +53,13 @@ impl Sealed {
     pub fn from_file(mut file: File) -> io::Result<Self> {
         file.seek(SeekFrom::Start(0))?;
         let (digest, len) = Digest::of_reader(&mut file)?;
-        Ok(Self { body: Storage::File(Arc::new(file)), digest, len })
+        Ok(Self::from_digested(file, None, digest, len))
     }
 
-    /// Seals a temporary file whose digest and length are known, from a read of all of it after the last write.
-    pub(crate) fn from_digested(file: File, digest: Digest, len: u64) -> Self {
-        Self { body: Storage::File(Arc::new(file)), digest, len }
+    /// Seals a temporary file whose digest and length are known, from a read of all of it after the last write; with
+    /// its sync, if one was begun.
+    pub(crate) fn from_digested(file: File, sync: Option<BegunSync>, digest: Digest, len: u64) -> Self {
+        Self { body: Storage::File(Arc::new(Temporary { file, sync })), digest, len }
     }
 
     /// The SHA-256 of the contents.
@@ -82,10 +91,15 @@ impl Sealed {
 
     /// Gives the contents a name without a copy, if they are an unnamed file on the same file system (see
     /// [`Scratch::near`](super::Scratch::near)). `None` if that is not possible: then the caller must copy them.
-    #[must_use]
-    pub fn link(&self, path: &Path) -> Option<File> {
-        let Storage::File(file) = &self.body else { return None };
-        link(file, path).and_then(|()| File::open(path)).ok()
+    ///
+    /// # Errors
+    /// The sync that was begun for the file has failed: its contents may be lost.
+    pub fn link(&self, path: &Path) -> io::Result<Option<File>> {
+        let Storage::File(temporary) = &self.body else { return Ok(None) };
+        let linked = link(&temporary.file, path).and_then(|()| File::open(path)).ok();
+        // The system reports a failed write of a file once only, to that sync.
+        temporary.sync.as_ref().map_or(Ok(()), BegunSync::wait)?;
+        Ok(linked)
     }
 
     /// A reader from the beginning; several may read at once.
@@ -118,7 +132,7 @@ pub struct SealedReader {
 impl Read for SealedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match &self.sealed.body {
-            Storage::File(file) => file.read_at(buffer, self.position)?,
+            Storage::File(temporary) => temporary.file.read_at(buffer, self.position)?,
             Storage::Memory(bytes) => {
                 let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
                 let count = buffer.len().min(bytes.len() - start);

@@ -61,6 +61,7 @@ pub enum ZipError {
 /// because its output depends on their size.
 pub struct ZipWriter {
     zip: Container,
+    scratch: Scratch,
     written: Vec<AddedEntry>,
     /// The memory that the entries' fingerprints use.
     of_fingerprints: usize,
@@ -75,6 +76,7 @@ impl ZipWriter {
     pub fn new(scratch: &Scratch) -> Result<Self, ZipError> {
         Ok(Self {
             zip: Container::new(scratch.file()?),
+            scratch: scratch.clone(),
             written: Vec::new(),
             of_fingerprints: 0,
             buffer: vec![0; CHUNK],
@@ -164,8 +166,9 @@ impl ZipWriter {
     /// The zip cannot be written, or its contents are not those that were added.
     pub fn finish(self) -> Result<Sealed, ZipError> {
         let file = self.zip.finish()?;
+        let sync = self.scratch.begin_sync(&file);
         let (digest, len) = check::check(&file, &self.written)?;
-        Ok(Sealed::from_digested(file, digest, len))
+        Ok(Sealed::from_digested(file, sync, digest, len))
     }
 }
 

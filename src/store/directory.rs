@@ -106,7 +106,7 @@ impl Directory {
         }
         fs::create_dir(&locked.staging)?;
         let staged = locked.staging.join("object");
-        let file = if let Some(linked) = body.link(&staged) {
+        let file = if let Some(linked) = body.link(&staged)? {
             on_sent(body.len());
             linked
         } else {
