@@ -178,7 +178,7 @@ impl Environment {
         let read = regular::open_or_handed_over(path)
             .and_then(|file| file.take(publish::MAX_SECRET).read_to_end(&mut pem));
         read.map_err(failed)?;
-        let bundle = CaBundle::parse(pem).map_err(|found| {
+        let bundle = CaBundle::parse(&pem).map_err(|found| {
             Refusal::new(format!("{name} {}", path.display()), "not a file of certificates")
                 .found(found)
                 .expected("PEM certificates (-----BEGIN CERTIFICATE-----)")

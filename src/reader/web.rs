@@ -12,7 +12,7 @@ use reqwest::header::{
     HeaderName, LOCATION,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -140,16 +140,18 @@ impl Web {
             status: None,
             remedy: None,
         };
-        let certificates = match ca_bundle {
-            Some(bundle) => Certificate::from_pem_bundle(bundle.pem()).map_err(failed)?,
-            None => Vec::new(),
-        };
+        let tls = ca_bundle.map(CaBundle::tls_config).transpose().map_err(|error| StoreError {
+            doing: format!("cannot read {host}"),
+            answer: error.to_string(),
+            status: None,
+            remedy: None,
+        })?;
         let client = || {
             let client = Client::builder().user_agent(concat!("tfreg/", env!("CARGO_PKG_VERSION")));
-            let client = if machine_has_certificates() {
-                client.tls_certs_merge(certificates.clone())
-            } else {
-                client.tls_certs_only(certificates.clone())
+            let client = match &tls {
+                Some(tls) => client.tls_backend_preconfigured(tls.clone()),
+                None if machine_has_certificates() => client,
+                None => client.tls_certs_only([]),
             };
             client
                 // Redirects are followed by `send`, which checks and counts them.

@@ -21,6 +21,7 @@ use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::StoreError;
+use super::connector::Connector;
 use super::identity::Identity;
 use super::s3::encryption::Encryption;
 use super::trust::{CaBundle, machine_has_certificates};
@@ -71,11 +72,11 @@ impl Access {
     pub async fn connect(&self) -> Result<Connection, StoreError> {
         let identity = Identity::find(self.profile.as_deref(), self.role_arn.as_deref()).await?;
         let region_setting = if self.is_source { "--source-region" } else { "AWS_REGION" };
-        Ok(Connection { client: self.client().await, identity, region_setting })
+        Ok(Connection { client: self.client().await?, identity, region_setting })
     }
 
-    async fn client(&self) -> Client {
-        let http = self.http_client();
+    async fn client(&self) -> Result<Client, StoreError> {
+        let http = self.http_client()?;
         let shared = self.shared_config(&http).await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             // Like the AWS CLI, S3 works without a configured region; if the bucket is elsewhere, the answer names its
@@ -99,21 +100,28 @@ impl Access {
                 AssumeRoleProvider::builder(role).configure(&shared).region(region).session_name(SESSION);
             config = config.credentials_provider(role.build().await);
         }
-        Client::from_conf(config.build())
+        Ok(Client::from_conf(config.build()))
     }
 
     /// The SDK's own client ignores proxies and `AWS_CA_BUNDLE`, so the connector is built here.
-    fn http_client(&self) -> SharedHttpClient {
-        let system = TrustStore::empty().with_native_roots(machine_has_certificates());
-        let trust =
-            self.ca_bundle.iter().fold(system, |trust, bundle| trust.with_pem_certificate(bundle.pem()));
+    fn http_client(&self) -> Result<SharedHttpClient, StoreError> {
+        if let Some(bundle) = &self.ca_bundle {
+            let connector = Connector::new(bundle).map_err(|error| StoreError {
+                doing: "cannot use the certificates of AWS_CA_BUNDLE".to_owned(),
+                answer: error.to_string(),
+                status: None,
+                remedy: None,
+            })?;
+            return Ok(SharedHttpClient::new(connector));
+        }
+        let trust = TrustStore::empty().with_native_roots(machine_has_certificates());
         let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
-        Builder::new().build_with_connector_fn(move |connection, components| {
+        Ok(Builder::new().build_with_connector_fn(move |connection, components| {
             let mut builder = ConnectorBuilder::default().proxy_config(ProxyConfig::from_env());
             builder.set_connector_settings(connection.cloned());
             builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
             builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
-        })
+        }))
     }
 
     async fn shared_config(&self, http: &SharedHttpClient) -> SdkConfig {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod body;
 pub mod budget;
+mod connector;
 pub mod directory;
 pub(crate) mod encoding;
 pub mod identity;

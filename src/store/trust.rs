@@ -1,9 +1,12 @@
-//! The trusted CA certificates: the system's, and those of an additional file (`AWS_CA_BUNDLE`).
+//! The trusted certificates: the system's, and those of an additional file (`AWS_CA_BUNDLE`, `--ca-file`).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use rustls_pki_types::CertificateDer;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// The remedy if no server can be trusted because the machine has no certificates.
 pub const NO_CERTIFICATES: &str = "this machine has no certificates of CAs: install them (the package ca-certificates of Debian, Alpine \
@@ -21,31 +24,121 @@ pub fn machine_has_certificates() -> bool {
     *FOUND
 }
 
-/// A PEM file of certificates, all of which can be read. The SDK's connector ends the program if one cannot be read.
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The cryptography lacks what TLS needs.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// There is no certificate to trust.
+    #[error(transparent)]
+    Verifier(#[from] VerifierBuilderError),
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+}
+
+/// The certificates of a PEM file, all of which can be trusted.
 #[derive(Debug, Clone)]
-pub struct CaBundle(Vec<u8>);
+pub struct CaBundle(Vec<CertificateDer<'static>>);
 
 impl CaBundle {
     /// Reads a PEM file.
     ///
     /// # Errors
     /// Fails if it contains no certificate, or one that is damaged.
-    pub fn parse(pem: Vec<u8>) -> Result<Self, String> {
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            count += 1;
+    pub fn parse(pem: &[u8]) -> Result<Self, String> {
+        let mut certificates = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let number = certificates.len() + 1;
             let certificate =
-                certificate.map_err(|error| format!("certificate {count} cannot be read: {error}"))?;
+                certificate.map_err(|error| format!("certificate {number} cannot be read: {error}"))?;
             webpki::anchor_from_trusted_cert(&certificate)
-                .map_err(|error| format!("certificate {count} is not one that can be trusted: {error}"))?;
+                .map_err(|error| format!("certificate {number} is not one that can be trusted: {error}"))?;
+            certificates.push(certificate);
         }
-        if count == 0 { Err("it has no certificate".to_owned()) } else { Ok(Self(pem)) }
+        if certificates.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(Self(certificates)) }
     }
 
-    /// The PEM file.
-    #[must_use]
-    pub fn pem(&self) -> &[u8] {
-        &self.0
+    /// A client's TLS settings that trust the system's certificates and these.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn tls_config(&self) -> Result<ClientConfig, TrustError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(self.0.iter().cloned());
+        let webpki =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+        let verifier = Verifier { webpki, trusted: self.0.clone() };
+        Ok(ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth())
+    }
+}
+
+/// Verifies as rustls does, and also takes a server's certificate that is one of the trusted ones itself.
+///
+/// `openssl req -x509` makes a certificate of a CA, and its users serve that very certificate. webpki refuses a CA's
+/// certificate as a server's; Go's clients, Terraform among them, take it where it is trusted itself (crypto/x509,
+/// `Certificate.Verify`: a chain may consist of one root). Its name, its time and the server's signature are checked as
+/// those of any other.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    /// Whether webpki refuses a certificate for the sole reason that it is a CA's; it looks at the time before that.
+    fn is_ca_only(error: &rustls::Error) -> bool {
+        let rustls::Error::InvalidCertificate(CertificateError::Other(error)) = error else { return false };
+        error.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.webpki.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(error) if Self::is_ca_only(&error) && self.trusted.contains(certificate) => {
+                let certificate = rustls::server::ParsedCertificate::try_from(certificate)?;
+                rustls::client::verify_server_name(&certificate, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
     }
 }
 
@@ -68,8 +161,8 @@ wMo1TfAlPgIhALCbwC3vm9mM7WmFCVtYbD05DIQZk/HAIBTEjxDvpzoo\n\
 
     #[test]
     fn only_certificates_are_taken() {
-        assert!(CaBundle::parse(GOOD.into()).is_ok());
-        assert!(CaBundle::parse(format!("a comment\n{GOOD}\n{GOOD}").into()).is_ok());
+        assert!(CaBundle::parse(GOOD.as_bytes()).is_ok());
+        assert!(CaBundle::parse(format!("a comment\n{GOOD}\n{GOOD}").as_bytes()).is_ok());
         for bad in [
             "",
             "hello",
@@ -78,7 +171,7 @@ wMo1TfAlPgIhALCbwC3vm9mM7WmFCVtYbD05DIQZk/HAIBTEjxDvpzoo\n\
             &GOOD.replace("MII", "MI!"),
             &format!("{GOOD}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         ] {
-            assert!(CaBundle::parse(bad.into()).is_err(), "{bad}");
+            assert!(CaBundle::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

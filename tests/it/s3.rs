@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::archive::gzip;
 use crate::support::clients::Preview;
-use crate::support::host::Host;
+use crate::support::host::{Certificate, Host};
 use crate::support::reader;
 use crate::support::s3_server::{Action, Conditions, Matcher, S3Server};
 use crate::support::watched::{listed, objects, watched};
@@ -207,6 +207,28 @@ fn a_machine_without_certificates_needs_them_for_https_alone() {
     let ran = with_bundle(publish_to(&server, "s3://bucket", &release).env("AWS_ENDPOINT_URL", &url));
     assert!(!ran.stderr.contains("certificate"), "{ran:#?}");
     with_bundle(tfreg().args(["verify", &url, "acme/sample"])).succeeds();
+}
+
+#[test]
+fn a_bucket_is_reached_by_certificates_of_both_kinds() {
+    let server = S3Server::start(&["bucket"]);
+    let port = server.endpoint().rsplit(':').next().unwrap().parse().unwrap();
+    let release = tarballs("release-1.2.0");
+    let publish_by = |host: &Host, bundle: &Host, release: &[std::path::PathBuf]| {
+        let mut command = publish_to(&server, "s3://bucket", release);
+        let url = format!("https://{}", host.name());
+        run(command.env("AWS_ENDPOINT_URL", url).env("AWS_CA_BUNDLE", bundle.certificate()))
+    };
+    let usual = Host::before(port, &Certificate::server());
+    let authority = Host::before(port, &Certificate::authority(&["localhost"]));
+    publish_by(&usual, &usual, &release).succeeds();
+    let found = publish_by(&authority, &authority, &release).succeeds();
+    assert!(found.stdout.contains("Already published"), "{found:#?}");
+    publish_by(&authority, &authority, &tarballs("release-1.10.0")).succeeds();
+    let other = Host::before(port, &Certificate::authority(&["localhost"]));
+    publish_by(&authority, &other, &release).fails(1, &["certificate"]);
+    let elsewhere = Host::before(port, &Certificate::authority(&["registry.example.com"]));
+    publish_by(&elsewhere, &elsewhere, &release).fails(1, &["certificate"]);
 }
 
 #[test]

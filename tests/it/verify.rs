@@ -10,7 +10,7 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
 use crate::support::clients::{Preview, require_program};
-use crate::support::host::{Host, Instead, PRIVATE};
+use crate::support::host::{Certificate, Host, Instead, PRIVATE};
 use crate::support::in_process::registry;
 use crate::support::mutated::{
     Case, DISCOVERY, EXECUTABLE, Entry, HERE, INDEX, Signer, THERE, central, executable, expired, zip_of,
@@ -391,6 +391,28 @@ fn an_unknown_issuer_is_named_as_the_remedy_says() {
     run(tfreg().args(provider)).fails(1, &["certificate is not trusted", "--ca-file", "SSL_CERT_FILE"]);
     run(tfreg().args(provider).arg("--ca-file").arg(case.host.certificate())).succeeds();
     run(tfreg().args(provider).env("SSL_CERT_FILE", case.host.certificate())).succeeds();
+}
+
+#[test]
+fn a_certificate_of_openssl_req_is_trusted_where_it_is_named_itself() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
+    let verify = |host: &Host, trusted: &Host| {
+        run(tfreg().args(["verify", &host.url(), "acme/sample", "--ca-file"]).arg(trusted.certificate()))
+    };
+    let of = |certificate: &Certificate| Host::with(&site, certificate);
+    let host = of(&Certificate::authority(&["localhost"]));
+    verify(&host, &host).succeeds();
+    run(tfreg().args(["verify", &host.url(), "acme/sample"]).env("AWS_CA_BUNDLE", host.certificate())).succeeds();
+
+    // It stands for itself alone, under its names, in its time.
+    let other = of(&Certificate::authority(&["localhost"]));
+    verify(&host, &other).fails(1, &["certificate is not trusted"]);
+    let elsewhere = of(&Certificate::authority(&["registry.example.com"]));
+    verify(&elsewhere, &elsewhere).fails(1, &["certificate is not trusted", "for this host's name"]);
+    let expired = of(&Certificate::expired_authority());
+    verify(&expired, &expired).fails(1, &["certificate is not trusted", "renew the server's certificate"]);
 }
 
 #[test]

@@ -16,11 +16,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use tfreg::registry::{DocumentMaxAge, Key};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +44,44 @@ pub(crate) enum Instead {
 /// Paths, or parts of them, with what is served for them instead. The first one that is a part of a path counts.
 type Rules = Vec<(String, Instead)>;
 
+/// A certificate that signs itself, with its key.
+pub(crate) struct Certificate(rcgen::Certificate, KeyPair);
+
+impl Certificate {
+    /// A server's, for this machine.
+    pub(crate) fn server() -> Self {
+        Self::of(&["localhost", "127.0.0.1", PRIVATE], |_| {})
+    }
+
+    /// A CA's, as `openssl req -x509` makes it, for these names.
+    pub(crate) fn authority(names: &[&str]) -> Self {
+        Self::of(names, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    /// A CA's for this machine, whose time is over.
+    pub(crate) fn expired_authority() -> Self {
+        Self::of(&["localhost"], |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.not_after = date_time_ymd(2020, 1, 1);
+        })
+    }
+
+    fn of(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        Self(params.self_signed(&key).unwrap(), key)
+    }
+}
+
+/// What answers behind the certificate.
+#[derive(Clone)]
+enum Served {
+    Files(Arc<Files>),
+    Port(u16),
+}
+
 /// A running host; it ends when it is dropped.
 pub(crate) struct Host {
     address: SocketAddr,
@@ -56,28 +95,41 @@ pub(crate) struct Host {
 impl Host {
     /// Serves the files of `root` at `https://localhost:PORT/`.
     pub(crate) fn of(root: &Path) -> Self {
-        let names = ["localhost", "127.0.0.1", PRIVATE].map(str::to_owned);
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+        Self::with(root, &Certificate::server())
+    }
+
+    /// The same with another certificate.
+    pub(crate) fn with(root: &Path, certificate: &Certificate) -> Self {
+        Self::start(certificate, |rules, requests, port| {
+            Served::Files(Arc::new(Files { root: root.to_owned(), rules, requests, port }))
+        })
+    }
+
+    /// Leads to the server at `port` of this machine, which speaks plain http.
+    pub(crate) fn before(port: u16, certificate: &Certificate) -> Self {
+        Self::start(certificate, |_, _, _| Served::Port(port))
+    }
+
+    fn start(
+        certified: &Certificate,
+        served: impl FnOnce(Arc<Mutex<Rules>>, Arc<Mutex<BTreeMap<String, usize>>>, u16) -> Served,
+    ) -> Self {
         let certificate = folder();
-        std::fs::write(certificate.path().join("cert.pem"), cert.pem()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        std::fs::write(certificate.path().join("cert.pem"), certified.0.pem()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.1.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let chain = vec![certified.0.der().clone()];
+        let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (rules, requests) = (Arc::<Mutex<Rules>>::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
-        let files = Files {
-            root: root.to_owned(),
-            rules: Arc::clone(&rules),
-            requests: Arc::clone(&requests),
-            port: address.port(),
-        };
+        let served = served(Arc::clone(&rules), Arc::clone(&requests), address.port());
         let (stop, stopped) = oneshot::channel();
-        let serve = serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::new(files), stopped);
+        let serve = serve(listener, TlsAcceptor::from(Arc::new(config)), served, stopped);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(serve);
@@ -128,7 +180,7 @@ impl Drop for Host {
 async fn serve(
     listener: TcpListener,
     tls: TlsAcceptor,
-    files: Arc<Files>,
+    served: Served,
     mut stopped: oneshot::Receiver<()>,
 ) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -140,10 +192,18 @@ async fn serve(
                 Err(_) => continue,
             },
         };
-        let (tls, files) = (tls.clone(), Arc::clone(&files));
+        let (tls, served) = (tls.clone(), served.clone());
         tokio::spawn(async move {
             // A client that does not trust the certificate ends it here.
-            let Ok(stream) = tls.accept(stream).await else { return };
+            let Ok(mut stream) = tls.accept(stream).await else { return };
+            let files = match served {
+                Served::Files(files) => files,
+                Served::Port(port) => {
+                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+                    return;
+                }
+            };
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = files.answer(&request);
                 async move { Ok::<_, Infallible>(answer) }
