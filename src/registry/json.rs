@@ -74,7 +74,7 @@ pub(super) fn value(text: &str) -> serde_json::Result<Value> {
 
 /// Builds the same as [`value`], but converts each number separately.
 fn build_with_large_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<Value> {
-    count(values)?;
+    count(values, 1)?;
     let text = raw.get();
     let next = |raw: &RawValue| build_with_large_numbers(raw, depth - 1, values);
     match text.as_bytes().first() {
@@ -105,7 +105,7 @@ pub(super) fn check(text: &str) -> serde_json::Result<()> {
 
 /// Checks the same as [`check`], but does not convert numbers.
 fn check_without_numbers(raw: &RawValue, depth: usize, values: &Cell<usize>) -> serde_json::Result<()> {
-    count(values)?;
+    count(values, 1)?;
     let text = raw.get();
     let inner: Vec<&RawValue> = match text.as_bytes().first() {
         _ if depth == 0 => return Err(de::Error::custom("values are nested too deeply")),
@@ -214,8 +214,9 @@ fn twice<E: de::Error>(name: &str) -> E {
     E::custom(format_args!("the member {name:?} is there twice"))
 }
 
-fn count<E: de::Error>(values: &Cell<usize>) -> Result<(), E> {
-    values.set(values.get() + 1);
+/// Counts `more` values.
+pub(super) fn count<E: de::Error>(values: &Cell<usize>, more: usize) -> Result<(), E> {
+    values.set(values.get() + more);
     if values.get() > MAX_VALUES {
         return Err(E::custom(format_args!("more than {MAX_VALUES} values")));
     }
@@ -230,7 +231,7 @@ impl<'de> DeserializeSeed<'de> for Check<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        count(self.0)?;
+        count(self.0, 1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -289,7 +290,7 @@ impl<'de> DeserializeSeed<'de> for Build<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        count(self.0)?;
+        count(self.0, 1)?;
         deserializer.deserialize_any(self)
     }
 }

@@ -1,23 +1,25 @@
 //! The index of a provider's versions: `GET :namespace/:type/versions` of the provider registry protocol.
 
-use std::borrow::Cow;
+mod reading;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeSeed as _;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::json::{self, Check, Name, Names};
+use super::json;
 use super::layout::Key;
 use super::raw::RawObject;
 use crate::error::Refusal;
 use crate::provider::{Platform, Version};
+use reading::Reading;
 
 const VERSIONS: &str = "versions";
 const WARNINGS: &str = "warnings";
+/// Not a part of the protocol; clients pass it over.
+const PUBLISHED: &str = "published";
 /// Not a part of the protocol; clients ignore it.
 const YANKED: &str = "yanked";
 /// How deep an entry is in the document.
@@ -324,149 +326,6 @@ fn twice(entries: &[VersionEntry]) -> Option<&Version> {
     let mut versions: Vec<&Version> = entries.iter().map(|entry| &entry.version).collect();
     versions.sort_unstable();
     versions.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
-}
-
-/// Parses an index: each value is read once to find its end, and once, while it is still in the processor's cache, to
-/// check it.
-#[derive(Clone, Copy)]
-struct Reading<'a> {
-    bytes: &'a Bytes,
-    values: &'a Cell<usize>,
-}
-
-impl<'de> DeserializeSeed<'de> for Reading<'_> {
-    type Value = (RawObject, Option<Vec<VersionEntry>>);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reading<'_> {
-    type Value = (RawObject, Option<Vec<VersionEntry>>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut object, mut entries, mut names) = (RawObject::new(0), None, Names::default());
-        while let Some(written) = map.next_key::<&RawValue>()? {
-            let name = json::name_of(written).map_err(de::Error::custom)?;
-            names.add(name.clone())?;
-            if name == VERSIONS {
-                entries = Some(map.next_value_seed(Entries(self))?);
-                object.push(&name, written.get(), "[]");
-            } else {
-                let value: &RawValue = map.next_value()?;
-                json::check(value.get()).map_err(de::Error::custom)?;
-                object.push(&name, written.get(), value.get());
-            }
-        }
-        names.end()?;
-        Ok((object, entries))
-    }
-}
-
-struct Entries<'a>(Reading<'a>);
-
-impl<'de> DeserializeSeed<'de> for Entries<'_> {
-    type Value = Vec<VersionEntry>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<VersionEntry>, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Entries<'_> {
-    type Value = Vec<VersionEntry>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSIONS:?} to be a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Vec<VersionEntry>, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(value) = values.next_element::<&RawValue>()? {
-            let text = value.get();
-            let version = version_of(text, self.0.values).map_err(de::Error::custom)?;
-            entries.push(VersionEntry { version, text: self.0.bytes.slice_ref(text.as_bytes()) });
-        }
-        entries.shrink_to_fit();
-        Ok(entries)
-    }
-}
-
-/// Returns the version of the entry in `text`, and checks the entry.
-fn version_of(text: &str, values: &Cell<usize>) -> Result<Version, String> {
-    if !text.starts_with('{') {
-        return Err(format!("an entry of {VERSIONS:?} is {}", json::kind_of_text(text)));
-    }
-    let found = EntryCheck(values).deserialize(&mut serde_json::Deserializer::from_str(text));
-    let found = if let Ok(found) = found {
-        found
-    } else {
-        // It may contain a number that is too large for `f64`.
-        json::check(text).map_err(|error| error.to_string())?;
-        let members = json::members(text).map_err(|error| error.to_string())?;
-        let version = members.into_iter().find(|(name, ..)| name == "version");
-        version.map(|(_, _, value)| VersionMember::read(value.get()))
-    };
-    match found {
-        None => Err(format!("an entry of {VERSIONS:?} has no \"version\"")),
-        Some(VersionMember::Other(kind)) => Err(format!("\"version\" is {kind}, not a string")),
-        Some(VersionMember::Text(text)) => {
-            text.parse().map_err(|error: crate::provider::InvalidName| error.to_string())
-        }
-    }
-}
-
-/// The `version` member of an entry.
-enum VersionMember<'de> {
-    Text(Cow<'de, str>),
-    Other(&'static str),
-}
-
-impl<'de> VersionMember<'de> {
-    fn read(text: &'de str) -> Self {
-        match Name.deserialize(&mut serde_json::Deserializer::from_str(text)) {
-            Ok(text) => Self::Text(text),
-            Err(_) => Self::Other(json::kind_of_text(text)),
-        }
-    }
-}
-
-/// Checks an entry, and returns its version.
-struct EntryCheck<'c>(&'c Cell<usize>);
-
-impl<'de> DeserializeSeed<'de> for EntryCheck<'_> {
-    type Value = Option<VersionMember<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for EntryCheck<'_> {
-    type Value = Option<VersionMember<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut version, mut names) = (None, Names::default());
-        while let Some(name) = map.next_key_seed(Name)? {
-            if name == "version" {
-                version = Some(VersionMember::read(map.next_value::<&RawValue>()?.get()));
-            } else {
-                map.next_value_seed(Check(self.0))?;
-            }
-            names.add(name)?;
-        }
-        names.end()?;
-        Ok(version)
-    }
 }
 
 fn platform(key: &Key, version: &Version, value: &Value) -> Result<Platform, Refusal> {

@@ -404,7 +404,8 @@ fn a_certificate_of_openssl_req_is_trusted_where_it_is_named_itself() {
     let of = |certificate: &Certificate| Host::with(&site, certificate);
     let host = of(&Certificate::authority(&["localhost"]));
     verify(&host, &host).succeeds();
-    run(tfreg().args(["verify", &host.url(), "acme/sample"]).env("AWS_CA_BUNDLE", host.certificate())).succeeds();
+    run(tfreg().args(["verify", &host.url(), "acme/sample"]).env("AWS_CA_BUNDLE", host.certificate()))
+        .succeeds();
 
     // It stands for itself alone, under its names, in its time.
     let other = of(&Certificate::authority(&["localhost"]));

@@ -177,12 +177,7 @@ impl Drop for Host {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    served: Served,
-    mut stopped: oneshot::Receiver<()>,
-) {
+async fn serve(listener: TcpListener, tls: TlsAcceptor, served: Served, mut stopped: oneshot::Receiver<()>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let stream = tokio::select! {
@@ -199,8 +194,8 @@ async fn serve(
             let files = match served {
                 Served::Files(files) => files,
                 Served::Port(port) => {
-                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+                    let Ok(mut behind) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
                     return;
                 }
             };
