@@ -86,6 +86,7 @@ async fn timed(server: &S3Server, wanted: &PublishGoal) -> (Duration, usize) {
         contention_timeout: PATIENCE,
         signer: Some(signer()),
         read_back: true,
+        max_age: None,
     };
     let (budget, pauses) = (Budget::new(PATIENCE, Box::new(RealPace::default())), Pauses::default());
     let began = Instant::now();

@@ -32,12 +32,15 @@
 //! No object can prove for which namespace or registry a SHA256SUMS was made, if one key signs the same type and
 //! version for several; nor that it is the newest one that a trusted key has signed.
 
+pub mod align;
 pub mod completeness;
+pub mod init;
 mod lost_index;
 mod planner;
 mod publish_goal;
 pub mod reindex;
 pub mod resign;
+pub mod settings_check;
 pub mod unyank;
 pub mod warn;
 pub mod yank;
@@ -50,10 +53,11 @@ use bytes::Bytes;
 use crate::content::{Digest, Sealed};
 use crate::error::Refusal;
 use crate::provider::Provider;
-use crate::registry::{Folder, Key, YankedRecord};
+use crate::registry::{DocumentMaxAge, Folder, Key, Settings, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
 use crate::words;
 pub use publish_goal::{PublishGoal, Published, RunState, VersionKey};
+pub use settings_check::Flags;
 
 /// The goal of a command; the same for all rounds of its run.
 pub trait Goal: Send + Sync {
@@ -65,6 +69,11 @@ pub trait Goal: Send + Sync {
     /// # Errors
     /// Fails if the registry contains something that cannot be parsed, or if the goal is refused.
     fn next(&self, seen: &Observation, state: &mut Self::RunState) -> Result<Step, Refusal>;
+
+    /// What the command line says that the registry's settings may say otherwise.
+    fn flags(&self) -> Flags {
+        Flags::default()
+    }
 
     /// Records a signature that [`Step::Sign`] has requested, and that verifies with this run's key. Not called for a
     /// goal that signs nothing.
@@ -104,6 +113,8 @@ pub struct Observation {
     pub objects: BTreeMap<Key, Observed>,
     /// The listings of folders.
     pub folders: BTreeMap<Folder, Vec<Listed>>,
+    /// The registry's settings, once they were read.
+    settings: Option<Settings>,
 }
 
 impl Observation {
@@ -114,6 +125,12 @@ impl Observation {
             Some(Observed::Document(document)) => Some(document),
             _ => None,
         }
+    }
+
+    /// The registry's settings; `None` if it has none, or before they were read.
+    #[must_use]
+    pub fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 
     /// Those of `reads` that were not made yet, as the next step; `None` if all were made.
@@ -192,7 +209,7 @@ pub struct Write {
 pub enum Stage {
     /// Objects of `store/`, to which nothing points yet.
     Store,
-    /// Download documents and yank records; then the record's signature, once the record is known to be this run's.
+    /// The settings, download documents and yank records; then the record's signature, once the record is known to be this run's.
     Downloads,
     /// The index.
     Index,
@@ -211,7 +228,9 @@ impl Stage {
             Key::Zip { .. } | Key::Sums { .. } | Key::Signature { .. } | Key::Provenance { .. } => {
                 Self::Store
             }
-            Key::Download { .. } | Key::Yanked { .. } | Key::ProvenanceSignature { .. } => Self::Downloads,
+            Key::Settings | Key::Download { .. } | Key::Yanked { .. } | Key::ProvenanceSignature { .. } => {
+                Self::Downloads
+            }
             Key::Versions { .. } => Self::Index,
             Key::Discovery => Self::Discovery,
         }
@@ -226,6 +245,8 @@ pub struct Plan {
     warnings: Vec<String>,
     signed: Option<SignedObjects>,
     condition_check: Option<ConditionCheck>,
+    /// How long clients may keep a document, if the registry's settings say it.
+    max_age: Option<DocumentMaxAge>,
 }
 
 /// An object with which a store can be checked for honouring conditions: see [`crate::publish::conditional_writes`].
@@ -296,6 +317,19 @@ impl Plan {
     #[must_use]
     pub fn condition_check(&self) -> Option<&ConditionCheck> {
         self.condition_check.as_ref()
+    }
+
+    /// How long clients may keep a document, if the registry's settings say it.
+    #[must_use]
+    pub fn max_age(&self) -> Option<DocumentMaxAge> {
+        self.max_age
+    }
+
+    /// Replaces `TARGET` in the commands of warnings.
+    pub fn name_target(&mut self, target: &str) {
+        for warning in self.warnings.iter_mut().filter(|warning| warning.contains("TARGET")) {
+            *warning = warning.replace("TARGET", target);
+        }
     }
 
     /// The numbers of objects that are created, changed and unchanged.
@@ -380,7 +414,7 @@ fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
     Write { key, body: Sealed::from_bytes(wanted), action }
 }
 
-/// The object for a check of conditional writes: discovery, which tfreg never changes, or else a document that was just
+/// The object for a check of conditional writes: discovery, which is rarely changed, or else a document that was just
 /// read.
 fn condition_check(seen: &Observation, other: &Key) -> Option<ConditionCheck> {
     [&Key::Discovery, other].into_iter().find_map(|key| Some(ConditionCheck::there(key, seen.document(key)?)))

@@ -135,6 +135,8 @@ pub struct Subject {
     publisher: Option<Publisher>,
     cdn: Option<Cdn>,
     partition: Partition,
+    /// Whether the publisher may change the registry's settings.
+    may_init: bool,
 }
 
 impl Subject {
@@ -161,7 +163,13 @@ impl Subject {
                 "the partitions {first} and {other} differ; all of --partition, --publisher and --cdn are of one"
             ));
         }
-        Ok(Self { location, publisher, cdn, partition: first })
+        Ok(Self { location, publisher, cdn, partition: first, may_init: false })
+    }
+
+    /// The same, where the publisher may change the registry's settings too, as `tfreg init` does.
+    #[must_use]
+    pub fn with_init(self, may_init: bool) -> Self {
+        Self { may_init, ..self }
     }
 
     fn bucket_arn(&self) -> String {
@@ -182,11 +190,19 @@ impl Subject {
         self.keys(Area::ALL)
     }
 
+    /// What the publisher writes. The settings bind it, so they are not its own.
+    fn published_keys(&self) -> Vec<String> {
+        self.keys(Area::ALL.into_iter().filter(|area| self.may_init || *area != Area::Settings))
+    }
+
     /// S3 requires this right when an object is missing, and answers 404 only to callers who have it. AWS does not
     /// document whether `s3:prefix` is then the key or not set, so both are allowed.
     fn listing_condition(&self) -> Value {
-        let patterns: Vec<String> =
-            Area::ALL.iter().map(|area| self.location.within(area.pattern())).collect();
+        let folders: Vec<&str> = Area::ALL.into_iter().filter_map(Area::folder).collect();
+        let others = Area::ALL.into_iter().map(Area::pattern);
+        let others = others.filter(|pattern| !folders.iter().any(|folder| pattern.starts_with(folder)));
+        let patterns = folders.iter().map(|folder| format!("{folder}*")).chain(others.map(str::to_owned));
+        let patterns: Vec<String> = patterns.map(|pattern| self.location.within(&pattern)).collect();
         json!({ "StringLikeIfExists": { "s3:prefix": patterns } })
     }
 }
@@ -293,10 +309,18 @@ impl Policies {
     /// The policies for `subject`.
     #[must_use]
     pub fn new(subject: &Subject) -> Self {
-        let mut notes = vec![format!(
+        let mut notes = vec![];
+        if !subject.may_init {
+            notes.push(
+                "the publisher reads the registry's settings and cannot change them: `tfreg init` needs rights of its own, or \
+                 --allow-init"
+                    .to_owned(),
+            );
+        }
+        notes.push(format!(
             "a bucket has one policy: if {} has one already, add these statements to it",
             subject.location.bucket()
-        )];
+        ));
         if subject.cdn.is_none() {
             notes.push(
                 "the bucket policy lets no CDN read: name it by --cdn ARN, or add a statement of your own"
@@ -312,18 +336,27 @@ impl Policies {
 }
 
 const READ: &[&str] = &["s3:GetObject"];
-const READ_AND_WRITE: &[&str] = &["s3:GetObject", "s3:PutObject"];
 const WRITE: &[&str] = &["s3:PutObject"];
 const LIST: &[&str] = &["s3:ListBucket"];
+
+fn publisher_writes(subject: &Subject) -> &'static str {
+    if subject.may_init {
+        "The publisher writes the registry's objects and its settings. It deletes nothing and sets no ACL."
+    } else {
+        "The publisher writes the registry's objects, and not the settings that it has to keep to. It deletes nothing and sets \
+         no ACL."
+    }
+}
 
 fn publisher(subject: &Subject) -> Vec<Statement> {
     vec![
         Statement::allow(
-            "ReadAndWriteRegistry",
-            READ_AND_WRITE,
+            "ReadRegistry",
+            READ,
             subject.all_keys(),
-            "The publisher reads and writes the registry's objects. It deletes nothing and sets no ACL.",
+            "The publisher reads the registry's objects.",
         ),
+        Statement::allow("WriteRegistry", WRITE, subject.published_keys(), publisher_writes(subject)),
         Statement::allow(
             "AllowNotFound",
             LIST,
@@ -383,10 +416,17 @@ fn bucket(subject: &Subject) -> Vec<Statement> {
         let principal = json!({ "AWS": arn.text });
         statements.extend([
             Statement::allow(
-                "AllowPublisher",
-                READ_AND_WRITE,
+                "AllowPublisherRead",
+                READ,
                 subject.all_keys(),
-                "The publisher reads and writes the registry, also from another account.",
+                "The publisher reads the registry, also from another account.",
+            )
+            .to(principal.clone()),
+            Statement::allow(
+                "AllowPublisherWrite",
+                WRITE,
+                subject.published_keys(),
+                publisher_writes(subject),
             )
             .to(principal.clone()),
             Statement::allow(

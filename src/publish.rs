@@ -17,9 +17,10 @@ use crate::content::Sealed;
 use crate::error::{Error, Refusal, Result, Unfinished};
 use crate::openpgp::signer::{Signer, sign_and_verify};
 use crate::plan::{
-    self, Action, ConditionCheck, Goal, Observation, Observed, Plan, ReadKind, Stage, Step, ToSign, Write,
+    self, Action, ConditionCheck, Flags, Goal, Observation, Observed, Plan, ReadKind, Stage, Step, ToSign,
+    Write, settings_check,
 };
-use crate::registry::Key;
+use crate::registry::{DocumentMaxAge, Key};
 use crate::store::budget::Budget;
 use crate::store::readback::{self, Intent, WriteOutcome};
 use crate::store::snapshot::Snapshot;
@@ -55,6 +56,8 @@ pub struct Options {
     pub signer: Option<Arc<dyn Signer>>,
     /// Whether all objects of the plan are read once more, with the last observation, to be verified.
     pub read_back: bool,
+    /// How long clients may keep a document (`--document-max-age`), if the registry has no settings.
+    pub max_age: Option<DocumentMaxAge>,
 }
 
 /// The result of a run.
@@ -107,11 +110,13 @@ async fn observe_once<G: Goal>(
     options: &Options,
 ) -> Result<RoundResult> {
     let mut seen = Observation::default();
+    let flags = Flags { max_age: options.max_age, ..goal.flags() };
     loop {
-        let next = worker::compute(|| goal.next(&seen, state));
+        let next = worker::compute(|| settings_check::next(goal, &flags, &mut seen, state));
         let next = next.map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
-            Step::Ready(plan) => {
+            Step::Ready(mut plan) => {
+                plan.name_target(&words::quoted(&store.describe()));
                 check_sizes(&plan).map_err(|refusal| with_target(refusal, store))?;
                 return Ok(RoundResult::Plan(plan));
             }
@@ -214,7 +219,7 @@ pub async fn publish<G: Goal>(
     observer: &dyn Observer,
 ) -> Result<Outcome> {
     let mut run = Run {
-        store,
+        store: store.clone(),
         goal,
         options,
         budget,
@@ -282,7 +287,7 @@ enum Written {
 }
 
 struct Run<'a, G: Goal> {
-    store: &'a RegistryStore,
+    store: RegistryStore,
     goal: &'a G,
     options: &'a Options,
     budget: Budget,
@@ -303,9 +308,9 @@ impl<G: Goal> Run<'_, G> {
         // The objects of the plan, all of which were just written.
         let mut written: Option<Vec<Key>> = None;
         loop {
-            let observed = observe_once(self.store, self.goal, &mut self.state, self.options);
+            let observed = observe_once(&self.store, self.goal, &mut self.state, self.options);
             let (observed, snapshot) =
-                futures::join!(observed, snapshot(self.store, written.take(), self.options));
+                futures::join!(observed, snapshot(&self.store, written.take(), self.options));
             let plan = match observed? {
                 RoundResult::Plan(plan) => plan,
                 RoundResult::Missing(refusal) => {
@@ -334,7 +339,7 @@ impl<G: Goal> Run<'_, G> {
             if plan.is_empty() {
                 let snapshot = match snapshot {
                     // Nothing was left to write.
-                    None => self::snapshot(self.store, Some(objects(&plan)), self.options).await,
+                    None => self::snapshot(&self.store, Some(objects(&plan)), self.options).await,
                     beside => beside,
                 };
                 return Ok((*plan, snapshot));
@@ -345,6 +350,8 @@ impl<G: Goal> Run<'_, G> {
                 clean = 0;
                 continue;
             }
+            let max_age = plan.max_age().or(self.options.max_age).unwrap_or_default();
+            self.store = self.store.with_max_age(max_age);
             match self.apply(&plan).await? {
                 None => {
                     clean += 1;
@@ -365,7 +372,11 @@ impl<G: Goal> Run<'_, G> {
         for stage in Stage::ALL {
             let writes: Vec<&Write> =
                 plan.pending(stage).filter(|write| self.pending.contains(&write.key)).collect();
-            let condition_check = plan.condition_check().filter(|_| !self.proven);
+            // What has to be created for the check is created in its own stage.
+            let is_due = |check: &&ConditionCheck| {
+                !self.proven && (check.is_there || writes.iter().any(|write| write.key == check.key))
+            };
+            let condition_check = plan.condition_check().filter(is_due);
             let interruption = if let Some(check) = condition_check {
                 self.write_and_prove(&writes, check).await?
             } else {
@@ -393,7 +404,7 @@ impl<G: Goal> Run<'_, G> {
             (
                 first,
                 if is_there {
-                    Some(conditional_writes::prove(self.store, &check.key, &check.body).await)
+                    Some(conditional_writes::prove(&self.store, &check.key, &check.body).await)
                 } else {
                     None
                 },
@@ -406,7 +417,7 @@ impl<G: Goal> Run<'_, G> {
             // If the answer names something else that is not implemented, its remedy is used.
             Error::Store(error) if error.status == Some(501) && error.remedy.is_none() => {
                 let answer = format!("was answered {}", error.answer);
-                conditional_writes::refuse(self.store, conditional_writes::FIRST_CREATE, &check.key, &answer)
+                conditional_writes::refuse(&self.store, conditional_writes::FIRST_CREATE, &check.key, &answer)
                     .into()
             }
             error => error,
@@ -429,7 +440,7 @@ impl<G: Goal> Run<'_, G> {
 
     /// Writes objects concurrently. All writes are completed, so that it is known what was written.
     async fn send<'w>(&self, writes: &[&'w Write]) -> Vec<(&'w Write, Written)> {
-        let (store, observer) = (self.store, self.observer);
+        let (store, observer) = (&self.store, self.observer);
         let sending = stream::iter(writes.iter().map(|write| async move {
             let result = write_one(store, write, observer.sending(write)).await;
             if matches!(result, Written::Done) {

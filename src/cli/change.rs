@@ -1,4 +1,4 @@
-//! The options that the commands for changing a published provider share, and how these commands run.
+//! The options that the commands share which change what is published, or the settings; and how these commands run.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::openpgp::Signer;
 use crate::plan::{Goal, Plan, Write};
+use crate::provider::Provider;
 use crate::publish::{Observer, Options};
 use crate::registry::{DocumentMaxAge, Key};
 use crate::report::{ChangeReport, Reporter};
@@ -22,8 +23,20 @@ use crate::store::OnSent;
 use crate::workflow::change::{Confirm, End, Request, change};
 use crate::workflow::target::{Target, check_dry_run};
 
+/// The options of a command that changes documents.
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+
+    /// How long clients and CDNs may keep a document, in seconds (S3 only) [default: what the registry's settings say, else 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) document_max_age: Option<u32>,
+}
+
+/// The options of every such command.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
     /// Read TARGET, write nothing to it, leave the objects that would be written in DIR, and print the plan
     #[arg(long, value_name = "DIR")]
     dry_run: Option<PathBuf>,
@@ -31,10 +44,6 @@ pub(super) struct ChangeArgs {
     /// The role that is assumed to write
     #[arg(long, value_name = "ARN", env = "TFREG_ROLE_ARN", hide_env_values = true)]
     role_arn: Option<String>,
-
-    /// How long clients and CDNs may keep a document, in seconds (S3 only)
-    #[arg(long, value_name = "SECONDS", default_value_t = DocumentMaxAge::default().0)]
-    document_max_age: u32,
 
     /// How long to go on when others are always first, or the store does not answer, such as 90s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = values::duration)]
@@ -62,33 +71,47 @@ impl Consent {
     }
 }
 
+/// What a command changes: of one provider, or of the whole registry.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) target: &'a Target,
+    pub(super) provider: Option<&'a Provider>,
+}
+
+impl<'a> From<&'a Subject<Target>> for About<'a> {
+    fn from(subject: &'a Subject<Target>) -> Self {
+        Self { target: &subject.target, provider: Some(subject.provider()) }
+    }
+}
+
 /// Brings TARGET into the state of `goal`.
-pub(super) fn run<G: Goal>(
+pub(super) fn run<'a, G: Goal>(
     command: &'static str,
-    (subject, args): (&Subject<Target>, &ChangeArgs),
+    (about, args): (impl Into<About<'a>>, &ChangeArgs),
     goal: &G,
     signer: Option<Arc<dyn Signer>>,
     consent: Consent,
     (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
 ) -> Result<()> {
     let started = Instant::now();
-    check_dry_run(&subject.target, args.dry_run.as_deref())?;
+    let (About { target, provider }, ChangeArgs { run: args, document_max_age }) = (about.into(), args);
+    check_dry_run(target, args.dry_run.as_deref())?;
     let jobs = global.jobs();
     let contention_timeout = args.contention_timeout;
-    let mut access = access(&subject.target, args.role_arn.clone(), environment)?;
+    let mut access = access(target, args.role_arn.clone(), environment)?;
     access.encryption = args.encryption.encryption()?;
     access.patience = patience(contention_timeout, reporter);
     let request = Request {
-        target: subject.target.clone(),
+        target: target.clone(),
         access,
         dry_run: args.dry_run.clone(),
-        max_age: DocumentMaxAge(args.document_max_age),
         options: Options {
             jobs: jobs.writes,
             reads: jobs.reads,
             contention_timeout,
             signer,
             read_back: false,
+            max_age: document_max_age.map(DocumentMaxAge),
         },
     };
     let (told, asked) = match consent {
@@ -111,7 +134,7 @@ pub(super) fn run<G: Goal>(
             () = stop_signal()? => Err(Error::Interrupted),
         }
     })?;
-    let about = (outcome.target, subject.provider());
+    let about = (outcome.target, provider);
     match &outcome.end {
         End::DryRun { plan, folder } => {
             let report = ChangeReport::planned(command, about, plan, folder, started.elapsed());

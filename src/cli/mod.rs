@@ -5,6 +5,7 @@ mod change;
 mod completions;
 mod drone;
 mod hardening;
+mod init;
 mod key;
 mod machine;
 mod man;
@@ -78,6 +79,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(Box<init::InitArgs>),
     Publish(Box<publish::PublishArgs>),
     Drone(drone::DroneArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -271,6 +273,7 @@ pub fn main() -> ExitCode {
 /// Runs the command.
 fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<()> {
     match cli.command {
+        Command::Init(args) => init::run(*args, &cli.global, &environment, reporter),
         Command::Publish(args) => publish::run(*args, &cli.global, environment, reporter),
         // `parse` has replaced its command line.
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),

@@ -46,6 +46,10 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "ARN")]
     cdn: Option<Cdn>,
 
+    /// Let the publisher change the registry's settings too, as `tfreg init` does; by default it only reads them
+    #[arg(long)]
+    allow_init: bool,
+
     /// The part of AWS that the bucket is in: aws, aws-cn, aws-us-gov [default: that of the ARNs, else aws]
     #[arg(long, value_name = "PARTITION")]
     partition: Option<Partition>,
@@ -54,7 +58,8 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     fn into_subject(self) -> Result<Subject> {
         let location = Location::new(&self.bucket, &self.prefix).map_err(Error::Usage)?;
-        Subject::new(location, self.publisher, self.cdn, self.partition).map_err(Error::Usage)
+        let subject = Subject::new(location, self.publisher, self.cdn, self.partition);
+        Ok(subject.map_err(Error::Usage)?.with_init(self.allow_init))
     }
 }
 

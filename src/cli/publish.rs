@@ -22,7 +22,7 @@ use crate::probe;
 use crate::provider::{Namespace, Platform, Protocol, Protocols, ProviderType, Version};
 use crate::publish::Options;
 use crate::registry::provenance::Record;
-use crate::registry::{DocumentMaxAge, Links};
+use crate::registry::{BaseUrl, DocumentMaxAge};
 use crate::regular;
 use crate::release::Expected;
 use crate::release::archive::Limits;
@@ -98,7 +98,8 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "FILE", help_heading = "Signing")]
     signing_passphrase_file: Option<PathBuf>,
 
-    /// Write absolute URLs that begin with URL into the documents [default: URLs from the host's root, such as /store/…]
+    /// Write absolute URLs that begin with URL into the documents [default: URLs from the host's root, such as /store/…].
+    /// Of a registry with settings it has to be theirs (see `tfreg init`)
     #[arg(
         long,
         value_name = "URL",
@@ -108,9 +109,9 @@ pub(super) struct PublishArgs {
     )]
     base_url: Option<String>,
 
-    /// How long clients and CDNs may keep a document, in seconds (S3 only)
-    #[arg(long, value_name = "SECONDS", default_value_t = DocumentMaxAge::default().0, help_heading = "Documents")]
-    document_max_age: u32,
+    /// How long clients and CDNs may keep a document, in seconds (S3 only) [default: what the registry's settings say, else 60]
+    #[arg(long, value_name = "SECONDS", help_heading = "Documents")]
+    document_max_age: Option<u32>,
 
     /// Refuse tarballs of another version; a tag that ends in -vV is taken as V
     #[arg(long, value_name = "V", value_parser = Version::from_tag, help_heading = "Safety")]
@@ -221,10 +222,8 @@ impl PublishArgs {
         let prerelease = self.allow_prerelease.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let prerelease = prerelease.map(Version::from_tag).transpose();
         let prerelease = prerelease.map_err(|error| usage("--allow-prerelease", &error))?;
-        let links = match self.base_url.as_deref().filter(|text| !text.is_empty()) {
-            Some(text) => Links::Absolute(text.parse().map_err(|error| usage("--base-url", &error))?),
-            None => Links::RootRelative,
-        };
+        let base_url = self.base_url.as_deref().filter(|text| !text.is_empty()).map(str::parse::<BaseUrl>);
+        let base_url = base_url.transpose().map_err(|error| usage("--base-url", &error))?;
         let scratch = scratch(&self.to, self.dry_run.as_deref());
         let signing =
             Signing { key_file: self.signing_key_file, passphrase_file: self.signing_passphrase_file };
@@ -254,11 +253,10 @@ impl PublishArgs {
                 scratch,
             },
             probe: self.probe_protocol.then(this_program).transpose()?.map(probe::Options::new),
-            links,
+            base_url,
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
             version_key: if self.replace_key { VersionKey::Replaceable } else { VersionKey::Kept },
             dry_run: self.dry_run,
-            max_age: DocumentMaxAge(self.document_max_age),
             record: Record::default(),
             options: Options {
                 jobs: jobs.writes,
@@ -266,6 +264,7 @@ impl PublishArgs {
                 contention_timeout: self.contention_timeout,
                 signer: None,
                 read_back: !self.no_verify,
+                max_age: self.document_max_age.map(DocumentMaxAge),
             },
         };
         Ok((request, signing))

@@ -24,6 +24,42 @@ pub(super) struct SubjectArgs {
     to: Option<String>,
 }
 
+/// TARGET alone, for a command that is about the whole registry.
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]. Not given where --to or TFREG_TO names it
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
+
+    /// The same as TARGET; or in TFREG_TO
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
+}
+
+impl TargetArgs {
+    /// Parses it by `read`; `variable` is that of `TFREG_TO`.
+    ///
+    /// # Errors
+    /// Fails if it is missing, named twice, or invalid.
+    pub(super) fn read<T>(
+        self,
+        variable: Option<&str>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T> {
+        let Self { target, to } = self;
+        if let (Some(target), Some(to)) = (&target, &to) {
+            return Err(Error::Usage(format!(
+                "the registry is named twice, by --to {to} and by {target}; give one of them"
+            )));
+        }
+        let target = target.or(to).or(variable.map(str::to_owned));
+        let target = target.ok_or_else(|| {
+            Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned())
+        })?;
+        value("TARGET", &target, read)
+    }
+}
+
 /// The subject according to [`SubjectArgs`].
 #[derive(Debug)]
 pub(super) struct Subject<T> {
@@ -69,6 +105,26 @@ pub(super) fn value<T>(name: &str, text: &str, read: impl Fn(&str) -> Result<T, 
 }
 
 impl SubjectArgs {
+    /// Parses the target of a command that is about every provider.
+    ///
+    /// # Errors
+    /// Fails if it is missing or invalid, or a provider is named.
+    pub(super) fn read_target<T>(
+        self,
+        variable: Option<&str>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T> {
+        let Words { target, rest } =
+            words(self.target.into_iter().chain(self.provider).collect(), self.to, variable)?;
+        if let Some(word) = rest.first() {
+            return Err(Error::Usage(format!("{word}: --all is about every provider; leave it out")));
+        }
+        let target = target.ok_or_else(|| {
+            Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned())
+        })?;
+        value("TARGET", &target, read)
+    }
+
     /// Parses them and the words after them; `read` parses the target.
     ///
     /// # Errors

@@ -60,6 +60,23 @@ impl From<openpgp::Fingerprint> for Fingerprint {
     }
 }
 
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    /// Reads a fingerprint of a version 4 key in upper or lower case; the spaces in which GnuPG groups the digits are
+    /// passed over.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits: String = text.chars().filter(|c| *c != ' ').collect();
+        if digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(digits.to_ascii_uppercase()))
+        } else {
+            Err(format!(
+                "{text:?} is no fingerprint: expected 40 hex digits, as `tfreg key FILE` prints them"
+            ))
+        }
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -69,6 +86,17 @@ impl fmt::Display for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fingerprints_are_read_as_gnupg_writes_them() {
+        let text = "4E8911C0E0EC692102243A48A7F2BC5B6E845A69";
+        for same in [text, &text.to_ascii_lowercase(), "4E89 11C0 E0EC 6921 0224  3A48 A7F2 BC5B 6E84 5A69"] {
+            assert_eq!(same.parse::<Fingerprint>().unwrap().as_str(), text);
+        }
+        for bad in ["", "A7F2BC5B6E845A69", "0x4E8911C0E0EC692102243A48A7F2BC5B6E845A69", &"G".repeat(40)] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn key_ids_are_read_as_they_are_written() {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, ConditionCheck, Observation, Observed, Plan, PublishGoal, Published, ReadKind, RunState,
-    SignedObjects, Step, ToSign, Write, keep, lost_index, object_conflict, yanked_record,
+    SignedObjects, Step, ToSign, Write, keep, lost_index, object_conflict, settings_check, yanked_record,
 };
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
@@ -16,7 +16,9 @@ use crate::package::Package;
 use crate::provider::{Platform, ReleaseId, Version};
 use crate::registry::download::{OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{Checksums, DownloadDocument, Folder, Key, VersionsDocument, YankedRecord, discovery};
+use crate::registry::{
+    Checksums, DownloadDocument, Folder, Key, Links, VersionsDocument, YankedRecord, discovery,
+};
 use crate::store::{Document, Revision};
 use next_checksums::NextSums;
 
@@ -24,8 +26,9 @@ use next_checksums::NextSums;
 /// of this run.
 pub(super) fn next(goal: &PublishGoal, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
     let version = goal.packages.version();
-    Planner { goal, version, seen, missing: Vec::new(), left_out: BTreeSet::new(), unsigned: Vec::new() }
-        .run(state)
+    let links = settings_check::links(seen.settings(), goal.base_url.as_ref());
+    let (missing, left_out, unsigned) = (Vec::new(), BTreeSet::new(), Vec::new());
+    Planner { goal, version, seen, links, missing, left_out, unsigned }.run(state)
 }
 
 /// A platform's document as it was read.
@@ -39,6 +42,8 @@ struct Planner<'a> {
     goal: &'a PublishGoal,
     version: &'a Version,
     seen: &'a Observation,
+    /// How the documents point to objects.
+    links: Links,
     missing: Vec<(Key, ReadKind)>,
     left_out: BTreeSet<String>,
     unsigned: Vec<ToSign>,
@@ -115,15 +120,16 @@ impl Planner<'_> {
         // Reported at the end too, when nothing points to it any more.
         state.left_out.append(&mut self.left_out);
         let mut warnings: Vec<String> = state.left_out.iter().cloned().collect();
+        warnings.extend(self.relative_links());
         warnings.extend(record.warning);
         match self.document(&Key::Discovery) {
             None => writes.push(Write {
                 key: Key::Discovery,
-                body: Sealed::from_bytes(discovery::document(&self.goal.links)),
+                body: Sealed::from_bytes(discovery::document(&self.links)),
                 action: Action::Create,
             }),
             Some(document) => {
-                warnings.extend(discovery::check(&self.goal.links, &document.bytes)?);
+                warnings.extend(discovery::check(&self.links, &document.bytes)?);
                 writes.push(keep(Key::Discovery, &document.bytes));
             }
         }
@@ -138,7 +144,8 @@ impl Planner<'_> {
         }
         let condition_check = self.condition_check(&signed, &sealed_sums, state);
         let signed = Some(signed);
-        Ok(Step::Ready(Box::new(Plan { changes, writes, warnings, signed, condition_check })))
+        let plan = Plan { changes, writes, warnings, signed, condition_check, max_age: None };
+        Ok(Step::Ready(Box::new(plan)))
     }
 
     /// A missing index means a first publish only if nothing else of the provider is published. The first publishes of
@@ -175,6 +182,15 @@ impl Planner<'_> {
         let sums = ConditionCheck { key: signed.sums.clone(), body: sums.clone(), is_there };
         let discovery = || Some(ConditionCheck::there(&Key::Discovery, self.document(&Key::Discovery)?));
         if is_there { Some(sums) } else { discovery().or(Some(sums)) }
+    }
+
+    /// The warning of links that some clients do not resolve.
+    fn relative_links(&self) -> Option<String> {
+        (self.goal.is_for_a_host && self.links == Links::RootRelative).then(|| {
+            "the documents have links from the host's root, which Renovate, Terragrunt before 1.0, tfupdate and pull-through \
+             mirrors do not resolve; say where clients reach the registry: `tfreg init TARGET --base-url https://HOST/`"
+                .to_owned()
+        })
     }
 
     fn need(&mut self, key: &Key, kind: ReadKind) {
@@ -391,7 +407,7 @@ impl Planner<'_> {
         documents: &BTreeMap<Platform, PublishedDocument>,
         signed: &SignedObjects,
     ) -> Vec<Write> {
-        let links = &self.goal.links;
+        let links = &self.links;
         let sums = SignedSums {
             sums_link: links.to(&signed.sums),
             signature_link: links.to(&signed.signature),

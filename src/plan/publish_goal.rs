@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Goal, Observation, Step, ToSign, planner};
+use super::{Flags, Goal, Observation, Step, ToSign, planner};
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
 use crate::openpgp::certificate::PublishableKey;
 use crate::package::PackageSet;
 use crate::provider::{Platform, Provider};
 use crate::registry::provenance::Record;
-use crate::registry::{Area, Checksums, Key, Links};
+use crate::registry::{Area, BaseUrl, Checksums, Key};
 
 /// Whether a published platform's contents may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,10 @@ pub struct PublishGoal {
     pub packages: PackageSet,
     /// The public half of the signing key, as the documents embed it.
     pub key: PublishableKey,
-    /// How the documents point to objects.
-    pub links: Links,
+    /// Where clients reach a registry without settings (`--base-url`).
+    pub base_url: Option<BaseUrl>,
+    /// Whether documents are for clients of a host, which do not all resolve links without one: a warning says so.
+    pub is_for_a_host: bool,
     /// Whether published contents may change.
     pub published: Published,
     /// Whether a published version may be moved to this key.
@@ -76,6 +78,16 @@ impl Goal for PublishGoal {
 
     fn next(&self, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
         planner::next(self, seen, state)
+    }
+
+    fn flags(&self) -> Flags {
+        Flags {
+            base_url: self.base_url.clone(),
+            replace: self.published == Published::Replaceable,
+            version: Some(self.packages.version().clone()),
+            key: Some(self.key.fingerprint()),
+            max_age: None,
+        }
     }
 
     fn signed(&self, document: &ToSign, signature: Sealed, state: &mut RunState) {

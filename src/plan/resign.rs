@@ -16,7 +16,7 @@ mod record;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, ToSign, Write, completeness,
+    Action, ConditionCheck, Flags, Goal, Observation, Plan, ReadKind, Step, ToSign, Write, completeness,
     condition_check, keep, lost_index, object_conflict, replace,
 };
 use crate::content::{Digest, Sealed};
@@ -152,6 +152,10 @@ impl Goal for Resign {
         plan.condition_check = sums.or_else(|| condition_check(seen, &index_key));
         plan.writes = signatures.into_values().flatten().chain(documents).chain(records).collect();
         Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn flags(&self) -> Flags {
+        Flags { key: Some(self.key.fingerprint()), ..Flags::default() }
     }
 
     fn signed(&self, document: &ToSign, signature: Sealed, state: &mut RunState) {

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::Checksums;
 use super::json::{self, Object};
-use super::layout::{Key, Links};
+use super::layout::Key;
+use super::links::Links;
 use super::raw::RawObject;
 use crate::content::Digest;
 use crate::error::Refusal;
@@ -59,6 +60,8 @@ const KNOWN: &[&str] = &[
     "shasum",
     SIGNING_KEYS,
 ];
+/// The members that are links to objects.
+const LINKS: [&str; 3] = ["download_url", "shasums_url", "shasums_signature_url"];
 const SIGNING_KEYS: &str = "signing_keys";
 const PUBLIC_KEYS: &str = "gpg_public_keys";
 
@@ -123,16 +126,40 @@ impl DownloadDocument {
     /// Returns the document with its version's protocols, pointing to another signed SHA256SUMS, with links by `links`.
     #[must_use]
     pub fn on(&self, protocols: &Protocols, sums: &SignedSums, links: &Links) -> Self {
-        let mut document = self.clone();
         // All links of a version have the same base; a link to a zip outside of the registry is not changed.
-        if let Some(key) = self.values.get("download_url").and_then(Value::as_str).and_then(Links::target) {
-            document.set("download_url", links.to(&key).into());
-        }
+        let mut document = self.linked(links);
         document.set("protocols", protocols.to_strings().into());
         document.set("shasums_url", sums.sums_link.clone().into());
         document.set("shasums_signature_url", sums.signature_link.clone().into());
         document.set("shasum", self.shasum.to_string().into());
         document.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
+    }
+
+    /// Returns the document with its links in the form of `links`. A link that has no key of a registry stays.
+    #[must_use]
+    pub fn linked(&self, links: &Links) -> Self {
+        let mut document = self.clone();
+        for (name, link) in self.links() {
+            if let Some(key) = Links::target(link) {
+                document.set(name, links.to(&key).into());
+            }
+        }
+        document
+    }
+
+    /// The links, as written, with the names of their members.
+    fn links(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        LINKS.into_iter().filter_map(|name| Some((name, self.values.get(name)?.as_str()?)))
+    }
+
+    /// The texts with which the links begin, without those that have no key of a registry.
+    pub fn link_bases(&self) -> impl Iterator<Item = &str> {
+        self.links().filter_map(|(_, link)| Links::base_of(link))
+    }
+
+    /// The links that have no key of a registry.
+    pub fn foreign_links(&self) -> impl Iterator<Item = &str> {
+        self.links().map(|(_, link)| link).filter(|link| Links::target(link).is_none())
     }
 
     /// Returns the document with another signature of its SHA256SUMS, and the public key of that signature.

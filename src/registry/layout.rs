@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! .well-known/terraform.json
+//! registry/settings.json
 //! registry/NS/TYPE/versions
 //! registry/NS/TYPE/VERSION/download/OS/ARCH
 //! registry/NS/TYPE/VERSION/yanked
@@ -17,8 +18,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::Url;
-
 use crate::content::ShortDigest;
 use crate::openpgp::KeyId;
 use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
@@ -28,6 +27,8 @@ use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
 pub enum Key {
     /// The discovery document (remote service discovery).
     Discovery,
+    /// The registry's settings.
+    Settings,
     /// The index of a provider's versions.
     Versions {
         /// The provider.
@@ -115,36 +116,52 @@ pub enum Area {
     Store,
     /// The index, the download documents and the records of yanked versions.
     Registry,
+    /// The registry's settings, which bind everybody who publishes.
+    Settings,
     /// Discovery.
     Discovery,
 }
 
 impl Area {
     /// Every area; together they hold every key.
-    pub const ALL: [Self; 3] = [Self::Store, Self::Registry, Self::Discovery];
+    pub const ALL: [Self; 4] = [Self::Store, Self::Registry, Self::Settings, Self::Discovery];
 
     /// A pattern that matches the area's keys; `*` matches any text, slashes included. Without the target's prefix.
     #[must_use]
     pub fn pattern(self) -> &'static str {
         match self {
             Self::Store => "store/*",
-            Self::Registry => "registry/*",
+            // Of two parts at least, which the settings do not have.
+            Self::Registry => "registry/*/*",
+            Self::Settings => SETTINGS,
             Self::Discovery => DISCOVERY,
         }
     }
 
-    /// The writes that a server may allow in this area. tfreg never changes discovery, but a host's owner may: it can
-    /// name other services.
+    /// The folder that a listing of the area's keys names, with its slash; `None` if the area is one object.
+    #[must_use]
+    pub fn folder(self) -> Option<&'static str> {
+        match self {
+            Self::Store => Some("store/"),
+            Self::Registry => Some(REGISTRY),
+            Self::Settings | Self::Discovery => None,
+        }
+    }
+
+    /// The writes that a server may allow in this area. A host's owner may change discovery too: it can name other
+    /// services.
     #[must_use]
     pub fn write_rule(self) -> WriteRule {
         match self {
             Self::Store => WriteRule::CreateOnly,
-            Self::Registry | Self::Discovery => WriteRule::CompareAndSwap,
+            Self::Registry | Self::Settings | Self::Discovery => WriteRule::CompareAndSwap,
         }
     }
 }
 
 const DISCOVERY: &str = ".well-known/terraform.json";
+const REGISTRY: &str = "registry/";
+const SETTINGS: &str = "registry/settings.json";
 const JSON: &str = "application/json";
 const PROVENANCE: &str = "provenance.json";
 
@@ -167,6 +184,7 @@ impl Key {
     pub fn content_type(&self) -> &'static str {
         match self {
             Self::Discovery
+            | Self::Settings
             | Self::Versions { .. }
             | Self::Download { .. }
             | Self::Yanked { .. }
@@ -181,7 +199,9 @@ impl Key {
     #[must_use]
     pub fn cache_control(&self, max_age: DocumentMaxAge) -> String {
         match self.area() {
-            Area::Discovery | Area::Registry => format!("public, max-age={}, must-revalidate", max_age.0),
+            Area::Discovery | Area::Settings | Area::Registry => {
+                format!("public, max-age={}, must-revalidate", max_age.0)
+            }
             Area::Store => "public, max-age=31536000, immutable".to_owned(),
         }
     }
@@ -189,10 +209,7 @@ impl Key {
     /// How the object may be written.
     #[must_use]
     pub fn write_rule(&self) -> WriteRule {
-        match self.area() {
-            Area::Registry => WriteRule::CompareAndSwap,
-            Area::Discovery | Area::Store => WriteRule::CreateOnly,
-        }
+        self.area().write_rule()
     }
 
     /// The part of the registry that the object is in.
@@ -200,6 +217,7 @@ impl Key {
     pub fn area(&self) -> Area {
         match self {
             Self::Discovery => Area::Discovery,
+            Self::Settings => Area::Settings,
             Self::Versions { .. } | Self::Download { .. } | Self::Yanked { .. } => Area::Registry,
             Self::Zip { .. }
             | Self::Sums { .. }
@@ -220,6 +238,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Discovery => f.write_str(DISCOVERY),
+            Self::Settings => f.write_str(SETTINGS),
             Self::Versions { provider } => write!(f, "registry/{provider}/versions"),
             Self::Download { release: ReleaseId { provider, version }, platform } => {
                 write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
@@ -253,6 +272,12 @@ impl fmt::Display for Key {
 pub struct Folder(String);
 
 impl Folder {
+    /// All documents of the registry.
+    #[must_use]
+    pub fn registry() -> Self {
+        Self(REGISTRY.to_owned())
+    }
+
     /// All documents of a provider.
     #[must_use]
     pub fn provider(provider: &Provider) -> Self {
@@ -299,6 +324,7 @@ impl FromStr for Key {
         };
         let key = match parts.as_slice() {
             [".well-known", "terraform.json"] => Self::Discovery,
+            ["registry", "settings.json"] => Self::Settings,
             ["registry", ns, ty, "versions"] => Self::Versions { provider: provider(ns, ty)? },
             ["registry", ns, ty, version, "download", os, arch] => Self::Download {
                 release: ReleaseId { provider: provider(ns, ty)?, version: version.parse()? },
@@ -343,86 +369,6 @@ impl FromStr for Key {
     }
 }
 
-/// The form of the links in documents.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Links {
-    /// `/store/…`: one tree works on every host, and the tree of a dry run can be served unchanged. Clients resolve
-    /// such a link against the document's final URL.
-    #[default]
-    RootRelative,
-    /// `https://HOST/PREFIX/store/…`.
-    Absolute(BaseUrl),
-}
-
-/// The absolute URL under which a registry's keys are served; ends in a slash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl(String);
-
-impl FromStr for BaseUrl {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let invalid =
-            |rule: &str| InvalidName { what: "base URL", found: text.to_owned(), rule: rule.to_owned() };
-        let url = Url::parse(text).map_err(|_| invalid("expected https://HOST/ or https://HOST/PREFIX/"))?;
-        if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
-            return Err(invalid("expected https://HOST/ or https://HOST/PREFIX/"));
-        }
-        if url.query().is_some()
-            || url.fragment().is_some()
-            || !url.username().is_empty()
-            || url.password().is_some()
-        {
-            return Err(invalid("it may have no user, password, query or fragment"));
-        }
-        let mut base = url.to_string();
-        if !base.ends_with('/') {
-            base.push('/');
-        }
-        Ok(Self(base))
-    }
-}
-
-impl Links {
-    fn base(&self) -> &str {
-        match self {
-            Self::RootRelative => "/",
-            Self::Absolute(base) => &base.0,
-        }
-    }
-
-    /// The link to an object.
-    #[must_use]
-    pub fn to(&self, key: &Key) -> String {
-        format!("{}{key}", self.base())
-    }
-
-    /// The address of the provider registry service. Its trailing slash is required: clients do not add one.
-    #[must_use]
-    pub fn service(&self) -> String {
-        format!("{}registry/", self.base())
-    }
-
-    /// The object that a link points to, on any host and under any prefix; `None` if the link has no key of a registry.
-    #[must_use]
-    pub fn target(link: &str) -> Option<Key> {
-        Self::split(link).map(|(_, key)| key)
-    }
-
-    /// The link to another object, on the host and under the prefix of `link`; `None` if that has no key of a registry.
-    #[must_use]
-    pub fn beside(link: &str, key: &Key) -> Option<String> {
-        Self::split(link).map(|(base, _)| format!("{base}{key}"))
-    }
-
-    fn split(link: &str) -> Option<(&str, Key)> {
-        let end = link.find(['?', '#']).unwrap_or(link.len());
-        link[..end]
-            .match_indices('/')
-            .find_map(|(at, _)| Some((&link[..=at], link[at + 1..end].parse().ok()?)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,6 +383,7 @@ mod tests {
         let digest = Digest::of(b"abc").short();
         vec![
             Key::Discovery,
+            Key::Settings,
             Key::Versions { provider },
             Key::Download { release: release.clone(), platform: platform.clone() },
             Key::Yanked { release: release.clone() },
@@ -457,6 +404,7 @@ mod tests {
             written,
             [
                 ".well-known/terraform.json".to_owned(),
+                "registry/settings.json".to_owned(),
                 "registry/acme/my-x/versions".to_owned(),
                 "registry/acme/my-x/1.2.3-rc.1/download/linux/amd64".to_owned(),
                 "registry/acme/my-x/1.2.3-rc.1/yanked".to_owned(),
@@ -494,19 +442,22 @@ mod tests {
         }
     }
 
+    /// As servers match: `*` is any text.
+    fn matches(pattern: &str, text: &str) -> bool {
+        let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+        let Some(after) = text.strip_prefix(start) else { return false };
+        (0..=after.len()).any(|at| after.get(at..).is_some_and(|after| matches(rest, after)))
+    }
+
     #[test]
     fn every_key_is_in_one_area() {
         for key in keys() {
             let text = key.to_string();
-            let here = Area::ALL.into_iter().filter(|area| match area.pattern().strip_suffix('*') {
-                Some(start) => text.starts_with(start),
-                None => text == area.pattern(),
-            });
-            let areas: Vec<Area> = here.collect();
-            assert_eq!(areas.len(), 1, "{text}");
-            // Every write of the program is one that the area allows.
-            assert_eq!(areas[0], key.area(), "{text}");
-            assert!(areas[0].write_rule() == CompareAndSwap || key.write_rule() == CreateOnly, "{text}");
+            let here = Area::ALL.into_iter().filter(|area| matches(area.pattern(), &text));
+            assert_eq!(here.collect::<Vec<_>>(), [key.area()], "{text}");
+            if let Some(folder) = key.area().folder() {
+                assert!(text.starts_with(folder), "{text}");
+            }
         }
     }
 
@@ -516,6 +467,8 @@ mod tests {
             "",
             "/registry/acme/x/versions",
             "registry/acme/x/versions/",
+            "registry/settings",
+            "registry/settings.json/",
             "registry/../x/versions",
             "registry/acme/x/v1.0.0/download/linux/amd64",
             "store/acme/x/1.0.0/ba7816bf8f01cfea/terraform-provider-y_1.0.0_linux_amd64.zip",
@@ -527,47 +480,13 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_keys_and_back() {
-        let absolute = |text: &str| Links::Absolute(text.parse().unwrap());
-        for (links, start) in [
-            (Links::RootRelative, "/"),
-            (absolute("https://example.com"), "https://example.com/"),
-            (absolute("https://example.com/store/registry"), "https://example.com/store/registry/"),
-        ] {
-            for key in keys().into_iter().skip(1) {
-                let link = links.to(&key);
-                assert_eq!(link, format!("{start}{key}"));
-                assert_eq!(Links::target(&link).as_ref(), Some(&key));
-                assert_eq!(Links::beside(&links.to(&Key::Discovery), &key), Some(link));
-            }
-            assert_eq!(links.service(), format!("{start}registry/"));
-        }
-        assert_eq!(Links::target("https://elsewhere.example/x.zip"), None);
-    }
-
-    #[test]
-    fn base_urls_are_checked() {
-        for bad in [
-            "",
-            "example.com",
-            "/x/",
-            "ftp://h/",
-            "https://",
-            "https://h/?q",
-            "https://h/#f",
-            "https://u:p@h/",
-        ] {
-            assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn rules_and_types() {
         let types: Vec<_> = keys().iter().map(|key| (key.content_type(), key.write_rule())).collect();
         assert_eq!(
             types,
             [
-                ("application/json", CreateOnly),
+                ("application/json", CompareAndSwap),
+                ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
@@ -578,7 +497,7 @@ mod tests {
                 ("application/pgp-signature", CreateOnly),
             ]
         );
-        assert_eq!(keys()[1].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");
-        assert_eq!(keys()[4].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
+        assert_eq!(keys()[2].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");
+        assert_eq!(keys()[5].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
     }
 }

@@ -5,13 +5,17 @@ pub mod discovery;
 pub mod download;
 pub mod json;
 pub mod layout;
+pub mod links;
 pub mod provenance;
 pub mod raw;
+pub mod settings;
 pub mod versions;
 pub mod yanked;
 
 pub use checksums::Checksums;
 pub use download::DownloadDocument;
-pub use layout::{Area, DocumentMaxAge, Folder, Key, Links, WriteRule};
+pub use layout::{Area, DocumentMaxAge, Folder, Key, WriteRule};
+pub use links::{BaseUrl, Links};
+pub use settings::Settings;
 pub use versions::VersionsDocument;
 pub use yanked::YankedRecord;

@@ -1,14 +1,17 @@
-//! The result of a command that changes what is published: `warn`, `yank`, `unyank`, `reindex`, `resign`.
+//! The result of a command that changes what is published, or the settings: `warn`, `yank`, `unyank`, `reindex`, `resign`,
+//! `init`.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::json::{ObjectReport, as_text, done_action, objects, planned_action, to_json};
+use super::json::{ObjectReport, done_action, objects, planned_action, to_json};
 use crate::plan::Plan;
 use crate::provider::Provider;
 use crate::publish::Outcome;
+use crate::registry::Key;
 
 /// The result of a command other than publish, or of its dry run.
 #[derive(Debug, Serialize)]
@@ -18,12 +21,21 @@ pub struct ChangeReport {
     pub(super) target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dry_run: Option<String>,
-    #[serde(serialize_with = "as_text")]
-    pub(super) provider: Provider,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
     pub(super) changes: Vec<String>,
+    /// The settings as they are, or would be, afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Value>,
     objects: Vec<ObjectReport>,
     pub(super) warnings: Vec<String>,
     duration_ms: u64,
+}
+
+/// The settings, if the plan is about them.
+fn settings(plan: &Plan) -> Option<Value> {
+    let write = plan.writes().iter().find(|write| write.key == Key::Settings)?;
+    serde_json::from_slice(write.body.bytes()?).ok()
 }
 
 impl ChangeReport {
@@ -31,7 +43,7 @@ impl ChangeReport {
     #[must_use]
     pub fn planned(
         command: &'static str,
-        (target, provider): (String, &Provider),
+        (target, provider): (String, Option<&Provider>),
         plan: &Plan,
         folder: &Path,
         duration: Duration,
@@ -52,7 +64,7 @@ impl ChangeReport {
     #[must_use]
     pub fn done(
         command: &'static str,
-        (target, provider): (String, &Provider),
+        (target, provider): (String, Option<&Provider>),
         outcome: &Outcome,
         changes: Vec<String>,
         duration: Duration,
@@ -65,7 +77,7 @@ impl ChangeReport {
     fn new(
         outcome: &'static str,
         command: &'static str,
-        (target, provider): (String, &Provider),
+        (target, provider): (String, Option<&Provider>),
         plan: &Plan,
         objects: Vec<ObjectReport>,
         duration: Duration,
@@ -75,11 +87,21 @@ impl ChangeReport {
             command,
             target,
             dry_run: None,
-            provider: provider.clone(),
+            provider: provider.map(ToString::to_string),
             changes: Vec::new(),
+            settings: settings(plan),
             objects,
             warnings: plan.warnings().to_vec(),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// What was to be changed, in words.
+    pub(super) fn about(&self) -> &str {
+        match (&self.provider, self.command) {
+            (Some(provider), _) => provider,
+            (None, "init") => "the settings",
+            (None, _) => "the registry",
         }
     }
 

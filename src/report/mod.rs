@@ -277,7 +277,7 @@ impl Reporter {
         if self.volume == Volume::Quiet {
             return;
         }
-        let (target, provider) = (&report.target, &report.provider);
+        let (target, about) = (&report.target, report.about());
         match &report.dry_run {
             Some(folder) => {
                 Self::plan(plan);
@@ -291,11 +291,11 @@ impl Reporter {
                 to_stdout(&what);
             }
             None if report.is_unchanged() => {
-                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {provider} in {target} needs no change"));
+                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {about} in {target} needs no change"));
             }
             None => {
                 to_stdout(&format!(
-                    "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{provider}{BOLD:#} in {target}"
+                    "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{about}{BOLD:#} in {target}"
                 ));
             }
         }

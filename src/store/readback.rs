@@ -49,6 +49,7 @@ impl Intent {
             Key::Zip { .. } | Key::Sums { .. } => Self::Object(digest),
             Key::Signature { .. } | Key::ProvenanceSignature { .. } => Self::Signature(digest),
             Key::Discovery
+            | Key::Settings
             | Key::Versions { .. }
             | Key::Download { .. }
             | Key::Yanked { .. }

@@ -37,6 +37,17 @@ impl RegistryStore {
         Self { objects: Arc::new(objects), max_age }
     }
 
+    /// The same registry, whose documents CDNs may keep for `max_age` once they are written from here on.
+    #[must_use]
+    pub fn with_max_age(&self, max_age: DocumentMaxAge) -> Self {
+        Self { objects: Arc::clone(&self.objects), max_age }
+    }
+
+    /// The registry in `objects`, with the default cache rule.
+    pub fn of(objects: impl ObjectStore + 'static) -> Self {
+        Self::new(objects, DocumentMaxAge::default())
+    }
+
     /// The same registry, with the store that `objects` makes of the present one.
     pub(super) fn behind<S: ObjectStore + 'static>(
         self,

@@ -68,7 +68,7 @@ impl ObjectTally {
 
 /// The folder of an area within the scope.
 fn folder(area: Area, scope: &Scope) -> String {
-    let mut folder = area.pattern().trim_end_matches('*').to_owned();
+    let mut folder = area.folder().unwrap_or_default().to_owned();
     if let Some(namespace) = &scope.namespace {
         folder = format!("{folder}{namespace}/");
         if let Some(provider_type) = &scope.provider_type {

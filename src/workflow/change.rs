@@ -1,4 +1,4 @@
-//! Runs the commands that change a published provider: plans a goal, asks for confirmation if needed, and applies the
+//! Runs the commands that change what is published, and the registry's settings: plans a goal, asks for confirmation if needed, and applies the
 //! plan.
 
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use super::target::{self, Target};
 use crate::error::Result;
 use crate::plan::{Goal, Plan};
 use crate::publish::{self, Observer, Options};
-use crate::registry::DocumentMaxAge;
 use crate::store::access::Access;
 use crate::store::budget::{Budget, RealPace};
 
@@ -19,8 +18,6 @@ pub struct Request {
     pub access: Access,
     /// A folder for the objects of a dry run, which writes nothing to the target.
     pub dry_run: Option<PathBuf>,
-    /// How long clients may keep a document.
-    pub max_age: DocumentMaxAge,
     /// The settings of the run.
     pub options: Options,
 }
@@ -59,8 +56,8 @@ pub async fn change<G: Goal>(
     confirm: Option<Confirm<'_>>,
     observer: &dyn Observer,
 ) -> Result<Outcome> {
-    let Request { target, access, dry_run, max_age, options } = request;
-    let store = target::open_store(&target, dry_run.as_deref(), max_age, &access).await?;
+    let Request { target, access, dry_run, options } = request;
+    let store = target::open_store(&target, dry_run.as_deref(), &access).await?;
     let observe = async || publish::observe(&store, goal, &mut G::RunState::default(), &options).await;
     let target = store.describe();
     if let Some(folder) = dry_run {

@@ -15,8 +15,8 @@ use crate::promotion;
 use crate::provider::{Namespace, Provider};
 use crate::publish::{self, Options};
 use crate::reader::Reader;
+use crate::registry::BaseUrl;
 use crate::registry::provenance::Record;
-use crate::registry::{DocumentMaxAge, Links};
 use crate::release::file::TarballFile;
 use crate::release::{Expected, Release};
 use crate::store::RegistryStore;
@@ -46,16 +46,14 @@ pub struct Request {
     pub build: BuildOptions,
     /// How an executable is asked for its protocols; `None` if none is asked.
     pub probe: Option<probe::Options>,
-    /// How the documents point to objects.
-    pub links: Links,
+    /// Where clients reach a registry without settings.
+    pub base_url: Option<BaseUrl>,
     /// Whether published contents may change.
     pub published: Published,
     /// Whether a published version may be moved to this run's key.
     pub version_key: VersionKey,
     /// A folder for the objects of a dry run, which writes nothing to the target.
     pub dry_run: Option<PathBuf>,
-    /// How long clients may keep a document.
-    pub max_age: DocumentMaxAge,
     /// What the record of the publish says about the run.
     pub record: Record,
     /// The settings of the run.
@@ -158,7 +156,8 @@ impl Request {
             provider,
             packages,
             key,
-            links: self.links.clone(),
+            base_url: self.base_url.clone(),
+            is_for_a_host: matches!(self.target, Target::S3(_)),
             published: self.published,
             version_key: self.version_key,
             record: self.record.clone(),
@@ -189,7 +188,7 @@ impl Prepared {
             observer.note(&format!("Every zip is the one that {} lists", reader.describe()));
         }
         let dry_run = request.dry_run.as_deref();
-        let store = target::open_store(&request.target, dry_run, request.max_age, &request.access).await?;
+        let store = target::open_store(&request.target, dry_run, &request.access).await?;
         let target = store.describe();
         let end = match request.dry_run {
             Some(folder) => {

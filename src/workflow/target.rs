@@ -10,7 +10,6 @@ use crate::error::{Error, Refusal, Result};
 use crate::plan::{Action, Plan};
 use crate::reader::Reader;
 use crate::reader::web::Web;
-use crate::registry::DocumentMaxAge;
 use crate::store::access::Access;
 use crate::store::directory::Directory;
 use crate::store::s3::{Location, S3};
@@ -35,16 +34,11 @@ pub enum Place {
 }
 
 /// Opens the target of a command that writes. A dry run does not even remove the files of a killed run there.
-pub async fn open_store(
-    target: &Target,
-    dry_run: Option<&Path>,
-    max_age: DocumentMaxAge,
-    access: &Access,
-) -> Result<RegistryStore> {
+pub async fn open_store(target: &Target, dry_run: Option<&Path>, access: &Access) -> Result<RegistryStore> {
     if let (Target::Directory(root), None) = (target, dry_run) {
         Directory::open(root)?.clean_up()?;
     }
-    open(target, max_age, access).await
+    open(target, access).await
 }
 
 /// The folder for zips until they are written: near their destination, if that is a directory.
@@ -57,10 +51,10 @@ pub fn scratch(target: &Target, dry_run: Option<&Path>) -> Scratch {
 }
 
 /// Opens a target without changing it.
-pub async fn open(target: &Target, max_age: DocumentMaxAge, access: &Access) -> Result<RegistryStore> {
+pub async fn open(target: &Target, access: &Access) -> Result<RegistryStore> {
     match target {
-        Target::Directory(root) => Ok(RegistryStore::new(Directory::open(root)?, max_age)),
-        Target::S3(location) => Ok(RegistryStore::new(S3::connect(location.clone(), access).await?, max_age)),
+        Target::Directory(root) => Ok(RegistryStore::of(Directory::open(root)?)),
+        Target::S3(location) => Ok(RegistryStore::of(S3::connect(location.clone(), access).await?)),
     }
 }
 
@@ -70,7 +64,7 @@ pub async fn open_reader(place: &Place, access: &Access, private_links: bool) ->
         Place::Web(host) => {
             Reader::Web(Box::new(Web::connect(host.clone(), access.ca_bundle.as_ref(), private_links)?))
         }
-        Place::Target(target) => Reader::Store(open(target, DocumentMaxAge::default(), access).await?),
+        Place::Target(target) => Reader::Store(open(target, access).await?),
     })
 }
 
@@ -113,7 +107,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
 
 /// Writes every object of the plan into the folder, as it would be written to the target.
 pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
-    let tree = RegistryStore::new(Directory::open(folder)?, DocumentMaxAge::default());
+    let tree = RegistryStore::of(Directory::open(folder)?);
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
         match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
             Answer::Written => {}

@@ -40,6 +40,7 @@ mod s3_remedies;
 mod s3_server_selftest;
 mod secrets;
 mod serve;
+mod settings;
 mod slow_hosts;
 mod splice;
 mod store_conformance;

@@ -91,14 +91,24 @@ fn provider() -> Provider {
 /// is judged, and running again completes it.
 fn every_request<G: Goal>(
     base: &Objects,
-    (goal, signer): (&G, &Arc<dyn Signer>),
+    goal: (&G, &Arc<dyn Signer>),
     name: &str,
     args: &[&str],
     judge: &dyn Fn(&S3Server),
 ) {
+    every_request_of(base, goal, &|| command(name, "s3://bucket", args), judge);
+}
+
+/// The same of any command; `command` makes it, for `s3://bucket`.
+pub(crate) fn every_request_of<G: Goal>(
+    base: &Objects,
+    (goal, signer): (&G, &Arc<dyn Signer>),
+    command: &dyn Fn() -> Command,
+    judge: &dyn Fn(&S3Server),
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let start = |server: &S3Server| {
-        let mut command = command(name, "s3://bucket", args);
+        let mut command = command();
         command.envs(server.envs()).args(["--jobs", "1"]);
         command
     };
@@ -116,7 +126,7 @@ fn every_request<G: Goal>(
             let rule = server.fault(Matcher::any().nth(nth), action);
             let outcome =
                 runtime.block_on(publish_signed(&store, goal, 1, Duration::from_secs(5), Arc::clone(signer)));
-            assert!(outcome.is_ok(), "{name}: {said} of request {nth}: {outcome:?}");
+            assert!(outcome.is_ok(), "{said} of request {nth}: {outcome:?}");
             fired |= rule.fired() > 0;
             judge(&server);
             server.verify();
@@ -152,7 +162,7 @@ fn every_request<G: Goal>(
             server.verify();
         }
         if !fired {
-            assert!(nth > 6, "{name}: only {nth} requests?");
+            assert!(nth > 6, "only {nth} requests?");
             return;
         }
     }

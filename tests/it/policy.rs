@@ -197,6 +197,8 @@ const AREAS: [&str; 3] = [
     "some/prefix/registry/acme/sample/versions",
     "some/prefix/.well-known/terraform.json",
 ];
+/// The settings, which the publisher reads and does not write.
+const SETTINGS: &str = "some/prefix/registry/settings.json";
 const CREATE: (&str, &str) = ("s3:if-none-match", "*");
 const REPLACE: (&str, &str) = ("s3:if-match", "\"0123\"");
 const WHOLE: (&str, &str) = ("s3:objectcreationoperation", "true");
@@ -209,15 +211,16 @@ fn rows() -> Vec<Row> {
     let mut add = |what: &str, who: Who, request: Request, expected: bool| {
         rows.push((format!("{who:?}: {what} {}", request.resource), who, request, expected));
     };
-    for key in AREAS {
+    for key in AREAS.into_iter().chain([SETTINGS]) {
         let in_store = key.contains("/store/");
         let (read, write) = (to("s3:GetObject", key), with(to("s3:PutObject", key), &[WHOLE]));
         let part = with(to("s3:PutObject", key), &[PART]);
         for who in [Publisher, OwnPublisher, Guest, Admin] {
+            let may_write = key != SETTINGS || matches!(who, Admin);
             add("read", who, read.clone(), true);
             add("read by http", who, with(read.clone(), &[HTTP]), false);
-            add("create", who, with(write.clone(), &[CREATE]), true);
-            add("replace", who, with(write.clone(), &[REPLACE]), !in_store);
+            add("create", who, with(write.clone(), &[CREATE]), may_write);
+            add("replace", who, with(write.clone(), &[REPLACE]), may_write && !in_store);
             add("overwrite", who, write.clone(), false);
             add("begin multipart", who, part.clone(), false);
             add("begin multipart with a condition", who, with(part.clone(), &[CREATE]), false);
@@ -247,8 +250,14 @@ fn rows() -> Vec<Row> {
     }
     for who in [Publisher, OwnPublisher, Guest, Cdn] {
         let list = |prefix: &str| with(to("s3:ListBucket", ""), &[("s3:prefix", prefix)]);
-        for folder in ["store/", "store/acme/sample/", "registry/acme/sample/", "registry/acme/sample/1.2.0/"]
-        {
+        let folders = [
+            "store/",
+            "store/acme/sample/",
+            "registry/",
+            "registry/acme/sample/",
+            "registry/acme/sample/1.2.0/",
+        ];
+        for folder in folders {
             add("list a folder", who, list(&format!("some/prefix/{folder}")), true);
             add("list a folder outside of the prefix", who, list(folder), false);
         }
@@ -306,6 +315,20 @@ fn wrong<'a>(policies: &Value, rows: &'a [Row]) -> Vec<&'a str> {
 fn what_must_not_be_done_is_denied() {
     let policies = policies(&["--publisher", PUBLISHER, "--cdn", DISTRIBUTION]);
     assert_eq!(wrong(&policies, &rows()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_publisher_changes_the_settings_only_where_that_is_asked_for() {
+    let write = with(to("s3:PutObject", SETTINGS), &[WHOLE, REPLACE]);
+    for (args, expected) in
+        [(&["--publisher", PUBLISHER][..], false), (&["--publisher", PUBLISHER, "--allow-init"], true)]
+    {
+        let policies = policies(args);
+        for who in [Who::Publisher, Who::OwnPublisher] {
+            assert_eq!(allowed(&policies, who, &write), expected, "{who:?}, {args:?}");
+            assert!(allowed(&policies, who, &to("s3:GetObject", SETTINGS)), "{who:?}, {args:?}");
+        }
+    }
 }
 
 #[test]
@@ -375,6 +398,6 @@ fn nothing_in_the_policies_is_idle() {
             parts += 1;
         });
     }
-    assert_eq!(statements, 2 + 6 + 4);
+    assert_eq!(statements, 3 + 6 + 5);
     assert!(parts > 50, "{parts}");
 }

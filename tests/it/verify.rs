@@ -899,7 +899,7 @@ fn a_publish_that_cannot_be_read_back_is_done_all_the_same() {
     assert!(requests.iter().all(|request| request.method != "GET" || !request.key.ends_with(".zip")));
     assert!(requests.iter().all(|request| !request.key.is_empty()), "no listing");
     // Whether it is yanked is not asked again.
-    assert_eq!(requests.len(), 15 + 14, "to see that nothing is to do, and to read it back");
+    assert_eq!(requests.len(), 16 + 14, "to see that nothing is to do, and to read it back");
 
     // The first time it is planned with, the second time read back.
     server.fault(Matcher::get().suffix("terraform.json").nth(2), Action::AnswerBefore(403, "AccessDenied"));

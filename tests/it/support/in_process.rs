@@ -16,7 +16,7 @@ use tfreg::plan::{Goal, Plan, PublishGoal, Published, VersionKey, Write};
 use tfreg::provider::Provider;
 use tfreg::publish::{Observer, Options, Outcome, publish};
 use tfreg::registry::provenance::Record;
-use tfreg::registry::{DocumentMaxAge, Key, Links};
+use tfreg::registry::{DocumentMaxAge, Key};
 use tfreg::release::archive::Limits;
 use tfreg::release::file::TarballFile;
 use tfreg::release::{Expected, Release};
@@ -38,7 +38,16 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
     let provider =
         Provider { namespace: "acme".parse().unwrap(), provider_type: packages.provider_type().clone() };
     let (version_key, record) = (VersionKey::Kept, Record::default());
-    PublishGoal { provider, packages, key, links: Links::RootRelative, published, version_key, record }
+    PublishGoal {
+        provider,
+        packages,
+        key,
+        base_url: None,
+        is_for_a_host: false,
+        published,
+        version_key,
+        record,
+    }
 }
 
 /// The key that signs in these tests.
@@ -105,8 +114,14 @@ pub(crate) async fn publish_signed<G: Goal>(
     patience: Duration,
     signer: Arc<dyn Signer>,
 ) -> Result<Outcome, Error> {
-    let options =
-        Options { jobs, reads: jobs, contention_timeout: patience, signer: Some(signer), read_back: false };
+    let options = Options {
+        jobs,
+        reads: jobs,
+        contention_timeout: patience,
+        signer: Some(signer),
+        read_back: false,
+        max_age: None,
+    };
     publish(store, wanted, &options, Budget::new(patience, Box::new(NoWaiting::default())), &Deaf).await
 }
 

@@ -78,7 +78,9 @@ fn platform(
     }
     let linked = |member: &str| -> Result<&Vec<u8>, String> {
         let link = text(&document, member)?;
-        let key = link.strip_prefix('/').ok_or(format!("{member} is {link}"))?;
+        // From the host's root, or on any host below any prefix.
+        let at = link.find("/store/").ok_or(format!("{member} is {link}"))?;
+        let key = &link[at + 1..];
         objects.get(key).ok_or(format!("{member} leads to {key}, which is not there"))
     };
     let (shasum, filename) = (text(&document, "shasum")?, text(&document, "filename")?);
