@@ -1,4 +1,7 @@
-//! A loopback preview of a registry in a directory: plain http, files as stored.
+//! A loopback preview of a registry in a directory: plain http, files as stored, except for links to the registry's own
+//! address, which lead to the preview.
+
+mod links;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::http1;
@@ -21,8 +25,7 @@ use tower_http::services::ServeDir;
 
 use crate::error::{Error, Refusal, Result};
 use crate::provider::Provider;
-use crate::registry::{DocumentMaxAge, Key, VersionsDocument};
-use crate::store::MAX_DOCUMENT;
+use crate::registry::{Key, Settings, VersionsDocument};
 
 /// Concurrent connections; others wait to be accepted.
 const MOST_CONNECTIONS: usize = 128;
@@ -62,7 +65,7 @@ impl Preview {
     /// Listens on `listen` (port 0 for any free one) for the registry in `root`.
     ///
     /// # Errors
-    /// Fails if `root` is not a directory, the address is not a loopback address of this machine, or it is in use.
+    /// Fails if `root` is not a directory, its settings are not understood, the address is not a loopback address of this machine, or it is in use.
     pub async fn bind(root: &Path, listen: SocketAddr) -> Result<Self> {
         if !root.is_dir() {
             return Err(Refusal::new(root.display(), "no registry to serve")
@@ -76,6 +79,9 @@ impl Preview {
                 "--listen {listen}: the preview is plain http and for this machine only; use a loopback address such as \
                  127.0.0.1:8080, and a real web server for others"
             )));
+        }
+        if let Some(bytes) = links::document(&root.join(Key::Settings.to_string())) {
+            Settings::parse(&bytes)?;
         }
         let root = root.canonicalize().map_err(|error| Error::io("cannot read", root, error))?;
         let failed = |source| Error::Io {
@@ -95,7 +101,8 @@ impl Preview {
 
     /// Serves until `stop` completes, and a moment longer to finish open requests. Calls `answered` for each request.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send, answered: OnAnswered) {
-        let site = Served { root: self.root.into(), answered };
+        let address = format!("http://{}/", self.address).into();
+        let site = Served { root: self.root.into(), address, answered };
         let files = ServeDir::new(&*site.root).append_index_html_on_directories(false);
         let app =
             Router::new().fallback_service(files).layer(middleware::from_fn_with_state(site, as_registry));
@@ -152,6 +159,8 @@ async fn connection(stream: TcpStream, app: Router, mut stopped: watch::Receiver
 #[derive(Clone)]
 struct Served {
     root: Arc<Path>,
+    /// The preview's own address, ending in a slash.
+    address: Arc<str>,
     answered: OnAnswered,
 }
 
@@ -168,6 +177,39 @@ fn is_file_of(root: &Path, path: &str) -> bool {
     root.join(relative).canonicalize().is_ok_and(|file| file.starts_with(root) && file.is_file())
 }
 
+/// A file of the registry.
+struct Found {
+    settings: Option<Settings>,
+    /// Its contents, if it has absolute links to the registry's own address.
+    mapped: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// The file at `path`; `None` if there is none.
+    fn at(site: &Served, path: &str) -> Option<Self> {
+        if !is_file_of(&site.root, path) {
+            return None;
+        }
+        let (settings, name) = (links::settings(&site.root), path.trim_start_matches('/'));
+        let base = settings.as_ref().and_then(Settings::base_url).filter(|_| links::has_links(name));
+        let mapped = base.and_then(|base| {
+            let document = links::document(&site.root.join(name))?;
+            links::mapped(&document, base.as_str(), &site.address)
+        });
+        Some(Self { settings, mapped })
+    }
+
+    /// Adds the headers that the file would have on S3.
+    fn add_headers(&self, path: &str, headers: &mut HeaderMap) {
+        let Ok(key) = path.trim_start_matches('/').parse::<Key>() else { return };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(key.content_type()));
+        let max_age = self.settings.as_ref().map(Settings::document_max_age).unwrap_or_default();
+        if let Ok(value) = key.cache_control(max_age).parse() {
+            headers.insert(header::CACHE_CONTROL, value);
+        }
+    }
+}
+
 /// Answers a request for an object of the registry, with the headers that it would have on S3.
 async fn as_registry(
     State(site): State<Served>,
@@ -176,19 +218,23 @@ async fn as_registry(
 ) -> std::result::Result<Response, Infallible> {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
-    let is_file = {
-        let (root, path) = (Arc::clone(&site.root), path.clone());
-        tokio::task::spawn_blocking(move || is_file_of(&root, &path)).await.unwrap_or(false)
+    let found = {
+        let (site, path) = (site.clone(), path.clone());
+        tokio::task::spawn_blocking(move || Found::at(&site, &path)).await.ok().flatten()
     };
-    let mut response = if is_file { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() };
-    if response.status().is_success()
-        && let Ok(key) = path.trim_start_matches('/').parse::<Key>()
-    {
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(key.content_type()));
-        if let Ok(value) = key.cache_control(DocumentMaxAge::default()).parse() {
-            headers.insert(header::CACHE_CONTROL, value);
+    let mut response = match (&found, &method) {
+        (None, _) => StatusCode::NOT_FOUND.into_response(),
+        (Some(Found { mapped: Some(document), .. }), &Method::GET | &Method::HEAD) => {
+            let is_wanted = method == Method::GET;
+            let body = if is_wanted { Body::from(document.clone()) } else { Body::empty() };
+            let length = document.len().to_string();
+            let kind = "application/json".to_owned();
+            ([(header::CONTENT_TYPE, kind), (header::CONTENT_LENGTH, length)], body).into_response()
         }
+        _ => next.run(request).await,
+    };
+    if let (true, Some(found)) = (response.status().is_success(), &found) {
+        found.add_headers(&path, response.headers_mut());
     }
     let length = response.headers().get(header::CONTENT_LENGTH);
     let length =
@@ -216,12 +262,7 @@ pub fn providers(root: &Path) -> Result<Vec<(Provider, Option<String>)>> {
             };
             let provider = Provider { namespace, provider_type };
             let key = Key::Versions { provider: provider.clone() };
-            let path = root.join(key.to_string());
-            // A pipe would block.
-            if !path.metadata().is_ok_and(|file| file.is_file() && file.len() <= MAX_DOCUMENT) {
-                continue;
-            }
-            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let Some(bytes) = links::document(&root.join(key.to_string())) else { continue };
             let newest = VersionsDocument::parse(&key, &bytes)?.versions().max().map(ToString::to_string);
             providers.push((provider, newest));
         }

@@ -18,6 +18,7 @@ mod discovery;
 mod download;
 mod finding;
 mod index;
+mod links;
 mod objects;
 mod record;
 mod scope;
@@ -73,6 +74,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         served::RULES,
         objects::RULES,
         record::RULES,
+        links::RULES,
     ];
     modules.into_iter().flatten().copied()
 }
@@ -114,9 +116,17 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         let parts = walk::check_providers(site, scope, reads, providers, folders, &mut sum);
         let missing = walk::missing(site, probed.as_ref());
         let root = walk::root(site, scope);
-        let (missing, root, ()) = futures::try_join!(missing, root, parts)?;
+        // A publish has read the settings, and warned of links.
+        let settings = async {
+            if scope.extent == Extent::Registry { links::settings(site).await } else { Ok((None, None)) }
+        };
+        let (missing, root, (unread, settings), ()) = futures::try_join!(missing, root, settings, parts)?;
         sum.findings.extend(missing);
         sum.findings.extend(root);
+        sum.findings.extend(unread);
+        if scope.extent == Extent::Registry {
+            sum.findings.extend(links::check(site, settings.as_ref(), &sum.bases));
+        }
         if let Some(wanted) = scope.version.as_ref().filter(|_| asked > 0 && sum.lacking.len() == asked) {
             let subject = match sum.lacking.first().filter(|_| asked == 1) {
                 Some(provider) => site.name(&site.url(&Key::Versions { provider: provider.clone() })),

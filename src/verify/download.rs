@@ -8,8 +8,8 @@ use url::Url;
 use crate::content::Digest;
 use crate::provider::{Platform, Provider, ReleaseId};
 use crate::reader::{Fetched, Reply};
-use crate::registry::Key;
 use crate::registry::json::{self, Object};
+use crate::registry::{Key, Links};
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::index::{IndexEntry, major};
@@ -87,6 +87,8 @@ pub(super) struct Download {
     pub(super) zip: Option<Url>,
     pub(super) sums: Option<Url>,
     pub(super) signature: Option<Url>,
+    /// The texts with which the links begin.
+    pub(super) bases: BTreeSet<String>,
     /// The keys, in order.
     pub(super) keys: Vec<EmbeddedKey>,
 }
@@ -126,10 +128,22 @@ pub(super) fn check(
     read.protocols(expected.entry);
     let mut link = |name: &str| read.link(name, &document.url);
     let (zip, sums, signature) = (link("download_url"), link("shasums_url"), link("shasums_signature_url"));
+    let links = ["download_url", "shasums_url", "shasums_signature_url"].map(|name| object.get(name));
+    let links = links.into_iter().flatten().filter_map(Value::as_str);
+    let bases = links.filter_map(Links::base_of).map(str::to_owned).collect();
     let keys = read.keys();
     let platform = expected.platform.clone();
-    let download =
-        Download { platform, subject: subject.to_owned(), filename, shasum, zip, sums, signature, keys };
+    let download = Download {
+        platform,
+        subject: subject.to_owned(),
+        filename,
+        shasum,
+        zip,
+        sums,
+        signature,
+        bases,
+        keys,
+    };
     (findings, Some(download))
 }
 

@@ -9,6 +9,7 @@ use crate::registry::Key;
 
 use super::download;
 use super::finding::Finding;
+use super::links::LinkBases;
 use super::objects::References;
 use super::signature::SignedBy;
 use super::{Checked, Package, SigningKeyUse};
@@ -21,6 +22,7 @@ pub(super) struct Sum {
     pub(super) signers: BTreeMap<Fingerprint, SigningKeyUse>,
     pub(super) packages: Vec<Package>,
     pub(super) references: References,
+    pub(super) bases: LinkBases,
     pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
     /// Providers that do not list the version that was asked for.
     pub(super) lacking: BTreeSet<Provider>,
@@ -42,6 +44,7 @@ pub(super) struct PartialResult {
     pub(super) lacking: Vec<Provider>,
     /// The checksum in each document.
     pub(super) zips: Vec<(Digest, String)>,
+    pub(super) bases: LinkBases,
 }
 
 impl PartialResult {
@@ -54,6 +57,7 @@ impl PartialResult {
         self.unsure.extend(other.unsure);
         self.lacking.extend(other.lacking);
         self.zips.extend(other.zips);
+        self.bases.extend(other.bases);
     }
 }
 
@@ -76,6 +80,7 @@ impl Sum {
         self.listed.extend(part.listed);
         self.lacking.extend(part.lacking);
         self.unsure.extend(part.unsure);
+        self.bases.extend(part.bases);
         for SignedBy { key_id, fingerprint, clients } in part.signers {
             let used = self.signers.entry(fingerprint.clone()).or_insert(SigningKeyUse {
                 key_id,

@@ -49,6 +49,9 @@ impl VersionCheck<'_> {
             }
         }
         for download in &downloads {
+            for base in &download.bases {
+                part.bases.add(base.clone(), 1, download.subject.clone());
+            }
             part.zips.extend(download.shasum.map(|digest| (digest, download.subject.clone())));
             self.references(download, &mut part);
         }

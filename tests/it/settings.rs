@@ -3,6 +3,7 @@
 mod align;
 mod flags;
 mod init;
+mod readers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -34,9 +34,12 @@ fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
 }
 
-/// The rules that are broken, each with where, what was found and what was expected.
+/// The registries of these tests are at no address of their own, so this is said of all of them (see `settings`).
+const RELATIVE: &str = "links-relative";
+
+/// The other rules that are broken, each with where, what was found and what was expected.
 fn findings(report: &Value) -> Vec<(String, String)> {
-    let findings = report["findings"].as_array().unwrap().iter();
+    let findings = report["findings"].as_array().unwrap().iter().filter(|f| f["rule"] != RELATIVE);
     findings.map(|f| (f["rule"].as_str().unwrap().to_owned(), f.to_string())).collect()
 }
 
@@ -69,8 +72,7 @@ fn a_good_registry_passes_wherever_it_is_read() {
     let mut hashes = BTreeSet::new();
     for (place, ran) in reports {
         let report = json(&ran.clone().succeeds());
-        assert_eq!(report["outcome"], "good", "{place}: {report:#}");
-        assert_eq!(report["findings"], json!([]), "{place}");
+        assert!(findings(&report).is_empty(), "{place}: {report:#}");
         assert_eq!(report["signers"][0]["key_id"], "A7F2BC5B6E845A69", "{place}");
         let (versions, platforms) = if place == "one version" { (1, 4) } else { (2, 10) };
         assert_eq!(report["checked"]["versions"], versions, "{place}");
@@ -192,7 +194,9 @@ fn no_bytes_in_any_file_make_it_panic() {
         let verification = verification.map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
         // Of every file it is noticed that it is another one: by its checksum, its signature, or what it says.
         prop_assert!(
-            bad == *good || !verification.findings.is_empty() || is_overlooked(name, good, &bad),
+            bad == *good
+                || verification.findings.iter().any(|finding| finding.rule.name != RELATIVE)
+                || is_overlooked(name, good, &bad),
             "{name}: {bad:?}"
         );
         Ok(())
@@ -300,7 +304,7 @@ fn documents_are_read_as_clients_read_them() {
         case.host.instead(key, Instead::Header("content-encoding", "gzip"));
     }
     let report = json(&verify_host(&case.host, &[]).succeeds());
-    assert_eq!(report["outcome"], "good", "{report:#}");
+    assert!(findings(&report).is_empty(), "{report:#}");
     // Few bytes on the way, and more than any index behind them.
     case.write(INDEX, gzip(&vec![b' '; 40 << 20]));
     let report = json(&verify_host(&case.host, &[]).fails(3, &[]));
@@ -832,6 +836,9 @@ fn every_rule_has_a_change_that_breaks_it() {
         "key-expires",
         "zip-too-large",
         "root-listing",
+        "settings-json",
+        "links-relative",
+        "links-elsewhere",
     ];
     let rules: BTreeSet<&str> = tfreg::verify::rules().map(|rule| rule.name).collect();
     assert_eq!(rules.len(), tfreg::verify::rules().count(), "each name once");
@@ -934,7 +941,7 @@ fn a_version_that_was_put_back_is_not_yanked() {
     run(tfreg().args(["unyank", place, "acme/sample", "1.2.0"])).succeeds();
     assert!(site.join("registry/acme/sample/1.2.0/yanked").exists(), "the record stays, and says so");
     let report = json(&verify(place, &[]).succeeds());
-    assert_eq!(report["outcome"], "good", "{report:#}");
+    assert!(findings(&report).is_empty(), "{report:#}");
     let report = json(&verify_host(&Host::of(&site), &[]).succeeds());
-    assert_eq!(report["outcome"], "good", "{report:#}");
+    assert!(findings(&report).is_empty(), "{report:#}");
 }
