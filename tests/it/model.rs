@@ -15,6 +15,9 @@
 //! step. Then R1 is his to break, and what is judged is every write of the honest runs: what they sign, list and embed is
 //! theirs, or was in the registry before him (R7), and an index that he deletes never comes back with fewer versions (R5).
 //!
+//! Where somebody changes the registry's settings, or brings everything in line with them, reads and writes of the settings, and
+//! of the discovery document, are steps too. Who reports success has written what the settings wanted that it saw last.
+//!
 //! Not covered: three publishers of different versions at once, two crashes, and a store that answers wrongly (see `faults`).
 
 use std::collections::hash_map::DefaultHasher;
@@ -37,7 +40,9 @@ use tfreg::error::Error;
 use tfreg::openpgp::Signer;
 use tfreg::openpgp::certificate::{Certificate, PublishableKey};
 use tfreg::openpgp::signing_key::Secret;
+use tfreg::plan::align::Align;
 use tfreg::plan::completeness::Trust;
+use tfreg::plan::init::Init;
 use tfreg::plan::reindex::Reindex;
 use tfreg::plan::unyank::Unyank;
 use tfreg::plan::yank::Yank;
@@ -45,6 +50,7 @@ use tfreg::plan::{PublishGoal, Published};
 use tfreg::provider::{Provider, Version};
 use tfreg::publish::Outcome;
 use tfreg::registry::Key;
+use tfreg::registry::settings::SettingsChange;
 use tfreg::store::{
     Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed as Found, Object, ObjectState,
     ObjectStore, OnSent, Revision, StoreError, Summary,
@@ -61,6 +67,8 @@ struct Memory {
     publisher: Arc<Mutex<Publisher>>,
     /// What may be written, where an attacker takes part.
     honest: Option<Arc<Honest>>,
+    /// Whether settings change.
+    has_settings: bool,
 }
 
 /// What honest runs may sign, list and embed.
@@ -100,7 +108,7 @@ impl Honest {
                     }
                 }
                 Actor::Unyank(_) | Actor::Reindex(_) => honest.listed.extend(published(start)),
-                Actor::Yank(_) => {}
+                Actor::Yank(_) | Actor::Init(_) | Actor::Align(_) => {}
             }
         }
         honest
@@ -145,6 +153,8 @@ impl Honest {
 /// A member that no honest run of these tests writes into a record.
 const EVIL: &str = "startedOn";
 const INDEX: &str = "registry/acme/sample/versions";
+const SETTINGS: &str = "registry/settings.json";
+const BASE: &str = "https://registry.example.com/";
 
 /// Names and digests of a SHA256SUMS.
 fn lines(sums: &[u8]) -> BTreeSet<(String, String)> {
@@ -191,6 +201,8 @@ struct Publisher {
     granted: bool,
     /// All that this publisher has seen; its own state is a function of it.
     history: DefaultHasher,
+    /// The settings that it has seen last.
+    settings: Option<Vec<u8>>,
 }
 
 impl Publisher {
@@ -205,7 +217,8 @@ impl Memory {
     /// Waits until this step is chosen.
     async fn step(&self, key: &str) {
         let key: Key = key.parse().unwrap();
-        if matches!(key, Key::Versions { .. } | Key::Download { .. } | Key::Yanked { .. }) {
+        let is_document = matches!(key, Key::Versions { .. } | Key::Download { .. } | Key::Yanked { .. });
+        if is_document || self.has_settings && matches!(key, Key::Settings | Key::Discovery) {
             self.wait().await;
         }
     }
@@ -226,6 +239,9 @@ impl Memory {
         self.step(key).await;
         let bytes = self.objects.lock().unwrap().get(key).cloned();
         self.remember("get", key, bytes.as_deref());
+        if key == SETTINGS {
+            self.publisher.lock().unwrap().settings.clone_from(&bytes);
+        }
         bytes
     }
 
@@ -349,6 +365,8 @@ enum Actor {
     Yank(Yank),
     Unyank(Unyank),
     Reindex(Reindex),
+    Init(Init),
+    Align(Align),
 }
 
 impl Actor {
@@ -362,6 +380,8 @@ impl Actor {
             Self::Yank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
             Self::Unyank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
             Self::Reindex(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
+            Self::Init(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
+            Self::Align(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
         }
     }
 }
@@ -376,8 +396,23 @@ fn unyank(version: &str, second: i64) -> Actor {
     Actor::Unyank(Unyank { provider: sample(), version, trust: Trust::default(), now })
 }
 
+fn init(change: SettingsChange) -> Actor {
+    Actor::Init(Init { change, prefix: String::new() })
+}
+
+/// Where clients reach the registry.
+fn address() -> SettingsChange {
+    let base_url = tfreg::registry::BaseUrl::of_registry(BASE).unwrap();
+    SettingsChange { base_url: Some(Some(base_url)), ..SettingsChange::default() }
+}
+
 fn sample() -> Provider {
     Provider { namespace: "acme".parse().unwrap(), provider_type: "sample".parse().unwrap() }
+}
+
+/// Whether somebody changes the settings, or what depends on them.
+fn changes_settings(actors: &[Actor]) -> bool {
+    actors.iter().any(|actor| matches!(actor, Actor::Init(_) | Actor::Align(_)))
 }
 
 type Publishing<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 'a>>;
@@ -414,10 +449,11 @@ impl<'a> World<'a> {
         attacks: &'a [Attack],
     ) -> Self {
         let objects = Arc::new(Mutex::new(start.clone()));
+        let has_settings = changes_settings(wanted);
         let publishers: Vec<Arc<Mutex<Publisher>>> = wanted.iter().map(|_| Arc::default()).collect();
         let running = wanted.iter().zip(&publishers).map(|(wanted, publisher)| {
             let (objects, publisher) = (Arc::clone(&objects), Arc::clone(publisher));
-            let store = Memory { objects, publisher, honest: honest.cloned() };
+            let store = Memory { objects, publisher, honest: honest.cloned(), has_settings };
             let run: Publishing<'a> = Box::pin(async move { wanted.run(&store).await });
             Some(run)
         });
@@ -607,6 +643,11 @@ fn judge_end(
             assert_lists(&listed, wanted, &format!("R2 after {path:?}"));
         }
     }
+    for (actor, (publisher, result)) in wanted.iter().zip(world.publishers.iter().zip(&world.results)) {
+        if let (Actor::Publish(goal), Some(Ok(()))) = (actor, result) {
+            assert_in_line(world, goal, publisher.lock().unwrap().settings.as_deref(), path);
+        }
+    }
     if world.crashed.is_none() {
         world.assert_settled(path);
     }
@@ -620,7 +661,7 @@ fn judge_end(
                     Actor::Publish(wanted) => assert_lists(&listed, wanted, &format!("again after {path:?}")),
                     Actor::Yank(yank) => assert!(!lists(&listed, &yank.version), "again after {path:?}"),
                     Actor::Unyank(unyank) => assert!(lists(&listed, &unyank.version), "again after {path:?}"),
-                    Actor::Reindex(_) => {}
+                    Actor::Reindex(_) | Actor::Init(_) | Actor::Align(_) => {}
                 }
             }
             Err(error) => assert_eq!(error.exit_code(), 3, "again after {path:?}: {error}"),
@@ -629,9 +670,41 @@ fn judge_end(
     judge(world, &listed);
 }
 
+/// Who reports success was allowed to publish by the settings that it saw last, and its documents have their links; or those of
+/// settings that came later, by a run that saw them.
+fn assert_in_line(world: &World<'_>, goal: &PublishGoal, seen: Option<&[u8]>, path: &[Choice]) {
+    let objects = world.objects.lock().unwrap();
+    let base = |settings: Option<&[u8]>| {
+        let settings: Value = settings.map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap());
+        settings["base_url"].as_str().unwrap_or("/").to_owned()
+    };
+    let bases = [base(seen), base(objects.get(SETTINGS).map(Vec::as_slice))];
+    for package in goal.packages.packages() {
+        let release = tfreg::provider::ReleaseId::new(&goal.provider, goal.packages.version());
+        let key = Key::Download { release, platform: package.platform.clone() }.to_string();
+        let document: Value = serde_json::from_slice(&objects[&key]).unwrap();
+        for link in ["download_url", "shasums_url", "shasums_signature_url"] {
+            let link = document[link].as_str().unwrap();
+            let is_so = |base: &String| {
+                link.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with("store/"))
+            };
+            assert!(bases.iter().any(is_so), "after {path:?}: {link}, and the settings say {bases:?}");
+        }
+    }
+    let Some(seen) = seen else { return };
+    let seen: Value = serde_json::from_slice(seen).unwrap();
+    let keys = seen["signing_keys"].as_array().unwrap();
+    assert!(
+        keys.is_empty() || keys.contains(&goal.key.fingerprint().to_string().into()),
+        "after {path:?}: {seen}"
+    );
+    assert!(goal.published == Published::Immutable || seen["replace"] == true, "after {path:?}: {seen}");
+}
+
 /// Runs one again when all others have ended.
 fn again_alone(world: &World<'_>, wanted: &Actor) -> Result<Outcome, Error> {
-    let store = Memory { objects: Arc::clone(&world.objects), publisher: Arc::default(), honest: None };
+    let (objects, publisher) = (Arc::clone(&world.objects), Arc::default());
+    let store = Memory { objects, publisher, honest: None, has_settings: true };
     let mut again = Box::pin(wanted.run(&store));
     loop {
         let context = &mut Context::from_waker(futures::task::noop_waker_ref());
@@ -868,6 +941,67 @@ fn those_who_yank_and_put_back_agree_in_the_end() {
     // From a version that is listed it are 48,564 states, which take minutes; they were all well.
     let three = [yank("1.2.0", 2), unyank("1.2.0", 3), yank("1.2.0", 4)];
     report("three", &explore(&yanked_start, &three, consistent));
+}
+
+/// All end well, or are refused where the settings forbid what they do.
+fn well_or_refused(world: &World<'_>, _: &Listed) {
+    assert!(world.results.iter().all(|result| matches!(result, None | Some(Ok(()) | Err(3)))));
+    let settings = world.results.last().unwrap();
+    assert!(*settings == Some(Ok(())) || world.crashed.is_some(), "{:?}", world.results);
+}
+
+#[test]
+fn settings_that_change_while_a_version_is_published() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let moving = [linux(), init(address())];
+    report("an address, and a first publish", &explore(&Objects::new(), &moving, both_succeed));
+    let start = after(&[immutable(&[tarball("release-1.2.0", "darwin-arm64")])]);
+    report("an address, and a platform", &explore(&start, &moving, both_succeed));
+    let other = "5062C27F84CD6903A969B8281FD51C14BF354275".parse().unwrap();
+    let other_key = || SettingsChange { added_keys: [other].into(), ..SettingsChange::default() };
+    let forbidden = [linux(), init(other_key())];
+    report("another key", &explore(&start, &forbidden, well_or_refused));
+}
+
+#[test]
+fn settings_that_forbid_a_replacement_that_is_under_way() {
+    let allow = |replace: bool| init(SettingsChange { replace: Some(replace), ..SettingsChange::default() });
+    let start = after(&[immutable(&[tarball("release-1.2.0", "linux-amd64")]), allow(true)]);
+    let replacing =
+        Actor::Publish(Box::new(wanted(&tarballs("release-1.2.0-rebuilt"), Published::Replaceable)));
+    let two = [replacing, allow(false)];
+    report("no --replace any more", &explore(&start, &two, well_or_refused));
+}
+
+#[test]
+fn two_who_change_the_settings() {
+    let published = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = after(&[published(), init(SettingsChange::default())]);
+    let stable = || init(SettingsChange { prereleases: Some(false), ..SettingsChange::default() });
+    let both_hold = |world: &World<'_>, listed: &Listed| {
+        both_succeed(world, listed);
+        let settings: Value = serde_json::from_slice(&world.objects.lock().unwrap()[SETTINGS]).unwrap();
+        assert!(world.results[0].is_none() || settings["base_url"] == BASE, "{settings}");
+        assert!(world.results[1].is_none() || settings["prereleases"] == false, "{settings}");
+    };
+    report("different members", &explore(&start, &[init(address()), stable()], both_hold));
+    report("of a new registry", &explore(&Objects::new(), &[init(address()), stable()], both_hold));
+}
+
+#[test]
+fn everything_is_brought_in_line_while_a_platform_is_added() {
+    let start = after(&[immutable(&[tarball("release-1.2.0", "darwin-arm64")]), init(address())]);
+    let in_line = |world: &World<'_>, listed: &Listed| {
+        both_succeed(world, listed);
+        let documents = world.objects.lock().unwrap();
+        let documents =
+            documents.iter().filter(|(key, _)| key.contains("/download/") || key.starts_with(".well-known"));
+        for (key, bytes) in documents.filter(|_| world.crashed.is_none()) {
+            assert!(String::from_utf8_lossy(bytes).contains(BASE), "{key}: {:?}", world.results);
+        }
+    };
+    let adding = immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    report("in line", &explore(&start, &[adding, Actor::Align(Align)], in_line));
 }
 
 /// Writes of somebody who may write and delete any object of `start`, into which `adding` adds a platform to 1.2.0, which has
