@@ -28,20 +28,33 @@ const MAX_PART: usize = 63;
 /// The longest version text, so that every file name stays below the 255 bytes of common file systems.
 const MAX_VERSION: usize = 100;
 
-/// The rules of Terraform's `ParseProviderPart` (terraform-registry-address), narrowed to ASCII because the part
-/// becomes an object key and a URL path: letters, digits and single dashes inside. Clients convert an address to lower
-/// case before they request it, so an upper-case name would never be found.
-fn check_part(what: &'static str, text: &str) -> Result<(), InvalidName> {
+/// The signs that a part of a source address may have between letters and digits.
+struct Signs {
+    /// The signs, in bytes.
+    all: &'static [u8],
+    /// Names what is allowed.
+    plural: &'static str,
+    /// Names one of them.
+    one: &'static str,
+}
+
+/// The rules of Terraform's `ParseProviderPart` and, with an underscore among the signs, `ParseProviderNamespace`
+/// (terraform-registry-address 0.5), narrowed to ASCII because the part becomes an object key and a URL path: letters,
+/// digits, and the signs inside, but no two dashes in a row. Clients convert an address to lower case before they request
+/// it, so an upper-case name would never be found.
+fn check_part(what: &'static str, text: &str, signs: &Signs) -> Result<(), InvalidName> {
+    let is_sign = |b: u8| signs.all.contains(&b);
+    let ends = [text.bytes().next(), text.bytes().next_back()];
     let rule = if text.is_empty() {
         "it is empty".to_owned()
     } else if text.len() > MAX_PART {
         format!("it has {} characters, {MAX_PART} are allowed", text.len())
     } else if text.bytes().any(|b| b.is_ascii_uppercase()) {
         format!("clients ask in lower case; write {:?}", text.to_ascii_lowercase())
-    } else if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        "only lower-case letters, digits and dashes are allowed".to_owned()
-    } else if text.starts_with('-') || text.ends_with('-') {
-        "it may not begin or end with a dash".to_owned()
+    } else if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || is_sign(b)) {
+        format!("only lower-case letters, digits{} are allowed", signs.plural)
+    } else if ends.into_iter().flatten().any(is_sign) {
+        format!("it may not begin or end with {}", signs.one)
     } else if text.contains("--") {
         "it may not have two dashes in a row".to_owned()
     } else {
@@ -54,11 +67,27 @@ fn check_part(what: &'static str, text: &str) -> Result<(), InvalidName> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(String);
 
+impl Namespace {
+    /// The warning for a namespace that not every client accepts. Terraform 1.16 was the first to accept an underscore, and
+    /// only here: it uses terraform-registry-address 0.5, 1.15 uses 0.4. OpenTofu's registry-address does not accept one.
+    #[must_use]
+    pub fn client_warning(&self) -> Option<String> {
+        self.0.contains('_').then(|| {
+            format!(
+                "the namespace {:?} has an underscore, which Terraform before 1.16 and OpenTofu (all releases up to 1.12 at \
+                 least) refuse in a source address; every client accepts a dash",
+                self.0
+            )
+        })
+    }
+}
+
 impl FromStr for Namespace {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        check_part("namespace", text)?;
+        let signs = Signs { all: b"-_", plural: ", dashes and underscores", one: "a dash or an underscore" };
+        check_part("namespace", text, &signs)?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -79,7 +108,7 @@ impl FromStr for ProviderType {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        check_part("provider type", text)?;
+        check_part("provider type", text, &Signs { all: b"-", plural: " and dashes", one: "a dash" })?;
         // Terraform's ParseProviderSource refuses such a type as a likely mistake.
         if text.starts_with("terraform-") {
             let rule = "clients refuse a type that begins with \"terraform-\"; give the part after \"terraform-provider-\"";
@@ -359,10 +388,21 @@ mod tests {
             assert_eq!(good.parse::<Namespace>().unwrap().to_string(), good);
             assert_eq!(good.parse::<ProviderType>().unwrap().as_str(), good);
         }
-        for bad in ["", "-a", "a-", "a--b", "a_b", "a.b", "..", "a/b", "é", "a b", &"a".repeat(64)] {
+        for bad in ["", "-a", "a-", "a--b", "a.b", "..", "a/b", "é", "a b", &"a".repeat(64)] {
             assert!(bad.parse::<Namespace>().is_err(), "{bad}");
             assert!(bad.parse::<ProviderType>().is_err(), "{bad}");
         }
+        // terraform-registry-address 0.5.1 judges each of these names so.
+        for underscored in ["a_b", "my_org", "a__b", "a_-b", "a-_b", "0_0"] {
+            assert_eq!(underscored.parse::<Namespace>().unwrap().to_string(), underscored);
+            assert!(underscored.parse::<ProviderType>().is_err(), "{underscored}");
+            let warning = underscored.parse::<Namespace>().unwrap().client_warning();
+            assert!(warning.is_some_and(|warning| warning.contains(underscored)), "{underscored}");
+        }
+        for bad in ["_", "_a", "a_", "__", "a_--b", "-_a", "a_-"] {
+            assert!(bad.parse::<Namespace>().is_err(), "{bad}");
+        }
+        assert_eq!("my-org".parse::<Namespace>().unwrap().client_warning(), None);
         assert!("Acme".parse::<Namespace>().unwrap_err().rule.contains("\"acme\""));
         assert!("terraform-provider-x".parse::<ProviderType>().is_err());
     }

@@ -119,7 +119,8 @@ impl Planner<'_> {
         writes.push(self.index_write(&versions_key, index, listed)?);
         // Reported at the end too, when nothing points to it any more.
         state.left_out.append(&mut self.left_out);
-        let mut warnings: Vec<String> = state.left_out.iter().cloned().collect();
+        let mut warnings: Vec<String> = provider.namespace.client_warning().into_iter().collect();
+        warnings.extend(state.left_out.iter().cloned());
         warnings.extend(self.relative_links());
         warnings.extend(record.warning);
         match self.document(&Key::Discovery) {

@@ -25,6 +25,7 @@ mod keys;
 mod machine;
 mod memory;
 mod model;
+mod namespaces;
 mod operations;
 mod output;
 mod policy;
