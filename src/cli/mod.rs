@@ -128,6 +128,8 @@ struct Environment {
     empty_endpoints: Vec<&'static str>,
     /// The build server's facts about the build.
     build: Build,
+    /// `SOURCE_DATE_EPOCH`.
+    source_date: Option<String>,
 }
 
 impl Environment {
@@ -159,7 +161,33 @@ impl Environment {
                     .filter(|seconds| *seconds > 0)
                     .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()),
             },
+            source_date: text("SOURCE_DATE_EPOCH"),
         }
+    }
+
+    /// The date of a publish: when the build was started, else `SOURCE_DATE_EPOCH`, else now. Whole seconds.
+    ///
+    /// # Errors
+    /// Fails if `SOURCE_DATE_EPOCH` is needed and no number of seconds: its specification asks for that
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    fn date(&self) -> Result<jiff::Timestamp> {
+        if let Some(started) = self.build.started {
+            return Ok(started);
+        }
+        let seconds = match self.source_date.as_deref() {
+            None => {
+                return Ok(
+                    jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default()
+                );
+            }
+            Some(text) => text.parse::<i64>().ok().filter(|seconds| *seconds >= 0),
+        };
+        seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).ok_or_else(|| {
+            let text = self.source_date.as_deref().unwrap_or_default();
+            Error::Usage(format!(
+                "SOURCE_DATE_EPOCH is {text:?}; set it to the seconds since 1970 in digits, or to nothing"
+            ))
+        })
     }
 
     /// Refuses an empty address of an S3 server.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::source::SourceArgs;
@@ -209,8 +210,8 @@ fn this_program() -> Result<PathBuf> {
 }
 
 impl PublishArgs {
-    /// Converts the arguments into a request, and the files of the key.
-    fn into_request(self, jobs: Jobs) -> Result<(Request, Signing)> {
+    /// Converts the arguments into a request for a publish on `date`, and the files of the key.
+    fn into_request(self, jobs: Jobs, date: Timestamp) -> Result<(Request, Signing)> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
         let protocols: Vec<Protocol> = self
             .protocols
@@ -258,6 +259,7 @@ impl PublishArgs {
             version_key: if self.replace_key { VersionKey::Replaceable } else { VersionKey::Kept },
             dry_run: self.dry_run,
             record: Record::default(),
+            date,
             options: Options {
                 jobs: jobs.writes,
                 reads: jobs.reads,
@@ -340,7 +342,7 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let (mut request, signing) = args.into_request(global.jobs())?;
+    let (mut request, signing) = args.into_request(global.jobs(), environment.date()?)?;
     complete(&mut request, &environment)?;
     request.access.patience = target::patience(request.options.contention_timeout, reporter);
     request.source.patience = request.access.patience.clone();

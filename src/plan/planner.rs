@@ -560,7 +560,7 @@ impl Planner<'_> {
             None => (VersionsDocument::empty(key), Action::Create),
         };
         let protocols = listed.filter(same_protocols).map_or(protocols.clone(), |listed| listed.protocols);
-        let merged = document.merged(self.version, &protocols, &platforms)?;
+        let merged = document.merged(self.version, &protocols, &platforms, self.goal.date)?;
         Ok(Write { key: key.clone(), body: Sealed::from_bytes(merged.to_bytes()), action })
     }
 }

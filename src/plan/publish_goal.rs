@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{Flags, Goal, Observation, Step, ToSign, planner};
 use crate::content::{Digest, Sealed, ShortDigest};
@@ -50,6 +51,8 @@ pub struct PublishGoal {
     pub version_key: VersionKey,
     /// What the record of the publish says about the run.
     pub record: Record,
+    /// The date in the version's entry of the index, if this run lists the version first.
+    pub date: Timestamp,
 }
 
 /// The state of a publish from round to round.

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
@@ -61,6 +62,8 @@ pub struct ListedVersion {
     pub protocols: Vec<String>,
     /// Its platforms.
     pub platforms: BTreeSet<Platform>,
+    /// When it was published first; `None` if the entry does not say so, or not as a time.
+    pub published: Option<Timestamp>,
 }
 
 impl VersionsDocument {
@@ -114,11 +117,14 @@ impl VersionsDocument {
         let protocols = json::strings(key, &object, "protocols")?;
         let platforms = json::list(key, &object, "platforms")?.iter();
         let platforms = platforms.map(|value| platform(key, version, value)).collect::<Result<_, _>>()?;
-        Ok(Some(ListedVersion { protocols, platforms }))
+        let published = entry.read().value(PUBLISHED);
+        let published = published.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+        Ok(Some(ListedVersion { protocols, platforms, published }))
     }
 
     /// The index with `platforms` of `version` added and the version's protocols set: versions in semver order, newest
-    /// last, platforms by operating system and architecture.
+    /// last, platforms by operating system and architecture. A version that was not listed gets the date of this publish;
+    /// the entry of one that was stays with the date that it has, or without one.
     ///
     /// # Errors
     /// The version's present entry cannot be understood.
@@ -127,12 +133,17 @@ impl VersionsDocument {
         version: &Version,
         protocols: &[String],
         platforms: &BTreeSet<Platform>,
+        date: Timestamp,
     ) -> Result<Self, Refusal> {
         let mut all = platforms.clone();
         if let Some(listed) = self.listed(version)? {
             all.extend(listed.platforms);
+            return Ok(self.with(version, None, protocols, &all));
         }
-        Ok(self.with(version, None, protocols, &all))
+        let mut entry = RawObject::new(ENTRY_DEPTH);
+        entry.set("version", &version.to_string().into());
+        entry.set(PUBLISHED, &date.to_string().into());
+        Ok(self.with(version, Some(&entry), protocols, &all))
     }
 
     /// Returns the index with `version` listed for exactly these platforms. Other members of its entry are kept; if it
@@ -353,7 +364,12 @@ mod tests {
     }
 
     fn add(document: &VersionsDocument, version: &str, list: &[&str]) -> VersionsDocument {
-        document.merged(&version.parse().unwrap(), &["6.0".to_owned()], &platforms(list)).unwrap()
+        add_at(document, version, list, "2026-11-26T12:00:00Z")
+    }
+
+    fn add_at(document: &VersionsDocument, version: &str, list: &[&str], date: &str) -> VersionsDocument {
+        let (version, six, platforms) = (version.parse().unwrap(), ["6.0".to_owned()], platforms(list));
+        document.merged(&version, &six, &platforms, date.parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -363,6 +379,7 @@ mod tests {
   "versions": [
     {
       "version": "1.0.0",
+      "published": "2026-11-26T12:00:00Z",
       "protocols": [
         "6.0"
       ],
@@ -377,6 +394,40 @@ mod tests {
 }
 "#;
         assert_eq!(String::from_utf8(document.to_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_first_publish() {
+        let date = |document: &VersionsDocument, version: &str| {
+            document
+                .listed(&version.parse().unwrap())
+                .unwrap()
+                .unwrap()
+                .published
+                .map(|date| date.to_string())
+        };
+        let first = add(&VersionsDocument::empty(&key()), "1.0.0", &["linux_amd64"]);
+        let later = add_at(&first, "1.0.0", &["linux_arm64"], "2027-01-01T00:00:00Z");
+        let later = add_at(&later, "1.1.0", &["linux_arm64"], "2027-01-01T00:00:00Z");
+        assert_eq!(date(&later, "1.0.0").as_deref(), Some("2026-11-26T12:00:00Z"));
+        assert_eq!(date(&later, "1.1.0").as_deref(), Some("2027-01-01T00:00:00Z"));
+        // An entry from before, or of another tool, says nothing, or what is no date; it is kept so.
+        for other in ["", r#","published":7"#, r#","published":"yesterday""#, r#","published":1e999"#] {
+            let text = format!(
+                r#"{{"versions":[{{"version":"1.0.0","protocols":["6.0"],"platforms":[]{other}}}]}}"#
+            );
+            let document = VersionsDocument::parse(&key(), text.as_bytes()).unwrap();
+            assert_eq!(date(&document, "1.0.0"), None, "{other}");
+            let added = add(&document, "1.0.0", &["linux_amd64"]);
+            assert_eq!(date(&added, "1.0.0"), None, "{other}");
+            let text = String::from_utf8(added.to_bytes()).unwrap();
+            let kept = other.trim_start_matches(',').replacen(':', ": ", 1);
+            assert!(
+                text.contains(&kept)
+                    && text.matches("published").count() == other.matches("published").count(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Observer;
 use super::source::{Source, Sources};
 use super::target::{self, Place, Target};
@@ -56,6 +58,8 @@ pub struct Request {
     pub dry_run: Option<PathBuf>,
     /// What the record of the publish says about the run.
     pub record: Record,
+    /// The date in the version's entry of the index, if this run lists the version first.
+    pub date: Timestamp,
     /// The settings of the run.
     pub options: Options,
 }
@@ -161,6 +165,7 @@ impl Request {
             published: self.published,
             version_key: self.version_key,
             record: self.record.clone(),
+            date: self.date,
         };
         Ok(Prepared { request: self, goal, expiry_warning })
     }

@@ -16,6 +16,7 @@ mod documents;
 mod drone;
 mod faults;
 mod fetching;
+mod first_publish;
 mod foreign_stores;
 mod help;
 mod key_command;

@@ -187,8 +187,10 @@ impl Fixture {
         let mut command = Command::new("bash");
         // The environment is that of `tfreg()`, without what the machine has set.
         for (name, value) in tfreg().get_envs() {
-            assert!(value.is_none());
-            command.env_remove(name);
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command
             .args(["-e", "-u", "-o", "pipefail", "-c", script])
