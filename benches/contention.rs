@@ -306,6 +306,7 @@ fn describe(trip: &[&RecordedRequest]) -> String {
     for request in trip {
         let kind = match request.key.parse() {
             Ok(Key::Discovery) => "discovery",
+            Ok(Key::Settings) => "settings",
             Ok(Key::Versions { .. }) => "index",
             Ok(Key::Download { .. }) => "document",
             Ok(Key::Zip { .. }) => "zip",

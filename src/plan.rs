@@ -45,7 +45,7 @@ pub mod unyank;
 pub mod warn;
 pub mod yank;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -135,9 +135,10 @@ impl Observation {
 
     /// Those of `reads` that were not made yet, as the next step; `None` if all were made.
     fn missing(&self, reads: impl IntoIterator<Item = (Key, ReadKind)>) -> Option<Step> {
-        let mut missing: Vec<(Key, ReadKind)> = Vec::new();
+        // Of a whole registry these are many thousands.
+        let (mut missing, mut known) = (Vec::new(), BTreeSet::new());
         for (key, kind) in reads {
-            if !self.objects.contains_key(&key) && !missing.iter().any(|(other, _)| *other == key) {
+            if !self.objects.contains_key(&key) && known.insert(key.clone()) {
                 missing.push((key, kind));
             }
         }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::openpgp::Fingerprint;
 use crate::plan::init::Init;
 use crate::registry::settings::SettingsChange;
-use crate::registry::{BaseUrl, DocumentMaxAge};
+use crate::registry::{BaseUrl, DocumentMaxAge, Links};
 use crate::report::Reporter;
 use crate::workflow::target::Target;
 
@@ -84,16 +84,16 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let target = args.target.read(environment.to.as_deref(), values::target)?;
-    let base_url = args.base_url.as_deref().map(|text| match text {
-        "" => Ok(None),
-        text => BaseUrl::of_registry(text).map(Some),
+    let links = args.base_url.as_deref().map(|text| match text {
+        "" => Ok(Links::RootRelative),
+        text => BaseUrl::of_registry(text).map(Links::Absolute),
     });
-    let base_url = base_url.transpose().map_err(|error| Error::Usage(format!("--base-url: {error}")))?;
+    let links = links.transpose().map_err(|error| Error::Usage(format!("--base-url: {error}")))?;
     if let Some(key) = args.allowed.iter().find(|key| args.removed.contains(key)) {
         return Err(Error::Usage(format!("--allow-key and --remove-key name the same key, {key}")));
     }
     let change = SettingsChange {
-        base_url,
+        links,
         replace: args.allow_replace,
         prereleases: args.stable_only.map(|stable| !stable),
         any_key: args.any_key,

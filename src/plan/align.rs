@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep, names, replace};
 use crate::content::Sealed;
 use crate::error::Refusal;
-use crate::provider::{Platform, ReleaseId};
+use crate::provider::ReleaseId;
 use crate::registry::{DownloadDocument, Folder, Key, Links, Settings, discovery};
 use crate::words::count;
 
@@ -63,7 +63,7 @@ impl Goal for Align {
                 continue;
             };
             let document = DownloadDocument::parse(key, platform, &read.bytes)?;
-            let wanted = aligned(&document, platform, links.as_ref(), &mut plan);
+            let wanted = aligned(&document, links.as_ref(), &mut plan);
             if wanted == document {
                 plan.writes.push(keep(key.clone(), &read.bytes));
                 continue;
@@ -92,20 +92,14 @@ impl Goal for Align {
     }
 }
 
-/// The document as the settings have it. Everything that is derived from the settings, or from other documents of the
-/// version, is set here.
-fn aligned(
-    document: &DownloadDocument,
-    platform: &Platform,
-    links: Option<&Links>,
-    plan: &mut Plan,
-) -> DownloadDocument {
+/// The document as it has to be: a further member that is derived from the settings, or from other documents of the version,
+/// is set here. Files that are derived from a provider's index are writes of their own in [`Align::next`], behind the
+/// documents.
+fn aligned(document: &DownloadDocument, links: Option<&Links>, plan: &mut Plan) -> DownloadDocument {
     let Some(links) = links else { return document.clone() };
     for link in document.foreign_links() {
-        plan.warnings.push(format!(
-            "{}: {link} of {platform} leads out of the registry; it is left as it is",
-            document.key()
-        ));
+        let key = document.key();
+        plan.warnings.push(format!("{key}: {link} leads out of the registry; it is left as it is"));
     }
     document.linked(links)
 }

@@ -32,6 +32,7 @@ const KNOWN: &[&str] =
     &[FORMAT_NAME, BASE_URL, REPLACE, PRERELEASES, SIGNING_KEYS, MAX_AGE, MIRROR, PAGES, TITLE];
 
 /// The settings; unknown members are kept.
+#[expect(clippy::struct_excessive_bools, reason = "members of a document")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     object: RawObject,
@@ -48,8 +49,8 @@ pub struct Settings {
 /// What changes in the settings; what is `None` stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsChange {
-    /// Where clients reach the registry; `Some(None)` takes it out.
-    pub base_url: Option<Option<BaseUrl>>,
+    /// The form of all links, with the address where clients reach the registry if they are absolute.
+    pub links: Option<Links>,
     /// Whether published contents may be replaced.
     pub replace: Option<bool>,
     /// Whether pre-releases may be published.
@@ -211,8 +212,10 @@ impl Settings {
     /// What results is no settings of a registry.
     pub fn changed(earlier: Option<&Self>, change: &SettingsChange) -> Result<Self, Refusal> {
         let mut next = earlier.cloned().unwrap_or_else(Self::new);
-        if let Some(base_url) = &change.base_url {
-            next.base_url.clone_from(base_url);
+        match &change.links {
+            Some(Links::Absolute(base_url)) => next.base_url = Some(base_url.clone()),
+            Some(Links::RootRelative) => next.base_url = None,
+            None => {}
         }
         next.replace = change.replace.unwrap_or(next.replace);
         next.prereleases = change.prereleases.unwrap_or(next.prereleases);
@@ -341,8 +344,8 @@ mod tests {
 
     const KEY: &str = "4E8911C0E0EC692102243A48A7F2BC5B6E845A69";
 
-    fn base(text: &str) -> Option<Option<BaseUrl>> {
-        Some(Some(BaseUrl::of_registry(text).unwrap()))
+    fn links(text: &str) -> Links {
+        Links::Absolute(BaseUrl::of_registry(text).unwrap())
     }
 
     fn read(text: &str) -> Settings {
@@ -352,7 +355,7 @@ mod tests {
     #[test]
     fn new_settings_say_all_that_holds() {
         let change = SettingsChange {
-            base_url: base("https://registry.example.com/tf"),
+            links: Some(links("https://registry.example.com/tf")),
             prereleases: Some(false),
             added_keys: [KEY.parse().unwrap()].into(),
             network_mirror: Some(true),
@@ -391,7 +394,7 @@ mod tests {
             expected.replace("\"title\":", "\"title\": ")
         );
         // Pages need the address.
-        let without = SettingsChange { base_url: Some(None), ..SettingsChange::default() };
+        let without = SettingsChange { links: Some(Links::RootRelative), ..SettingsChange::default() };
         assert!(Settings::changed(Some(&was), &without).unwrap_err().problem.contains("\"pages\""));
     }
 
@@ -399,7 +402,7 @@ mod tests {
     fn every_change_can_be_taken_back() {
         let keys = || BTreeSet::from([KEY.parse().unwrap()]);
         let on = SettingsChange {
-            base_url: base("https://h/"),
+            links: Some(links("https://h/")),
             replace: Some(true),
             prereleases: Some(false),
             added_keys: keys(),
@@ -408,7 +411,7 @@ mod tests {
             ..SettingsChange::default()
         };
         let off = SettingsChange {
-            base_url: Some(None),
+            links: Some(Links::RootRelative),
             replace: Some(false),
             prereleases: Some(true),
             any_key: true,

@@ -24,7 +24,7 @@ pub(super) fn document(path: &Path) -> Option<Vec<u8>> {
 
 /// Whether the file at `path` (of an address, without its first slash) has links to objects of the registry.
 pub(super) fn has_links(path: &str) -> bool {
-    path.starts_with("mirror/") && path.ends_with(".json")
+    path.starts_with("mirror/") && Path::new(path).extension().is_some_and(|end| end == "json")
         || matches!(path.parse(), Ok(Key::Discovery | Key::Download { .. }))
 }
 

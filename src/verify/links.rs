@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 
 use crate::error::Result;
 use crate::reader::Reply;
-use crate::registry::{Key, Settings};
+use crate::registry::{BaseUrl, Key, Settings};
 use crate::words::count;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
@@ -68,7 +68,7 @@ pub(super) async fn settings(site: &RegistryView<'_>) -> Result<(Option<Finding>
 
 /// Checks the links of all documents. A preview maps the address in the settings to its own, so that of `site` is right too.
 pub(super) fn check(site: &RegistryView<'_>, settings: Option<&Settings>, bases: &LinkBases) -> Vec<Finding> {
-    let wanted = settings.and_then(Settings::base_url).map(|base| base.as_str());
+    let wanted = settings.and_then(Settings::base_url).map(BaseUrl::as_str);
     let own = site.store().is_none().then(|| site.host().as_str());
     let finding = |(base, (documents, subject)): (&String, &(usize, String))| {
         let rule = match wanted {

@@ -49,8 +49,8 @@ use tfreg::plan::yank::Yank;
 use tfreg::plan::{PublishGoal, Published};
 use tfreg::provider::{Provider, Version};
 use tfreg::publish::Outcome;
-use tfreg::registry::Key;
 use tfreg::registry::settings::SettingsChange;
+use tfreg::registry::{BaseUrl, Key, Links};
 use tfreg::store::{
     Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed as Found, Object, ObjectState,
     ObjectStore, OnSent, Revision, StoreError, Summary,
@@ -402,8 +402,8 @@ fn init(change: SettingsChange) -> Actor {
 
 /// Where clients reach the registry.
 fn address() -> SettingsChange {
-    let base_url = tfreg::registry::BaseUrl::of_registry(BASE).unwrap();
-    SettingsChange { base_url: Some(Some(base_url)), ..SettingsChange::default() }
+    let links = Links::Absolute(BaseUrl::of_registry(BASE).unwrap());
+    SettingsChange { links: Some(links), ..SettingsChange::default() }
 }
 
 fn sample() -> Provider {

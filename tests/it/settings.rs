@@ -69,7 +69,7 @@ fn remedied(ran: &Ran, envs: &[(String, String)]) {
 fn links(document: &Value, found: &mut Vec<String>) {
     match document {
         Value::String(text) if text.contains("/store/") || text.ends_with("/registry/") => {
-            found.push(text.clone())
+            found.push(text.clone());
         }
         Value::Array(list) => list.iter().for_each(|value| links(value, found)),
         Value::Object(object) => object.values().for_each(|value| links(value, found)),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tfreg::plan::align::Align;
 use tfreg::plan::init::Init;
 use tfreg::registry::settings::SettingsChange;
+use tfreg::registry::{BaseUrl, Links};
 
 use super::{BASE, DISCOVERY, SETTINGS, init, reindex_all, set, unfollowed};
 use crate::support::child::Running;
@@ -136,7 +137,7 @@ fn each_request_may_fail_or_be_its_last() {
     run(publish("s3://bucket", &linux).envs(server.envs())).succeeds();
     let before = objects(&server, "");
     let change = SettingsChange {
-        base_url: Some(Some(tfreg::registry::BaseUrl::of_registry(BASE).unwrap())),
+        links: Some(Links::Absolute(BaseUrl::of_registry(BASE).unwrap())),
         ..SettingsChange::default()
     };
     let signer = crate::support::in_process::signer();

@@ -236,9 +236,10 @@ impl Fixture {
             run(&mut command)
         };
         // What the script itself publishes to the bucket is what the host serves then.
-        match script.find(address).and_then(|at| script[..at].rfind('\n')) {
+        match script.rfind(address).and_then(|at| script[..at].rfind('\n')) {
             Some(end) if !self.path(site).exists() => {
-                let before = run(&mut bash(&script[..end]));
+                // It may say in settings where that host is.
+                let before = run(&mut bash(&script[..end].replace(address, &host.url())));
                 if before.code != 0 {
                     return before;
                 }
