@@ -1,5 +1,5 @@
-//! A loopback preview of a registry in a directory: plain http, files as stored, except for links to the registry's own
-//! address, which lead to the preview.
+//! A loopback preview of a registry in a directory: plain http, files as stored, except for absolute links to the registry's
+//! own objects, which lead to the preview.
 
 mod links;
 
@@ -25,7 +25,7 @@ use tower_http::services::ServeDir;
 
 use crate::error::{Error, Refusal, Result};
 use crate::provider::Provider;
-use crate::registry::{Key, Settings, VersionsDocument};
+use crate::registry::{BaseUrl, Key, Settings, VersionsDocument};
 
 /// Concurrent connections; others wait to be accepted.
 const MOST_CONNECTIONS: usize = 128;
@@ -180,7 +180,7 @@ fn is_file_of(root: &Path, path: &str) -> bool {
 /// A file of the registry.
 struct Found {
     settings: Option<Settings>,
-    /// Its contents, if it has absolute links to the registry's own address.
+    /// Its contents, if it has links that lead to the preview instead.
     mapped: Option<Vec<u8>>,
 }
 
@@ -191,10 +191,11 @@ impl Found {
             return None;
         }
         let (settings, name) = (links::settings(&site.root), path.trim_start_matches('/'));
-        let base = settings.as_ref().and_then(Settings::base_url).filter(|_| links::has_links(name));
-        let mapped = base.and_then(|base| {
-            let document = links::document(&site.root.join(name))?;
-            links::mapped(&document, base.as_str(), &site.address)
+        let document = if links::has_links(name) { links::document(&site.root.join(name)) } else { None };
+        let mapped = document.and_then(|document| {
+            let from = settings.as_ref().and_then(Settings::base_url).map(BaseUrl::as_str);
+            let is_there = |key: &Key| is_file_of(&site.root, &format!("/{key}"));
+            links::Mapping { from, to: &site.address, is_there: &is_there }.mapped(&document)
         });
         Some(Self { settings, mapped })
     }

@@ -121,7 +121,9 @@ impl Planner<'_> {
         state.left_out.append(&mut self.left_out);
         let mut warnings: Vec<String> = provider.namespace.client_warning().into_iter().collect();
         warnings.extend(state.left_out.iter().cloned());
-        warnings.extend(self.relative_links());
+        if self.goal.is_for_a_host {
+            warnings.extend(settings_check::relative_links(&self.links));
+        }
         warnings.extend(record.warning);
         match self.document(&Key::Discovery) {
             None => writes.push(Write {
@@ -183,15 +185,6 @@ impl Planner<'_> {
         let sums = ConditionCheck { key: signed.sums.clone(), body: sums.clone(), is_there };
         let discovery = || Some(ConditionCheck::there(&Key::Discovery, self.document(&Key::Discovery)?));
         if is_there { Some(sums) } else { discovery().or(Some(sums)) }
-    }
-
-    /// The warning of links that some clients do not resolve.
-    fn relative_links(&self) -> Option<String> {
-        (self.goal.is_for_a_host && self.links == Links::RootRelative).then(|| {
-            "the documents have links from the host's root, which Renovate, Terragrunt before 1.0, tfupdate and pull-through \
-             mirrors do not resolve; say where clients reach the registry: `tfreg init TARGET --base-url https://HOST/`"
-                .to_owned()
-        })
     }
 
     fn need(&mut self, key: &Key, kind: ReadKind) {

@@ -34,6 +34,15 @@ pub fn links(settings: Option<&Settings>, base_url: Option<&BaseUrl>) -> Links {
     }
 }
 
+/// The warning of links that some clients do not resolve.
+pub(super) fn relative_links(links: &Links) -> Option<String> {
+    (*links == Links::RootRelative).then(|| {
+        "the documents have links from the host's root, which Renovate, Terragrunt before 1.0, tfupdate and pull-through mirrors \
+         do not resolve; say where clients reach the registry: `tfreg init TARGET --base-url https://HOST/`"
+            .to_owned()
+    })
+}
+
 /// The next step of a goal, whose flags are `flags`. The first step reads the settings too.
 ///
 /// # Errors

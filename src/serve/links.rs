@@ -1,10 +1,10 @@
-//! Absolute links in a preview: what begins with the registry's own address leads to the preview instead.
+//! Absolute links in a preview: those to the registry's own objects lead to the preview instead.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::registry::{Key, Settings, json};
+use crate::registry::{Key, Links, Settings, json};
 use crate::store::MAX_DOCUMENT;
 
 /// The settings of the registry in `root`; none if they are not there, or not understood: then files are served as stored.
@@ -28,28 +28,48 @@ pub(super) fn has_links(path: &str) -> bool {
         || matches!(path.parse(), Ok(Key::Discovery | Key::Download { .. }))
 }
 
-/// The document with every text that begins with `from` beginning with `to` instead; `None` if there is no such text, or if
-/// it is no JSON object.
-pub(super) fn mapped(bytes: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
-    let mut object = json::parse(&Key::Discovery, bytes).ok()?;
-    let mut count = 0;
-    for value in object.values_mut() {
-        map(value, from, to, &mut count);
-    }
-    (count > 0).then(|| json::to_bytes(&object))
+/// Which links lead to the preview instead, and where that is.
+pub(super) struct Mapping<'a> {
+    /// The registry's own address, if its settings say it.
+    pub(super) from: Option<&'a str>,
+    /// The preview's address, ending in a slash.
+    pub(super) to: &'a str,
+    /// Whether an object is in the tree: then an absolute link to it leads to the preview, whatever its host is. So the tree
+    /// of a dry run, which has no settings, can be looked at too.
+    pub(super) is_there: &'a dyn Fn(&Key) -> bool,
 }
 
-fn map(value: &mut Value, from: &str, to: &str, count: &mut usize) {
-    match value {
-        Value::String(text) => {
-            if let Some(rest) = text.strip_prefix(from) {
-                *text = format!("{to}{rest}");
-                *count += 1;
+impl Mapping<'_> {
+    /// The document with its links mapped; `None` if there are none to map, or if it is no JSON object.
+    pub(super) fn mapped(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut object = json::parse(&Key::Discovery, bytes).ok()?;
+        let mut count = 0;
+        object.values_mut().for_each(|value| self.map(value, &mut count));
+        (count > 0).then(|| json::to_bytes(&object))
+    }
+
+    fn map(&self, value: &mut Value, count: &mut usize) {
+        match value {
+            Value::String(text) => {
+                if let Some(link) = self.link(text) {
+                    *text = link;
+                    *count += 1;
+                }
             }
+            Value::Array(list) => list.iter_mut().for_each(|value| self.map(value, count)),
+            Value::Object(object) => object.values_mut().for_each(|value| self.map(value, count)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| map(value, from, to, count)),
-        Value::Object(object) => object.values_mut().for_each(|value| map(value, from, to, count)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+
+    fn link(&self, text: &str) -> Option<String> {
+        if let Some(rest) = self.from.and_then(|from| text.strip_prefix(from)) {
+            return Some(format!("{}{rest}", self.to));
+        }
+        let is_elsewhere = |base: &&str| base.contains("://") && *base != self.to;
+        Links::base_of(text).filter(is_elsewhere)?;
+        let key = Links::target(text).filter(|key| (self.is_there)(key))?;
+        Some(format!("{}{key}", self.to))
     }
 }
 
@@ -59,18 +79,27 @@ mod tests {
 
     #[test]
     fn links_lead_to_the_preview() {
-        let (from, to) = ("https://h/p/", "http://127.0.0.1:1/");
-        let text = r#"{"a": "https://h/p/x", "b": ["https://h/p/", {"c": "https://h/px", "d": "see https://h/p/"}], "e": 1}"#;
-        let mapped_text = mapped(text.as_bytes(), from, to).unwrap();
-        let value: Value = serde_json::from_slice(&mapped_text).unwrap();
+        let to = "http://127.0.0.1:1/";
+        let store = "store/acme/x/1.0.0/0123456789abcdef/terraform-provider-x_1.0.0";
+        let is_there = |key: &Key| matches!(key, Key::Sums { .. });
+        let text = format!(
+            r#"{{"a": "https://h/p/x", "b": ["https://h/p/", {{"c": "https://h/px", "d": "see https://h/p/"}}], "e": 1,
+                "f": "https://i/{store}_SHA256SUMS", "g": "https://i/{store}_linux_amd64.zip", "h": "/{store}_SHA256SUMS"}}"#
+        );
+        let mapping = Mapping { from: Some("https://h/p/"), to, is_there: &is_there };
+        let mapped = mapping.mapped(text.as_bytes()).unwrap();
+        let value: Value = serde_json::from_slice(&mapped).unwrap();
         let expected = serde_json::json!({
             "a": "http://127.0.0.1:1/x",
             "b": ["http://127.0.0.1:1/", {"c": "https://h/px", "d": "see https://h/p/"}],
             "e": 1,
+            "f": format!("{to}{store}_SHA256SUMS"),
+            "g": format!("https://i/{store}_linux_amd64.zip"),
+            "h": format!("/{store}_SHA256SUMS"),
         });
         assert_eq!(value, expected);
-        assert_eq!(mapped(&mapped_text, from, to), None);
-        assert_eq!(mapped(b"https://h/p/", from, to), None);
+        assert_eq!(mapping.mapped(&mapped), None);
+        assert_eq!(mapping.mapped(b"https://h/p/"), None);
     }
 
     #[test]

@@ -79,6 +79,8 @@ fn every_document_moves_to_the_new_links_and_nothing_else_changes() {
     let discovery: Value = serde_json::from_slice(&after[DISCOVERY]).unwrap();
     assert_eq!(discovery, json!({"modules.v1": "/m/", "providers.v1": format!("{BASE}registry/")}));
     assert_eq!(tree(&folder)[document], after[document]);
+    let verified = run(tfreg().arg("verify").arg(&site)).succeeds();
+    assert!(verified.stdout.starts_with("Good: "), "{verified:?}");
     let again = run(&mut reindex_all(&site, &["--yes"])).succeeds();
     assert!(again.stdout.contains("Nothing to do"), "{again:?}");
     // Publishing the same again is in line too.

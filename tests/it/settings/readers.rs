@@ -49,6 +49,24 @@ fn terraform_installs_before_and_after_with_an_old_lock_file() {
     assert_eq!(over.lock_file(), lock);
 }
 
+/// The tree of a dry run has no settings in it.
+#[test]
+fn terraform_installs_from_the_tree_of_a_dry_run() {
+    if !require_program("terraform") {
+        return;
+    }
+    let root = folder();
+    let (site, dry) = (root.path().join("site"), root.path().join("preview"));
+    set(&site, &["--base-url", BASE]).succeeds();
+    run(publish(&site, &tarballs("release-1.2.0")).arg("--dry-run").arg(&dry)).succeeds();
+    let document = super::json(&dry, "registry/acme/sample/1.2.0/download/linux/amd64");
+    assert!(document["download_url"].as_str().unwrap().starts_with(BASE), "{document}");
+    let preview = Preview::of(&dry);
+    let terraform = Terraform::new(&preview, "1.2.0");
+    terraform.run(&["init", "-no-color"]).succeeds();
+    assert!(terraform.installed("1.2.0").exists());
+}
+
 #[test]
 fn a_preview_maps_the_address_to_its_own() {
     let root = folder();
@@ -101,9 +119,10 @@ fn a_preview_maps_the_address_to_its_own() {
         let path = link.strip_prefix(preview.url()).unwrap_or_else(|| panic!("{link}"));
         assert!(ask("HEAD", path).0.starts_with("http/1.1 200"), "{link}");
     }
-    // Settings that are changed meanwhile count at once; such as are not understood stop a preview from starting.
+    // Settings that are changed meanwhile count at once; what is in the tree is found there all the same; such as are not understood stop a preview from starting.
     set(&site, &["--base-url", "https://other.example.com/"]).succeeds();
-    assert!(ask("GET", document).1.contains(BASE), "these links are not the registry's any more");
+    assert!(ask("GET", DISCOVERY).1.contains(BASE), "this is not the registry's own any more");
+    assert!(!ask("GET", document).1.contains(BASE), "its objects are here");
     std::fs::write(site.join(SETTINGS), "{").unwrap();
     run(tfreg().arg("serve").arg(&site).args(["--listen", "0"])).fails(3, &[SETTINGS]);
 }
