@@ -203,7 +203,10 @@ fn merge(index: &[u8]) -> f64 {
     let platforms = BTreeSet::from(["linux_amd64".parse().unwrap()]);
     let began = Instant::now();
     let document = VersionsDocument::parse(&key, index).unwrap();
-    let merged = document.merged(&version, &["6.0".to_owned()], &platforms).unwrap().to_bytes();
+    let merged = document
+        .merged(&version, &["6.0".to_owned()], &platforms, jiff::Timestamp::UNIX_EPOCH)
+        .unwrap()
+        .to_bytes();
     let took = milliseconds(began.elapsed());
     assert!(merged.len() > index.len());
     took
