@@ -15,7 +15,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::content::Sealed;
 use crate::error::{Error, Refusal, Result, Unfinished};
-use crate::openpgp::signer::{Signer, sign_and_verify};
+use crate::openpgp::KeyId;
+use crate::openpgp::signer::{Holder, Signer, sign_and_verify};
 use crate::plan::{
     self, Action, ConditionCheck, Flags, Goal, Observation, Observed, Plan, ReadKind, Stage, Step, ToSign,
     Write, settings_check,
@@ -42,6 +43,12 @@ pub trait Observer: Send + Sync {
 
     /// The run waits, because other runs wrote first or the store gave no clear answer.
     fn waiting(&self, reason: &str);
+
+    /// `holder` is about to be asked for `count` signatures by a key. Until the result is dropped, it may ask a person on
+    /// the terminal.
+    fn signing(&self, _key: &KeyId, _holder: Holder, _count: usize) -> Box<dyn Send> {
+        Box::new(())
+    }
 }
 
 /// The settings of a run.
@@ -89,8 +96,9 @@ pub async fn observe<G: Goal>(
     goal: &G,
     state: &mut G::RunState,
     options: &Options,
+    observer: &dyn Observer,
 ) -> Result<Plan> {
-    match observe_once(store, goal, state, options).await? {
+    match observe_once(store, goal, state, options, observer).await? {
         RoundResult::Plan(plan) => Ok(*plan),
         RoundResult::Missing(refusal) => Err(Error::Refused(refusal)),
     }
@@ -108,6 +116,7 @@ async fn observe_once<G: Goal>(
     goal: &G,
     state: &mut G::RunState,
     options: &Options,
+    observer: &dyn Observer,
 ) -> Result<RoundResult> {
     let mut seen = Observation::default();
     let flags = Flags { max_age: options.max_age, ..goal.flags() };
@@ -123,8 +132,7 @@ async fn observe_once<G: Goal>(
             Step::Wait(refusal) => return Ok(RoundResult::Missing(Box::new(with_target(*refusal, store)))),
             Step::Read(missing) => missing,
             Step::Sign(documents) => {
-                for document in documents {
-                    let signature = sign(options.signer.as_deref(), &document).await?;
+                for (document, signature) in sign_all(options.signer.as_deref(), documents, observer).await? {
                     goal.signed(&document, signature, state);
                 }
                 continue;
@@ -152,11 +160,23 @@ async fn observe_once<G: Goal>(
     }
 }
 
-/// Signs a document. Fails if the signature does not verify with the key that clients will get.
-async fn sign(signer: Option<&dyn Signer>, document: &ToSign) -> Result<Sealed> {
-    let signer = signer.ok_or_else(|| Error::Usage(format!("no key signs {} in this run", document.key)))?;
-    tracing::debug!(key = %document.key, by = %signer.public_key().key_id(), "signing");
-    sign_and_verify(signer, &document.document).await
+/// Signs documents. Fails if a signature does not verify with the key that clients will get.
+async fn sign_all(
+    signer: Option<&dyn Signer>,
+    documents: Vec<ToSign>,
+    observer: &dyn Observer,
+) -> Result<Vec<(ToSign, Sealed)>> {
+    let names = || documents.iter().map(|document| document.key.to_string()).collect::<Vec<_>>().join(", ");
+    let signer = signer.ok_or_else(|| Error::Usage(format!("no key signs {} in this run", names())))?;
+    let by = signer.public_key().key_id();
+    tracing::debug!(keys = names(), %by, "signing");
+    let holder = signer.holder();
+    let _asking = holder.map(|holder| observer.signing(by, holder, documents.len()));
+    let signing = stream::iter(documents.into_iter().map(|document| async move {
+        let signature = sign_and_verify(signer, &document.document).await?;
+        Ok((document, signature))
+    }));
+    signing.buffered(holder.map_or(1, Holder::at_once)).try_collect().await
 }
 
 /// Replaces TARGET in a remedy's commands by this store.
@@ -308,7 +328,7 @@ impl<G: Goal> Run<'_, G> {
         // The objects of the plan, all of which were just written.
         let mut written: Option<Vec<Key>> = None;
         loop {
-            let observed = observe_once(&self.store, self.goal, &mut self.state, self.options);
+            let observed = observe_once(&self.store, self.goal, &mut self.state, self.options, self.observer);
             let (observed, snapshot) =
                 futures::join!(observed, snapshot(&self.store, written.take(), self.options));
             let plan = match observed? {

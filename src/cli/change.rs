@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::running::Running;
 use super::subject::Subject;
 use super::target::{EncryptionArgs, access, patience};
 use super::values;
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
-use crate::openpgp::Signer;
+use crate::openpgp::signer::Holder;
+use crate::openpgp::{KeyId, Signer};
 use crate::plan::{Goal, Plan, Write};
 use crate::provider::Provider;
 use crate::publish::{Observer, Options};
@@ -87,6 +89,19 @@ impl<'a> From<&'a Subject<Target>> for About<'a> {
 /// Brings TARGET into the state of `goal`.
 pub(super) fn run<'a, G: Goal>(
     command: &'static str,
+    about: (impl Into<About<'a>>, &ChangeArgs),
+    goal: &G,
+    signer: Option<Arc<dyn Signer>>,
+    consent: Consent,
+    common: (&GlobalArgs, &Environment, &Reporter),
+) -> Result<()> {
+    run_in(&runtime()?, command, about, goal, signer, consent, common)
+}
+
+/// The same, on the runtime on which the signer was opened.
+pub(super) fn run_in<'a, G: Goal>(
+    runtime: &Running,
+    command: &'static str,
     (about, args): (impl Into<About<'a>>, &ChangeArgs),
     goal: &G,
     signer: Option<Arc<dyn Signer>>,
@@ -128,7 +143,7 @@ pub(super) fn run<'a, G: Goal>(
     };
     let confirm: Option<Confirm<'_>> = if asked.is_some() { Some(&confirm) } else { None };
     let observer = ChangeObserver { reporter, shown: &shown, told, changes: Mutex::default() };
-    let outcome = runtime()?.block_on(async {
+    let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = change(request, goal, confirm, &observer) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
@@ -200,5 +215,9 @@ impl Observer for ChangeObserver<'_> {
 
     fn waiting(&self, reason: &str) {
         self.reporter.waiting(reason);
+    }
+
+    fn signing(&self, key: &KeyId, holder: Holder, count: usize) -> Box<dyn Send> {
+        Observer::signing(self.reporter, key, holder, count)
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::publish::{MAX_SECRET, READ_AHEAD, read_secret};
+use super::signing::{MAX_SECRET, READ_AHEAD, read_secret};
 use super::{Environment, misplaced};
 use crate::error::{Error, Result};
 use crate::openpgp::inspection::{self, Inspection};

@@ -16,6 +16,7 @@ mod reindex;
 mod resign;
 mod running;
 mod serve;
+mod signing;
 mod source;
 mod subject;
 mod target;
@@ -122,6 +123,10 @@ struct Environment {
     to: Option<String>,
     signing_key: Option<Secret>,
     signing_passphrase: Option<Secret>,
+    /// The name of a key that stays where it is, from `TFREG_SIGNER`.
+    signer: Option<String>,
+    /// Whether GnuPG is told its terminal by `GPG_TTY`.
+    has_gpg_tty: bool,
     /// A PEM file, and the setting that names it: `AWS_CA_BUNDLE`, or an option.
     ca_bundle: Option<(&'static str, PathBuf)>,
     /// Empty variables of the SDK, which it would use as addresses.
@@ -142,6 +147,8 @@ impl Environment {
             to: text("TFREG_TO"),
             signing_key: set("TFREG_SIGNING_KEY").map(secret),
             signing_passphrase: set("TFREG_SIGNING_PASSPHRASE").map(secret),
+            signer: text("TFREG_SIGNER"),
+            has_gpg_tty: set("GPG_TTY").is_some(),
             ca_bundle: set("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", PathBuf::from(path))),
             empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
                 .into_iter()
@@ -206,7 +213,7 @@ impl Environment {
         let failed = |error| Error::io(&format!("cannot read {name}"), path, error);
         let mut pem = Vec::new();
         let read = regular::open_or_handed_over(path)
-            .and_then(|file| file.take(publish::MAX_SECRET).read_to_end(&mut pem));
+            .and_then(|file| file.take(signing::MAX_SECRET).read_to_end(&mut pem));
         read.map_err(failed)?;
         let bundle = CaBundle::parse(&pem).map_err(|found| {
             Refusal::new(format!("{name} {}", path.display()), "not a file of certificates")

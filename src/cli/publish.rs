@@ -1,22 +1,18 @@
 //! `tfreg publish`
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
+use super::signing::SigningArgs;
 use super::source::SourceArgs;
 use super::target::{self, EncryptionArgs};
 use super::values;
-use super::{Environment, GlobalArgs, Jobs, misplaced, runtime, stop_signal};
+use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
 use crate::error::{Error, Result};
-use crate::openpgp::Signer;
-use crate::openpgp::signing_key::{Secret, SigningKey};
 use crate::package::BuildOptions;
 use crate::plan::{Published, VersionKey};
 use crate::probe;
@@ -24,7 +20,6 @@ use crate::provider::{Namespace, Platform, Protocol, Protocols, ProviderType, Ve
 use crate::publish::Options;
 use crate::registry::provenance::Record;
 use crate::registry::{BaseUrl, DocumentMaxAge};
-use crate::regular;
 use crate::release::Expected;
 use crate::release::archive::Limits;
 use crate::report::Reporter;
@@ -91,13 +86,8 @@ pub(super) struct PublishArgs {
     )]
     protocols: Vec<String>,
 
-    /// The armored secret key that signs, from `gpg --armor --export-secret-keys`; or its text in TFREG_SIGNING_KEY
-    #[arg(long, value_name = "FILE", help_heading = "Signing")]
-    signing_key_file: Option<PathBuf>,
-
-    /// A file with the key's passphrase; or the passphrase in TFREG_SIGNING_PASSPHRASE
-    #[arg(long, value_name = "FILE", help_heading = "Signing")]
-    signing_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: SigningArgs,
 
     /// Write absolute URLs that begin with URL into the documents [default: URLs from the host's root, such as /store/…].
     /// Of a registry with settings it has to be theirs (see `tfreg init`)
@@ -193,12 +183,6 @@ pub(super) struct PublishArgs {
     max_unpacked_bytes: u64,
 }
 
-/// The files of the signing key and its passphrase, if the command line names them.
-pub(super) struct Signing {
-    pub(super) key_file: Option<PathBuf>,
-    pub(super) passphrase_file: Option<PathBuf>,
-}
-
 /// The path of this program, to start it again.
 fn this_program() -> Result<PathBuf> {
     // The link leads to the program itself, even if its path cannot be accessed, or now names another file.
@@ -210,8 +194,8 @@ fn this_program() -> Result<PathBuf> {
 }
 
 impl PublishArgs {
-    /// Converts the arguments into a request for a publish on `date`, and the files of the key.
-    fn into_request(self, jobs: Jobs, date: Timestamp) -> Result<(Request, Signing)> {
+    /// Converts the arguments into a request for a publish on `date`, and those of the key.
+    fn into_request(self, jobs: Jobs, date: Timestamp) -> Result<(Request, SigningArgs)> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
         let protocols: Vec<Protocol> = self
             .protocols
@@ -226,8 +210,6 @@ impl PublishArgs {
         let base_url = self.base_url.as_deref().filter(|text| !text.is_empty()).map(str::parse::<BaseUrl>);
         let base_url = base_url.transpose().map_err(|error| usage("--base-url", &error))?;
         let scratch = scratch(&self.to, self.dry_run.as_deref());
-        let signing =
-            Signing { key_file: self.signing_key_file, passphrase_file: self.signing_passphrase_file };
         let request = Request {
             tarballs: self.tarballs,
             source: self.source.access(),
@@ -269,7 +251,7 @@ impl PublishArgs {
                 max_age: self.document_max_age.map(DocumentMaxAge),
             },
         };
-        Ok((request, signing))
+        Ok((request, self.signing))
     }
 }
 
@@ -290,51 +272,6 @@ fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-impl Signing {
-    /// Reads the signing key, from its file or the environment; it is unlocked here, once for each run.
-    pub(super) fn read(&self, environment: &mut Environment) -> Result<Arc<dyn Signer>> {
-        let (source, key) = match (&self.key_file, environment.signing_key.take()) {
-            (Some(file), _) => {
-                let name = misplaced::name_of(file, "the file that --signing-key-file names");
-                let key = read_secret(file, &name)?;
-                (name, key)
-            }
-            (None, Some(text)) => ("TFREG_SIGNING_KEY".to_owned(), text),
-            (None, None) => {
-                return Err(Error::Usage(
-                    "no signing key: give --signing-key-file FILE, or the key's text in TFREG_SIGNING_KEY"
-                        .to_owned(),
-                ));
-            }
-        };
-        let passphrase = match &self.passphrase_file {
-            // Its name is not repeated in messages: it may be the passphrase itself.
-            Some(file) => Some(read_secret(file, "the file that --signing-passphrase-file names")?),
-            None => environment.signing_passphrase.take(),
-        };
-        let passphrase = passphrase.map(Secret::without_line_end);
-        Ok(Arc::new(SigningKey::read(&source, &key, passphrase.as_ref())?))
-    }
-}
-
-pub(super) const MAX_SECRET: u64 = 4 << 20;
-/// The minimum size of the buffer: pipes, such as `<(pass show key)`, do not report their length.
-pub(super) const READ_AHEAD: usize = 256 << 10;
-
-/// Reads the file of a key or a passphrase; `name` is its name in messages.
-pub(super) fn read_secret(file: &Path, name: &str) -> Result<Secret> {
-    let failed = |source| Error::Io { context: format!("cannot read {name}"), source };
-    let file = regular::open_or_handed_over(file).map_err(failed)?;
-    // A buffer that grows leaves copies of parts of the secret behind, which are not wiped. A file with a larger length
-    // is read all the same.
-    let size = file.metadata().map_or(0, |found| found.len()).min(MAX_SECRET);
-    let size = usize::try_from(size).unwrap_or(0).max(READ_AHEAD);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
-    // A key with many signatures on it has some 100 KiB; a far larger file is something else.
-    file.take(MAX_SECRET).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Secret::from(bytes))
-}
-
 pub(super) fn run(
     args: PublishArgs,
     global: &GlobalArgs,
@@ -348,7 +285,8 @@ pub(super) fn run(
     request.source.patience = request.access.patience.clone();
     check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
-    let (tarballs, signer) = runtime.block_on(request.fetch(|| signing.read(&mut environment), reporter))?;
+    let (tarballs, signer) =
+        runtime.block_on(request.fetch(async || signing.open(&mut environment).await, reporter))?;
     let prepared = request.prepare(tarballs, signer, reporter)?;
     let outcome = runtime.block_on(async {
         // From here on, signals have an effect only on code that waits for them. Dropping the publish stops the

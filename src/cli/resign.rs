@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::change::{self, ChangeArgs, Consent};
-use super::publish::{Signing, read_secret};
+use super::signing::{SigningArgs, read_secret};
 use super::subject::SubjectArgs;
 use super::values;
-use super::{Environment, GlobalArgs, misplaced};
+use super::{Environment, GlobalArgs, misplaced, runtime};
 use crate::error::{Error, Result};
 use crate::openpgp::certificate::{Certificate, PublishableKey};
 use crate::openpgp::signing_key::Secret;
@@ -51,13 +51,8 @@ pub(super) struct ResignArgs {
     #[arg(value_name = "VERSION")]
     versions: Vec<String>,
 
-    /// The armored secret key that signs, from `gpg --armor --export-secret-keys`; or its text in TFREG_SIGNING_KEY
-    #[arg(long, value_name = "FILE", help_heading = "Signing")]
-    signing_key_file: Option<PathBuf>,
-
-    /// A file with the key's passphrase; or the passphrase in TFREG_SIGNING_PASSPHRASE
-    #[arg(long, value_name = "FILE", help_heading = "Signing")]
-    signing_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: SigningArgs,
 
     /// A key, public or secret, whose present signatures are trusted; repeatable [default: the signing key]
     #[arg(long = "trust-key", value_name = "FILE", help_heading = "Signing", conflicts_with = "refresh_key")]
@@ -67,7 +62,7 @@ pub(super) struct ResignArgs {
     #[arg(
         long,
         requires = "key",
-        conflicts_with_all = ["signing_key_file", "signing_passphrase_file"],
+        conflicts_with_all = ["signing_key_file", "signing_passphrase_file", "signer", "certificate"],
         help_heading = "Signing"
     )]
     refresh_key: bool,
@@ -111,13 +106,12 @@ pub(super) fn run(
 ) -> Result<()> {
     let subject = args.subject.read(args.versions, environment.to.as_deref(), values::target)?;
     let versions = subject.versions()?;
+    let runtime = runtime()?;
     let (key, renewal, signer) = if let Some(path) = &args.key {
         let (name, key) = read(path)?;
         (PublishableKey::read(&name, &key)?, Renewal::KeyCopy, None)
     } else {
-        let signing =
-            Signing { key_file: args.signing_key_file, passphrase_file: args.signing_passphrase_file };
-        let signer = signing.read(&mut environment)?;
+        let signer = runtime.block_on(args.signing.open(&mut environment))?;
         let key = signer.public_key().clone();
         if let Some(warning) = key.expiry_warning() {
             reporter.warn(&warning);
@@ -138,5 +132,5 @@ pub(super) fn run(
         trusted,
     };
     let common = (global, &environment, reporter);
-    change::run("resign", (&subject, &args.change), &goal, signer, Consent::Given, common)
+    change::run_in(&runtime, "resign", (&subject, &args.change), &goal, signer, Consent::Given, common)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
 use crate::store::s3::Location;
+use crate::workflow::signer::SignerReference;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target};
 
@@ -46,6 +47,11 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
     } else {
         target(text).map(Place::Target)
     }
+}
+
+/// Reads `gpg:FINGERPRINT`.
+pub(super) fn signer(text: &str) -> Result<SignerReference, String> {
+    text.trim().parse()
 }
 
 /// Reads `NAMESPACE/TYPE`.

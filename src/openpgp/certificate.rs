@@ -5,13 +5,15 @@ use std::time::SystemTime;
 use sequoia_openpgp as openpgp;
 
 use openpgp::Cert;
+use openpgp::packet::key::{PublicParts, UnspecifiedRole};
+use openpgp::packet::{Key, Signature};
 use openpgp::parse::Parse as _;
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 
 use super::key_check::{Candidate, public_half, publishable};
 use super::key_packets;
-use super::signature::detached;
+use super::signature::{self, detached};
 use super::signing_key::{Secret, expiry_warning};
 use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
@@ -26,6 +28,7 @@ pub struct PublishableKey {
     certificate: Certificate,
     armored: String,
     key_id: KeyId,
+    signer: openpgp::Fingerprint,
     user_id: String,
     expires: Option<SystemTime>,
 }
@@ -87,7 +90,7 @@ impl Certificate {
         let mut why = String::new();
         for time in times {
             match self.verify_at(time, &policy, document, &signature) {
-                Ok(()) => return Ok(()),
+                Ok(_) => return Ok(()),
                 Err(error) => why = error,
             }
         }
@@ -99,19 +102,17 @@ impl Certificate {
         time: SystemTime,
         policy: &StandardPolicy<'_>,
         document: &[u8],
-        signature: &openpgp::packet::Signature,
-    ) -> Result<(), String> {
+        signature: &Signature,
+    ) -> Result<Key<PublicParts, UnspecifiedRole>, String> {
         let valid = self.0.with_policy(policy, time).map_err(|error| error.to_string())?;
         if let RevocationStatus::Revoked(_) = valid.revocation_status() {
             return Err(format!("key {} is revoked", self.key_id()));
         }
         valid.alive().map_err(|error| error.to_string())?;
         let mut keys = valid.keys().alive().for_signing().revoked(false);
-        if keys.any(|key| signature.verify_message(key.key(), document).is_ok()) {
-            Ok(())
-        } else {
-            Err(format!("not made by key {}, or not over this file", self.key_id()))
-        }
+        keys.find(|key| signature.verify_message(key.key(), document).is_ok())
+            .map(|key| key.key().clone())
+            .ok_or_else(|| format!("not made by key {}, or not over this file", self.key_id()))
     }
 
     /// The time of its newest self-signature.
@@ -141,6 +142,7 @@ impl PublishableKey {
         Self {
             // The key id of the primary key is the one that clients print: `entity.PrimaryKey.KeyIdString()`.
             key_id: candidate.certificate.keyid().into(),
+            signer: candidate.signer.key().fingerprint(),
             certificate: Certificate(candidate.certificate),
             armored: candidate.armored,
             user_id: candidate.user_id,
@@ -158,6 +160,12 @@ impl PublishableKey {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.certificate.fingerprint()
+    }
+
+    /// The fingerprint of the key that signs: the primary key's, or a subkey's.
+    #[must_use]
+    pub fn signing_key(&self) -> Fingerprint {
+        self.signer.clone().into()
     }
 
     /// The primary user id.
@@ -185,19 +193,40 @@ impl PublishableKey {
         &self.armored
     }
 
-    /// Verifies a binary detached signature as clients do now, with this copy of the key, parsed from its armored text.
+    /// Judges a signature that is published, or is to be: by rules as strict as those of all clients together, with this
+    /// copy of the key, parsed from its armored text. It is one binary detached signature of version 4 by a key that may
+    /// sign now, over a hash that fits the key; it does not expire, and has no critical part that a client may not know.
     ///
     /// # Errors
     /// The reason why clients would not accept it.
     pub fn verify(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
-        let signature = detached(signature)?;
-        signature.signature_alive(None, None).map_err(|error| error.to_string())?;
+        self.judge(document, signature).map(drop)
+    }
+
+    /// Judges a signature that the [signing key](Self::signing_key) has made since `began`; see [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// The reason why it is not published.
+    pub fn verify_new(&self, document: &[u8], signature: &[u8], began: SystemTime) -> Result<(), String> {
+        let (signature, made_by) = self.judge(document, signature)?;
+        if made_by != self.signer {
+            return Err(format!("it is made by {made_by:X}, and not by {:X}", self.signer));
+        }
+        signature::made_since(&signature, began)
+    }
+
+    /// The signature, and the fingerprint of the key that made it.
+    fn judge(&self, document: &[u8], signature: &[u8]) -> Result<(Signature, openpgp::Fingerprint), String> {
+        let signature = signature::publishable(signature)?;
         let embedded = Cert::from_bytes(self.armored.as_bytes());
         let embedded =
             embedded.map_err(|error| format!("the embedded public key cannot be read: {error}"))?;
         if embedded != self.certificate.0 {
             return Err("the embedded public key is not the key's own".to_owned());
         }
-        Certificate(embedded).verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)
+        let embedded = Certificate(embedded);
+        let key = embedded.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)?;
+        signature::fits(&signature, &key)?;
+        Ok((signature, key.fingerprint()))
     }
 }

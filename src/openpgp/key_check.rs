@@ -20,19 +20,42 @@ use openpgp::{Cert, Fingerprint, Packet};
 use super::certificate::PublishableKey;
 use super::key_packets::{self, Unreadable};
 use super::key_text;
+use super::signer::Holder;
 use super::signing_key::{Secret, date, secret_part};
 use crate::error::Refusal;
+use crate::words;
 
 /// The command that makes a key that every client accepts.
 const MAKE_KEY: &str = "`gpg --quick-generate-key 'NAME <MAIL>' rsa3072 sign 2y`";
 
 /// The use of a key that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeyUse {
+pub(super) enum KeyUse<'a> {
     /// To sign: the secret must be present.
     Secret,
     /// To be embedded: only its public half matters.
     Public,
+    /// To sign by another program or service, which has the secret.
+    Held(&'a Held),
+}
+
+/// The keys of a certificate whose secrets a program or service has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) holder: Holder,
+    /// How the user names the signer, such as `gpg:FINGERPRINT`.
+    pub(super) reference: String,
+    /// The file of the certificate; `None` if it is from the holder itself.
+    pub(super) file: Option<String>,
+    pub(super) keys: Vec<Fingerprint>,
+    /// The one key that the user wants to sign.
+    pub(super) exactly: Option<Fingerprint>,
+}
+
+impl Held {
+    fn has(&self, fingerprint: &Fingerprint) -> bool {
+        self.keys.contains(fingerprint)
+    }
 }
 
 /// A key that has passed every check that needs no passphrase, and the part of it that is embedded.
@@ -62,7 +85,7 @@ pub(super) fn publishable(source: &str, cert: &Cert) -> Result<PublishableKey, R
 pub(super) struct KeyCheck<'a> {
     pub(super) source: &'a str,
     pub(super) now: SystemTime,
-    pub(super) key_use: KeyUse,
+    pub(super) key_use: KeyUse<'a>,
 }
 
 impl KeyCheck<'_> {
@@ -92,7 +115,9 @@ impl KeyCheck<'_> {
     pub(super) fn single_certificate(&self, key: &Secret) -> Result<Cert, Refusal> {
         let expected = match self.key_use {
             KeyUse::Secret => "one armored secret key, as `gpg --armor --export-secret-keys KEYID` writes it",
-            KeyUse::Public => "one key, as `gpg --armor --export KEYID` or `--export-secret-keys` writes it",
+            KeyUse::Public | KeyUse::Held(_) => {
+                "one key, as `gpg --armor --export KEYID` or `--export-secret-keys` writes it"
+            }
         };
         let text = key_text::unwrap(key.bytes());
         let unreadable = |found: String, remedy: &str| {
@@ -203,6 +228,19 @@ impl KeyCheck<'_> {
         }
     }
 
+    /// The refusal of a certificate without a valid key of the name that the user has given.
+    fn no_key(&self, cert: &Cert, wanted: Option<&Fingerprint>) -> Refusal {
+        let Some(wanted) = wanted else { return self.no_user_id(cert) };
+        let there: Vec<String> = cert.keys().map(|key| format!("{:X}", key.key().fingerprint())).collect();
+        self.refuse("the key that is named is no valid key of the certificate")
+            .found(format!("{}, and not {wanted:X}", there.join(", ")))
+            .expected("a primary key or subkey that the certificate binds")
+            .remedy(format!(
+                "name one of them, or let GnuPG's newest signing key sign: --signer gpg:{}",
+                fingerprint(cert)
+            ))
+    }
+
     fn no_user_id(&self, cert: &Cert) -> Refusal {
         let refusal = self
             .refuse("the signing key has no user id")
@@ -224,7 +262,7 @@ impl KeyCheck<'_> {
         let Some(cert) = cert else { return "gpg --armor --export-secret-keys FINGERPRINT".to_owned() };
         let offline = cert.is_tsk() && !secret_part(cert.primary_key().key()).is_here();
         let what = match self.key_use {
-            KeyUse::Public if !cert.is_tsk() => "--export",
+            KeyUse::Public | KeyUse::Held(_) if !cert.is_tsk() => "--export",
             _ if offline => "--export-secret-subkeys",
             _ => "--export-secret-keys",
         };
@@ -233,6 +271,9 @@ impl KeyCheck<'_> {
 
     /// A remedy that changes the key where its primary secret is, and then exports the key again.
     fn then_export(&self, cert: &Cert, remedy: &str) -> String {
+        if let KeyUse::Held(held) = self.key_use {
+            return then_use(held, cert, remedy);
+        }
         let elsewhere = self.key_use == KeyUse::Secret && !secret_part(cert.primary_key().key()).is_here();
         let there = if elsewhere { "where the secret of the primary key is, " } else { "" };
         format!("{there}{remedy}; then export the key again: `{}`", self.export(Some(cert)))
@@ -291,7 +332,14 @@ impl KeyCheck<'_> {
     ) -> Result<ValidErasedKeyAmalgamation<'a, PublicParts>, Refusal> {
         let mut unfit: Vec<(u8, Box<Refusal>)> = Vec::new();
         let mut fit: Vec<ValidErasedKeyAmalgamation<'a, PublicParts>> = Vec::new();
+        let wanted = match self.key_use {
+            KeyUse::Held(held) => held.exactly.clone(),
+            _ => None,
+        };
         for key in valid.keys() {
+            if wanted.as_ref().is_some_and(|wanted| *wanted != key.key().fingerprint()) {
+                continue;
+            }
             match self.check_signer(cert, &key) {
                 Ok(()) => fit.push(key),
                 Err(reason) => unfit.push(reason),
@@ -302,7 +350,7 @@ impl KeyCheck<'_> {
             // The key that fails the last check is most likely the one that was meant to sign, so its reason is
             // reported.
             unfit.sort_by_key(|(nearness, _)| *nearness);
-            unfit.pop().map_or_else(|| self.no_user_id(cert), |(_, refusal)| *refusal)
+            unfit.pop().map_or_else(|| self.no_key(cert, wanted.as_ref()), |(_, refusal)| *refusal)
         })
     }
 
@@ -336,6 +384,23 @@ impl KeyCheck<'_> {
             return Err((2, refusal.into()));
         }
         check_strength(key.key()).map_err(|found| (3, self.unfit_algorithm(&found).into()))?;
+        if let KeyUse::Held(held) = self.key_use
+            && !held.has(&key.key().fingerprint())
+        {
+            let refusal = self
+                .refuse("GnuPG does not have the secret of the signing key")
+                .found(format!("{name}, whose secret is offline"))
+                .expected(
+                    "a signing key whose secret is in the keyring, on a card, or behind a forwarded agent",
+                )
+                .remedy(format!(
+                    "import it: `gpg --import FILE`, FILE being the export from where its secret is: \
+                     `gpg --armor --export-secret-{} {} > FILE`",
+                    if key.primary() { "keys" } else { "subkeys" },
+                    fingerprint(cert)
+                ));
+            return Err((4, refusal.into()));
+        }
         if self.key_use == KeyUse::Secret && !secret_part(key.key()).is_here() {
             let refusal = self
                 .refuse("the secret part of the signing key is not in the file")
@@ -456,6 +521,34 @@ fn armor(cert: &Cert) -> openpgp::Result<String> {
 
 fn fingerprint(cert: &Cert) -> String {
     format!("{:X}", cert.fingerprint())
+}
+
+/// A remedy that changes a key where its primary secret is, and then lets this run's signer see the change.
+fn then_use(held: &Held, cert: &Cert, remedy: &str) -> String {
+    let file = held.file.as_deref().unwrap_or("FILE");
+    if held.holder == Holder::Kms {
+        let user_id =
+            cert.userids().next().map(|id| String::from_utf8_lossy(id.userid().value()).into_owned());
+        return format!(
+            "make the certificate again: `tfreg key create --signer {} --user-id {} --expires 2y > {}`",
+            held.reference,
+            words::quoted(user_id.as_deref().unwrap_or("NAME <MAIL>")),
+            words::quoted(file)
+        );
+    }
+    let is_elsewhere = !held.has(&cert.fingerprint());
+    let there = if is_elsewhere { "where the secret of the primary key is, " } else { "" };
+    match (&held.file, is_elsewhere) {
+        (Some(_), _) => format!(
+            "{there}{remedy}; then export the certificate again: `gpg --armor --export {} > {}`",
+            fingerprint(cert),
+            words::quoted(file)
+        ),
+        (None, true) => {
+            format!("{there}{remedy}; then export it there, and import it here: `gpg --import FILE`")
+        }
+        (None, false) => format!("{remedy}; then run this again"),
+    }
 }
 
 /// Adds an RSA subkey, because every client accepts RSA.

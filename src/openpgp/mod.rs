@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client_support;
+pub mod gpg;
 pub mod inspection;
 mod key_check;
 pub mod key_packets;

@@ -17,12 +17,13 @@ use openpgp::crypto::KeyPair;
 use openpgp::packet::key::{PublicParts, SecretKeyMaterial};
 use openpgp::packet::signature::SignatureBuilder;
 use openpgp::serialize::SerializeInto as _;
-use openpgp::types::{HashAlgorithm, SignatureType};
+use openpgp::types::SignatureType;
 use zeroize::Zeroizing;
 
 use super::KeyId;
 use super::certificate::PublishableKey;
 use super::key_check::{KeyCheck, KeyUse};
+use super::signature::hash_for;
 use super::signer::{Signer, bad_signature};
 use crate::error::{Error, Refusal};
 use crate::worker;
@@ -104,9 +105,9 @@ impl Signer for SigningKey {
     }
 
     async fn sign(&self, document: &Bytes) -> Result<Vec<u8>, Error> {
-        let failed = |error: anyhow::Error| bad_signature(self.public.key_id(), error.to_string());
+        let failed = |error: anyhow::Error| bad_signature(self.public.key_id(), None, error.to_string());
         let mut pair = self.pair.clone();
-        let signature = SignatureBuilder::new(SignatureType::Binary).set_hash_algo(HashAlgorithm::SHA512);
+        let signature = SignatureBuilder::new(SignatureType::Binary).set_hash_algo(hash_for(pair.public()));
         let signature = worker::compute(|| signature.sign_message(&mut pair, document)).map_err(failed)?;
         Ok(Packet::from(signature).to_vec().map_err(failed)?)
     }

@@ -12,6 +12,7 @@ use crate::content::Digest;
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::openpgp::certificate::Certificate;
+use crate::openpgp::signature;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Checksums, DownloadDocument, Key, Links};
 use crate::store::Listed;
@@ -225,6 +226,8 @@ fn check(
         let fact = (digest, Digest::of(&signature_read.bytes), Digest::of(armor.as_bytes()));
         let signer = verified.entry(fact).or_insert_with(|| {
             let certificate = Certificate::embedded(armor)?;
+            // What clients would refuse is not listed, though the key has made it.
+            signature::check_form(&signature_read.bytes)?;
             certificate.verify_as_of_then(&read.bytes, &signature_read.bytes)?;
             Ok(certificate.fingerprint())
         });

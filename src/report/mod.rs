@@ -19,6 +19,8 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
+use crate::openpgp::KeyId;
+use crate::openpgp::signer::Holder;
 use crate::plan::{Action, Plan, Write};
 use crate::policy::{Document, Policies};
 use crate::probe::Probe;
@@ -379,6 +381,12 @@ impl Observer for Reporter {
 
     fn waiting(&self, reason: &str) {
         self.note(&format!("waiting to try again: {reason}"));
+    }
+
+    fn signing(&self, key: &KeyId, holder: Holder, count: usize) -> Box<dyn Send> {
+        let name = holder.name();
+        self.note(&format!("{name} is asked for {} by key {key}", words::count(count, "signature")));
+        if holder.may_ask() { Box::new(self.bars.step_aside()) } else { Box::new(()) }
     }
 }
 

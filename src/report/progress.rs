@@ -86,8 +86,26 @@ impl Bars {
         }
     }
 
+    /// Draws no bar until the result is dropped: another program uses the terminal.
+    pub(super) fn step_aside(&self) -> Aside {
+        drop(self.all.clear());
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
+        Aside(self.drawn.then(|| self.all.clone()))
+    }
+
     pub(super) fn sending(&self) -> Sending {
         Sending(self.current())
+    }
+}
+
+/// The time in which no bar is drawn.
+pub(super) struct Aside(Option<MultiProgress>);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(all) = &self.0 {
+            all.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 }
 

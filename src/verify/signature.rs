@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use sequoia_openpgp as openpgp;
 
 use openpgp::packet::Signature;
+use openpgp::packet::signature::subpacket::SubpacketTag;
 use openpgp::types::{HashAlgorithm, SignatureType};
 use openpgp::{Cert, Fingerprint, Packet};
 
 use crate::openpgp::KeyId;
 use crate::openpgp::client_support::{self, ClientFamily, Judgement, Verdict};
 use crate::openpgp::key_packets;
-use crate::openpgp::signature::packets as packets_of;
+use crate::openpgp::signature::{packets as packets_of, unknown_critical};
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 
@@ -64,6 +65,11 @@ rules! { Signature:
         "the signature has expired, or is not valid yet",
         "terraform init says: signature expired",
         "`tfreg resign` the version; signatures by tfreg do not expire";
+    /// Source: ProtonMail/go-crypto, `Signature.Verify`: each critical notation has to be known, and clients name none.
+    CRITICAL = "signature-critical", Error,
+        "the signature has a critical notation, which clients do not know",
+        "terraform init says: unknown critical notation",
+        "`tfreg resign` the version with another key; signatures by tfreg have none";
     /// Source: the rules of `openpgp::client_support`.
     KEY_REFUSED = "key-refused", Error,
         "clients reject signatures by this key",
@@ -149,6 +155,7 @@ pub(super) fn check(
         findings.extend(key_id(document_subject, key.id.as_deref(), cert));
         findings.extend(hash(subject, signature));
         findings.extend(alive(subject, signature, now));
+        findings.extend(critical(subject, signature));
         let clients = client_support::judge(cert, Some(&signer), now);
         findings.extend(accepted(document_subject, cert, &clients));
         findings.extend(expires_soon(document_subject, cert, &signer, now));
@@ -248,6 +255,13 @@ fn alive(subject: &str, signature: &Signature, now: SystemTime) -> Option<Findin
     }
     let expires = signature.signature_expiration_time().filter(|time| *time <= now)?;
     Some(EXPIRED.at(subject).found(format!("expired on {}", date(expires))).expected("a signature in force"))
+}
+
+fn critical(subject: &str, signature: &Signature) -> Option<Finding> {
+    let parts = signature.hashed_area().iter().chain(signature.unhashed_area().iter());
+    let mut notations = parts.filter(|part| part.tag() == SubpacketTag::NotationData);
+    let found = notations.find_map(unknown_critical)?;
+    Some(CRITICAL.at(subject).found(found).expected("no critical notation"))
 }
 
 /// How the clients in use judge the key. Older ones are reported in the result and are not a finding: Terraform 1.5 and

@@ -58,7 +58,8 @@ pub async fn change<G: Goal>(
 ) -> Result<Outcome> {
     let Request { target, access, dry_run, options } = request;
     let store = target::open_store(&target, dry_run.as_deref(), &access).await?;
-    let observe = async || publish::observe(&store, goal, &mut G::RunState::default(), &options).await;
+    let observe =
+        async || publish::observe(&store, goal, &mut G::RunState::default(), &options, observer).await;
     let target = store.describe();
     if let Some(folder) = dry_run {
         let plan = observe().await?;

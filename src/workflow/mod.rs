@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod publish;
+pub mod signer;
 pub mod source;
 pub mod target;
 

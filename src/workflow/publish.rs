@@ -107,19 +107,19 @@ pub enum End {
 pub type Verified = Result<Verification>;
 
 impl Request {
-    /// Finds the tarballs, and fetches those in buckets. `signing` reads the key in between: after all cheap checks,
+    /// Finds the tarballs, and fetches those in buckets. `signing` opens the key in between: after all cheap checks,
     /// and before anything large is fetched.
     ///
     /// # Errors
     /// Fails if a tarball's name is refused, a bucket cannot be read, or there is no usable key.
     pub async fn fetch(
         &self,
-        signing: impl FnOnce() -> Result<Arc<dyn Signer>>,
+        signing: impl AsyncFnOnce() -> Result<Arc<dyn Signer>>,
         observer: &dyn Observer,
     ) -> Result<(Vec<TarballFile>, Arc<dyn Signer>)> {
         let sources = Sources::open(&self.tarballs, &self.source).await?;
         let found = sources.find(&self.expected).await?;
-        let signer = signing()?;
+        let signer = signing().await?;
         Ok((sources.fetch(found, self.options.jobs, observer).await?, signer))
     }
 
@@ -198,7 +198,8 @@ impl Prepared {
         let end = match request.dry_run {
             Some(folder) => {
                 let plan =
-                    publish::observe(&store, &goal, &mut RunState::default(), &request.options).await?;
+                    publish::observe(&store, &goal, &mut RunState::default(), &request.options, observer)
+                        .await?;
                 target::write_dry_run(&plan, &folder).await?;
                 End::DryRun { plan: Box::new(plan), folder }
             }

@@ -43,6 +43,7 @@ mod s3_server_selftest;
 mod secrets;
 mod serve;
 mod settings;
+mod signers;
 mod slow_hosts;
 mod splice;
 mod store_conformance;

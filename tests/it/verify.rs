@@ -668,6 +668,7 @@ fn signatures_and_zips() -> Vec<Mutation> { vec![
     mutation("a signature over SHA-1", "signature-hash", "SHA1", Everywhere, Installs(""), |c| c.sign(&Signer::of("ed25519.asc"), |b| b.set_hash_algo(sequoia_openpgp::types::HashAlgorithm::SHA1))),
     mutation("the signature has expired", "signature-expired", "expired on", Everywhere, Fails("expired"), |c| c.sign(&Signer::of("ed25519.asc"), expired)),
     mutation("the signature is of the future", "signature-expired", "made on", Everywhere, Fails("expired"), |c| c.sign(&Signer::of("ed25519.asc"), |b| b.set_signature_creation_time(std::time::SystemTime::now() + std::time::Duration::from_hours(48)).unwrap())),
+    mutation("a critical notation", "signature-critical", "a@example.com", Everywhere, Fails("critical notation"), |c| c.sign(&Signer::of("ed25519.asc"), |b| b.set_notation("a@example.com", b"1", None, true).unwrap())),
     mutation("an expired key", "key-doubtful", "Terraform 1.6.0 rejects", Everywhere, Installs(""), |c| c.resign("expired.asc")),
     mutation("a revoked key", "key-refused", "revoked", Everywhere, Fails("revoked"), |c| c.resign("revoked.asc")),
     mutation("a revoked subkey", "key-refused", "revoked", Everywhere, Fails("revoked"), |c| c.resign("subkey-revoked.asc")),

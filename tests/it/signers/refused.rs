@@ -1,0 +1,153 @@
+//! Why GnuPG does not sign, by its cause; and what each refusal tells the user to do, done: the refusal is gone.
+
+use std::fs;
+use std::process::Command;
+
+use sequoia_openpgp::Cert;
+use sequoia_openpgp::crypto::mpi;
+use sequoia_openpgp::parse::Parse as _;
+
+use super::Owner;
+use crate::support::archive::write;
+use crate::support::{key, run};
+
+#[test]
+fn without_gnupg_it_is_told_to_install_it() {
+    let Some(owner) = Owner::new() else { return };
+    let key = owner.imports("ed25519.asc");
+    let texts = ["GnuPG is not installed", "or add its folder to PATH"];
+    owner.refuses("no gpg", owner.publish_by(&key).env("PATH", owner.at("nowhere")), &texts);
+    owner.publishes("gpg", &mut owner.publish_by(&key));
+}
+
+#[test]
+fn a_key_that_is_not_there_is_imported() {
+    let Some(owner) = Owner::new() else { return };
+    let fingerprint = "4E8911C0E0EC692102243A48A7F2BC5B6E845A69";
+    let texts = ["GnuPG does not have this secret key", "`gpg --list-secret-keys`", "`gpg --import FILE`"];
+    owner.refuses("no key", &mut owner.publish_by(fingerprint), &texts);
+    // Its public half alone.
+    let other = Owner::new().unwrap();
+    other.imports("ed25519.asc");
+    let public = other.gpg(&["--armor", "--export", fingerprint]).succeeds().stdout;
+    let public = write(owner.root.path(), "public.asc", public);
+    owner.gpg(&["--import", public.to_str().unwrap()]).succeeds();
+    owner.refuses("public only", &mut owner.publish_by(fingerprint), &texts);
+    let option = ["--signer", &format!("gpg:{fingerprint}"), "--certificate", public.to_str().unwrap()];
+    owner.refuses("certificate only", &mut owner.publish(&option), &texts);
+    owner.imports("ed25519.asc");
+    owner.publishes("imported", &mut owner.publish_by(fingerprint));
+    owner.publishes("with a certificate", &mut owner.publish(&option));
+}
+
+#[test]
+fn a_certificate_of_another_key_is_exported_again() {
+    let Some(owner) = Owner::new() else { return };
+    let (wanted, other) = (owner.imports("ed25519.asc"), owner.imports("rsa3072.asc"));
+    let export = owner.gpg(&["--armor", "--export", &other]).succeeds().stdout;
+    let file = write(owner.root.path(), "release.asc", export);
+    let option = ["--signer", &format!("gpg:{wanted}"), "--certificate", file.to_str().unwrap()];
+    let refused = owner.refuses(
+        "other",
+        &mut owner.publish(&option),
+        &["of another key than the signer", &other, &wanted],
+    );
+    does_what_it_says(&owner, &refused.stderr);
+    owner.publishes("exported", &mut owner.publish(&option));
+    fs::write(&file, "hello").unwrap();
+    owner.refuses("no certificate", &mut owner.publish(&option), &["not an OpenPGP key"]);
+}
+
+/// Runs the commands of a remedy.
+#[track_caller]
+fn does_what_it_says(owner: &Owner, said: &str) {
+    let remedy = said.split("remedy:").nth(1).unwrap();
+    let mut commands = 0;
+    for line in remedy.split('`').skip(1).step_by(2) {
+        let line =
+            line.replace("gpg ", "gpg --batch --no-tty --yes --pinentry-mode loopback --passphrase '' ");
+        let mut shell = Command::new("sh");
+        run(shell.args(["-c", &line]).env("GNUPGHOME", owner.home()).env("LC_ALL", "C")).succeeds();
+        commands += 1;
+    }
+    assert!(commands > 0, "no command in {remedy}");
+}
+
+#[test]
+fn a_key_that_has_expired_is_extended() {
+    let Some(owner) = Owner::new() else { return };
+    let fingerprint = owner.imports("expired.asc");
+    let texts = ["the signing key has expired", "then run this again"];
+    let refused = owner.refuses("expired", &mut owner.publish_by(&fingerprint), &texts);
+    does_what_it_says(&owner, &refused.stderr);
+    owner.publishes("extended", &mut owner.publish_by(&fingerprint));
+}
+
+#[test]
+fn a_prompt_that_was_not_answered_is_answered() {
+    let Some(owner) = Owner::new() else { return };
+    let key = owner.locked();
+    owner.answers("cancel");
+    let texts = ["the passphrase was asked for, and not given", "run this again, and answer the prompt"];
+    owner.refuses("cancelled", &mut owner.publish_by(&key), &texts);
+    owner.answers("wrong");
+    owner.refuses(
+        "wrong",
+        &mut owner.publish_by(&key),
+        &["the passphrase does not unlock the key", "answer the prompt"],
+    );
+    owner.answers("ok");
+    owner.publishes("answered", &mut owner.publish_by(&key));
+}
+
+#[test]
+fn without_a_prompt_the_passphrase_is_given() {
+    let Some(owner) = Owner::new() else { return };
+    let key = owner.locked();
+    owner.agent("pinentry-program /nonexistent/pinentry");
+    let texts = ["GnuPG cannot ask for the passphrase", "TFREG_SIGNING_PASSPHRASE", "GPG_TTY=$(tty)"];
+    owner.refuses("no pinentry", &mut owner.publish_by(&key), &texts);
+    owner.publishes("given", owner.publish_by(&key).env("TFREG_SIGNING_PASSPHRASE", "hushed"));
+}
+
+#[test]
+fn an_agent_that_takes_no_passphrase_is_told_to_or_asks() {
+    let Some(owner) = Owner::new() else { return };
+    let key = owner.locked();
+    let pinentry = format!("pinentry-program {}", owner.at("pinentry").display());
+    owner.agent(&format!("{pinentry}\nno-allow-loopback-pinentry"));
+    let given = || {
+        let mut command = owner.publish_by(&key);
+        command.env("TFREG_SIGNING_PASSPHRASE", "hushed");
+        command
+    };
+    let texts = [
+        "takes no passphrase from other programs",
+        "remove no-allow-loopback-pinentry",
+        "gpgconf --kill gpg-agent",
+    ];
+    owner.refuses("forbidden", &mut given(), &texts);
+    owner.publishes("asks", &mut owner.publish_by(&key));
+    owner.agent(&pinentry);
+    owner.publishes("allowed", &mut given());
+}
+
+#[test]
+fn a_card_that_is_absent_is_asked_for() {
+    let Some(owner) = Owner::new() else { return };
+    let fingerprint = owner.imports("ed25519.asc");
+    // What `keytocard` leaves of a secret key: its public part, and the number of the card.
+    let keys = owner.home().join("private-keys-v1.d");
+    let file = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let cert = Cert::from_bytes(&fs::read(key("ed25519.asc")).unwrap()).unwrap();
+    let mpi::PublicKey::EdDSA { q, .. } = cert.primary_key().key().mpis() else { panic!("no Ed25519") };
+    let card = b"\xd2\x76\x00\x01\x24\x01\x02\x00\x00\x06\x12\x34\x56\x78\x00\x00";
+    let begin = b"(20:shadowed-private-key(3:ecc(5:curve7:Ed25519)(5:flags5:eddsa)(1:q33:";
+    let stub = [&begin[..], q.value(), b")(8:shadowed5:t1-v1(16:", card, b"10:OPENPGP.1))))"].concat();
+    owner.forgets();
+    fs::write(&file, stub).unwrap();
+    let listed = owner.gpg(&["--with-colons", "--list-secret-keys", &fingerprint]).succeeds().stdout;
+    assert!(listed.contains("D2760001240102000006123456780000"), "{listed}");
+    let texts = ["GnuPG cannot use the card of this key", "insert the card", "gpg --card-status"];
+    owner.refuses("card", &mut owner.publish_by(&fingerprint), &texts);
+}
