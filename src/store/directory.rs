@@ -15,7 +15,7 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -38,6 +38,9 @@ const FOLDER_MODE: u32 = 0o755;
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: Arc<PathBuf>,
+    /// Writes of one run wait for each other here, however long that takes: the lock is for other processes, and is not
+    /// waited for that long.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Directory {
@@ -46,7 +49,7 @@ impl Directory {
     /// # Errors
     /// Fails if `root` exists and is not a directory.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: Arc::new(root.to_owned()) };
+        let store = Self { root: Arc::new(root.to_owned()), turn: Arc::default() };
         match fs::metadata(root) {
             Ok(metadata) if !metadata.is_dir() => {
                 Err(failed("cannot use", root, &io::Error::from(io::ErrorKind::NotADirectory)))
@@ -92,6 +95,7 @@ impl Directory {
     fn write(&self, key: &str, body: &Sealed, condition: &Condition, on_sent: &OnSent) -> io::Result<Answer> {
         let refused = |found: &str| Ok(Answer::ConditionFailed(found.to_owned()));
         let path = self.path(key);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let locked = match self.lock()? {
             Ok(locked) => locked,
             Err(kept) => return Ok(Answer::Busy(kept)),
