@@ -27,7 +27,7 @@ fn command_lines_that_make_no_sense() {
         (
             "namespace with a slash",
             [&["publish", "--namespace", "a/b"], &to[..], &signing, &[tarball]].concat(),
-            "dashes are allowed",
+            "underscores are allowed",
         ),
         (
             "empty namespace",
