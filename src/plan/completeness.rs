@@ -14,7 +14,7 @@ use crate::openpgp::Fingerprint;
 use crate::openpgp::certificate::Certificate;
 use crate::openpgp::signature;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::registry::{Checksums, DownloadDocument, Key, Links};
+use crate::registry::{Checksums, DownloadDocument, Key, Links, Settings};
 use crate::store::Listed;
 
 /// The platforms of a provider's versions for which a listing contains documents.
@@ -253,21 +253,33 @@ impl Trust {
         Self(keys)
     }
 
-    /// The `signers` that the user has not named, if the user has named any.
-    pub(super) fn unknown(&self, signers: &BTreeSet<Fingerprint>) -> BTreeSet<Fingerprint> {
-        if self.0.is_empty() {
-            return BTreeSet::new();
-        }
-        let is_known = |signer: &&Fingerprint| self.0.iter().any(|key| key.fingerprint() == **signer);
-        signers.iter().filter(|signer| !is_known(signer)).cloned().collect()
+    /// The keys that are trusted: those that the user has named, and those that may sign by the registry's settings.
+    fn known(&self, settings: Option<&Settings>) -> BTreeSet<Fingerprint> {
+        let named = self.0.iter().map(Certificate::fingerprint);
+        named.chain(settings.into_iter().flat_map(Settings::signing_keys).cloned()).collect()
+    }
+
+    /// The `signers` that are not trusted; none if neither the user nor the settings name any key.
+    pub(super) fn unknown(
+        &self,
+        settings: Option<&Settings>,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> BTreeSet<Fingerprint> {
+        let known = self.known(settings);
+        if known.is_empty() { BTreeSet::new() } else { signers.difference(&known).cloned().collect() }
     }
 
     /// Whether objects of these signers may be newly listed together.
     ///
     /// # Errors
-    /// Fails if there are several, and the user has named none.
-    pub(super) fn together(&self, subject: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
-        if signers.len() < 2 || !self.0.is_empty() {
+    /// Fails if there are several, and neither the user nor the settings name any.
+    pub(super) fn together(
+        &self,
+        settings: Option<&Settings>,
+        subject: &Key,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> Result<(), Refusal> {
+        if signers.len() < 2 || !self.known(settings).is_empty() {
             return Ok(());
         }
         let signers = signers.iter().map(|signer| format!("key {signer}")).collect::<Vec<_>>();

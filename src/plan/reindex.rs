@@ -91,7 +91,7 @@ impl Goal for Reindex {
         if !reads.is_empty() {
             return Ok(Step::Read(reads));
         }
-        self.trust.together(&key, &signers)?;
+        self.trust.together(seen.settings(), &key, &signers)?;
         if wanted.versions().next().is_none() && index.versions().next().is_none() {
             return Err(Refusal::new(folder, format!("{} has no version that can be listed", self.provider))
                 .found(if plan.warnings.is_empty() { "nothing".to_owned() } else { plan.warnings.join("\n") })
@@ -198,12 +198,12 @@ impl Reindex {
                 wanted.without(version)
             }
             Completeness::Whole(whole) => {
-                let unknown = self.trust.unknown(&whole.signers);
+                let unknown = self.trust.unknown(seen.settings(), &whole.signers);
                 let adds = found.listed.as_ref().is_none_or(|listed| !whole.platforms.is_subset(listed));
                 if adds && !unknown.is_empty() {
                     let unknown = names(unknown);
                     plan.warnings.push(format!(
-                        "{version} is left as it is: it is signed by key {unknown}, which --trust-key does not name"
+                        "{version} is left as it is: it is signed by key {unknown}, which neither --trust-key nor the settings name"
                     ));
                     return wanted;
                 }

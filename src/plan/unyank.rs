@@ -17,7 +17,7 @@ use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::versions::{Mark, platforms_of};
-use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
+use crate::registry::{Folder, Key, Settings, VersionsDocument, YankedRecord};
 
 /// Puts a version back into the index.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Goal for Unyank {
                     .remedy("put the objects back from a backup, or release a new version"));
                 }
                 Completeness::Whole(whole) => {
-                    self.check_signers(&record_key, &whole.signers)?;
+                    self.check_signers(seen.settings(), &record_key, &whole.signers)?;
                     if !whole.left_out.is_empty() {
                         plan.warnings.push(format!(
                             "{} of {}: a publish of it was stopped; publish it again when the version is back",
@@ -141,15 +141,20 @@ impl Goal for Unyank {
 
 impl Unyank {
     /// Objects that are listed again are signed by one key, or by keys that the user has named.
-    fn check_signers(&self, record: &Key, signers: &BTreeSet<Fingerprint>) -> Result<(), Refusal> {
-        self.trust.together(record, signers)?;
-        let unknown = self.trust.unknown(signers);
+    fn check_signers(
+        &self,
+        settings: Option<&Settings>,
+        record: &Key,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> Result<(), Refusal> {
+        self.trust.together(settings, record, signers)?;
+        let unknown = self.trust.unknown(settings, signers);
         if unknown.is_empty() {
             return Ok(());
         }
         Err(Refusal::new(record, format!("version {} is signed by a key that is not trusted", self.version))
             .found(names(unknown))
-            .expected("a signature by a key that --trust-key names")
+            .expected("a signature by a key that --trust-key or the settings name")
             .remedy("if you know the key, name its public half by --trust-key FILE too; else release a new version"))
     }
 }

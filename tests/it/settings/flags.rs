@@ -76,6 +76,33 @@ fn a_flag_that_says_otherwise_is_refused_with_both_values_and_the_remedy_helps()
     assert_eq!(settings["signing_keys"].as_array().unwrap().len(), 3, "{settings}");
 }
 
+/// What is listed anew is signed by a key of the settings, or by one that is named.
+#[test]
+fn nothing_of_another_key_is_listed_anew() {
+    let root = folder();
+    let site = root.path().join("site");
+    run(&mut publish(&site, &linux())).succeeds();
+    let whole = tree(&site);
+    set(&site, &["--allow-key", P256]).succeeds();
+    let on = |name: &str, args: &[&str]| {
+        let mut command = tfreg();
+        command.arg(name).arg(&site).args(args).stdin(Stdio::null());
+        run(&mut command)
+    };
+    // What is listed stays.
+    on("reindex", &["acme/sample", "--yes"]).succeeds();
+    assert_eq!(tree(&site)["registry/acme/sample/versions"], whole["registry/acme/sample/versions"]);
+    on("yank", &["acme/sample@1.2.0", "--yes"]).succeeds();
+    on("unyank", &["acme/sample@1.2.0"]).refused("another key", &["not trusted", ED25519]);
+    let trust = key("ed25519.asc").display().to_string();
+    on("unyank", &["acme/sample@1.2.0", "--trust-key", &trust]).succeeds();
+    std::fs::remove_file(site.join("registry/acme/sample/versions")).unwrap();
+    on("reindex", &["acme/sample", "--yes"]).refused("another key", &["nor the settings name", ED25519]);
+    set(&site, &["--allow-key", ED25519]).succeeds();
+    on("reindex", &["acme/sample", "--yes"]).succeeds();
+    assert!(site.join("registry/acme/sample/versions").exists());
+}
+
 #[test]
 fn flags_that_agree_are_taken_and_without_settings_the_flags_decide() {
     let root = folder();
