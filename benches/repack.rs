@@ -190,7 +190,7 @@ fn spliced(tarball: &Path) -> Sealed {
             Ok(())
         })
         .unwrap();
-    zip.finish().unwrap()
+    zip.finish().unwrap().zip
 }
 
 /// The same, but nothing is checked.

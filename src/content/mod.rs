@@ -1,9 +1,11 @@
 //! Immutable contents and their SHA-256 digests.
 
 mod digest;
+mod dir_hash;
 mod scratch;
 mod sealed;
 
-pub use digest::{Digest, ShortDigest};
+pub use digest::{Digest, NotADigest, ShortDigest};
+pub use dir_hash::DirHash;
 pub use scratch::Scratch;
 pub use sealed::{CHUNK, Sealed, SealedReader};

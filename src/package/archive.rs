@@ -2,7 +2,7 @@
 //!
 //! The compression can change behind this interface: [`ZipWriter::add`] is called with a file's bytes,
 //! [`ZipWriter::add_recorded`] also with a [`DeflateRecorder`] that has the compressed stream; [`ZipWriter::finish`]
-//! returns a [`Sealed`] zip that has passed the self-check.
+//! returns a [`Sealed`] zip that has passed the self-check, and the hash of the files in it.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -12,7 +12,8 @@ use zip::ZipArchive;
 
 use super::check::{self, AddedEntry};
 use super::container::Container;
-use crate::content::{CHUNK, Scratch, Sealed};
+use super::file_hasher::FileHasher;
+use crate::content::{CHUNK, DirHash, Scratch, Sealed};
 use crate::splice::{ContentsChecksum, ContentsHasher, DeflateRecorder, StreamFingerprint};
 
 /// The type of an entry's file; decides its fixed mode.
@@ -66,6 +67,16 @@ pub struct ZipWriter {
     /// The memory that the entries' fingerprints use.
     of_fingerprints: usize,
     buffer: Vec<u8>,
+    files: FileHasher,
+}
+
+/// A zip that has passed the self-check.
+#[derive(Debug, Clone)]
+pub struct FinishedZip {
+    /// The zip.
+    pub zip: Sealed,
+    /// The hash of the files in it.
+    pub h1: DirHash,
 }
 
 impl ZipWriter {
@@ -80,6 +91,7 @@ impl ZipWriter {
             written: Vec::new(),
             of_fingerprints: 0,
             buffer: vec![0; CHUNK],
+            files: FileHasher::new(),
         })
     }
 
@@ -104,6 +116,7 @@ impl ZipWriter {
             }
             hash.update(&self.buffer[..filled]);
             encoder.write_all(&self.buffer[..filled])?;
+            self.files.update(&mut self.buffer, filled);
         }
         encoder.finish()?;
         self.end(name, kind, hash.finish(), None)
@@ -127,7 +140,10 @@ impl ZipWriter {
         loop {
             match content.read(&mut self.buffer) {
                 Ok(0) => break,
-                Ok(count) => hash.update(&self.buffer[..count]),
+                Ok(count) => {
+                    hash.update(&self.buffer[..count]);
+                    self.files.update(&mut self.buffer, count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -147,6 +163,7 @@ impl ZipWriter {
         fingerprint: Option<StreamFingerprint>,
     ) -> Result<(), ZipError> {
         self.zip.end(contents.size, contents.crc)?;
+        self.files.end_of_file();
         // An entry without a fingerprint is decompressed to check it.
         let fingerprint =
             fingerprint.filter(|fingerprint| self.of_fingerprints + fingerprint.memory() <= FINGERPRINTS);
@@ -164,11 +181,12 @@ impl ZipWriter {
     ///
     /// # Errors
     /// The zip cannot be written, or its contents are not those that were added.
-    pub fn finish(self) -> Result<Sealed, ZipError> {
+    pub fn finish(self) -> Result<FinishedZip, ZipError> {
         let file = self.zip.finish()?;
         let sync = self.scratch.begin_sync(&file);
         let (digest, len) = check::check(&file, &self.written)?;
-        Ok(Sealed::from_digested(file, sync, digest, len))
+        let h1 = check::dir_hash(&self.written, &self.files.finish())?;
+        Ok(FinishedZip { zip: Sealed::from_digested(file, sync, digest, len), h1 })
     }
 }
 
@@ -199,6 +217,7 @@ pub fn extract(zip: &Sealed, name: &str, to: &mut dyn Write) -> Result<(), ZipEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Digest;
     use crate::splice::Unpacker;
     use crate::splice::tests::encoder;
 
@@ -238,7 +257,11 @@ mod tests {
         zip.add("terraform-provider-x_v1.0.0", FileKind::Executable, content.len() as u64, reader).unwrap();
         zip.add("doc/README.md", FileKind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
         zip.add("empty", FileKind::Plain, 0, &mut io::empty()).unwrap();
-        zip.finish().unwrap()
+        let FinishedZip { zip, h1 } = zip.finish().unwrap();
+        let files = [("terraform-provider-x_v1.0.0", content), ("doc/README.md", b"hi\n"), ("empty", b"")];
+        assert_eq!(h1, DirHash::of(files.map(|(name, bytes)| (name, Digest::of(bytes)))));
+        assert_eq!(super::super::zip_hash(zip.reader()), Ok(h1));
+        zip
     }
 
     #[test]
@@ -283,7 +306,7 @@ mod tests {
         let content = sample(100_000);
         zip.add("large", FileKind::Executable, 5 << 30, &mut content.as_slice()).unwrap();
         zip.add("small", FileKind::Plain, 3, &mut &b"hi\n"[..]).unwrap();
-        let zip = zip.finish().unwrap();
+        let zip = zip.finish().unwrap().zip;
         let mut bytes = Vec::new();
         zip.reader().read_to_end(&mut bytes).unwrap();
         // Version 4.5, and 16 bytes of extra field 1 behind the name (APPNOTE 4.5.3).
@@ -315,7 +338,8 @@ mod tests {
             [true, false]
         );
         assert!(zip.of_fingerprints <= FINGERPRINTS);
-        let zip = zip.finish().unwrap();
+        let FinishedZip { zip, h1 } = zip.finish().unwrap();
+        assert_eq!(h1, DirHash::of(["a", "b"].map(|name| (name, Digest::of(&content)))));
         for name in ["a", "b"] {
             let mut found = Vec::new();
             extract(&zip, name, &mut found).unwrap();

@@ -3,13 +3,15 @@
 pub mod archive;
 mod check;
 mod container;
+mod file_hasher;
+mod zip_hash;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::content::{Digest, Scratch, Sealed};
+use crate::content::{Digest, DirHash, Scratch, Sealed};
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::archive::{ArchiveReader as _, CompressedForm, Limits};
@@ -17,7 +19,8 @@ use crate::release::contents::{self, Destination, TarballRules};
 use crate::release::executable::{Examiner, HEADER_BYTES};
 use crate::release::file::TarballFile;
 use crate::release::{Release, Tarball, manifest};
-use archive::{FileKind, ZipError, ZipWriter};
+use archive::{FileKind, FinishedZip, ZipError, ZipWriter};
+pub use zip_hash::{MAX_ENTRIES, MAX_UNPACKED, zip_hash};
 
 /// Files of this size and above keep the compression of the tarball; see [`crate::splice`]. Smaller ones are compressed
 /// again: that costs almost nothing, and the head of such a file's stream may be larger than the file.
@@ -30,6 +33,8 @@ pub struct Package {
     pub platform: Platform,
     /// The zip.
     pub zip: Sealed,
+    /// The hash of the files in it.
+    pub h1: DirHash,
     /// The tarball that it was made from.
     pub tarball: TarballFile,
     /// The SHA-256 of that tarball.
@@ -226,10 +231,11 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
         sidecar.check(&tarball.file, &digest)?;
     }
     contents.finish()?;
-    let zip = zip.finish().map_err(zip_error)?;
+    let FinishedZip { zip, h1 } = zip.finish().map_err(zip_error)?;
     let package = Package {
         platform: tarball.name.platform.clone(),
         zip,
+        h1,
         tarball: tarball.file.clone(),
         tarball_digest: digest,
     };

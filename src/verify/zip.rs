@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, System, ZipArchive};
 
-use crate::content::{CHUNK, Digest};
+use crate::content::{CHUNK, Digest, DirHash};
+use crate::package::{MAX_ENTRIES, MAX_UNPACKED};
 use crate::provider::{Platform, ProviderType, Version};
 use crate::release::entry_name::{self, Names};
 use crate::release::executable::Expectation;
@@ -117,13 +117,8 @@ rules! { Zips:
         "correct the build; publish the version anew under the next number";
 }
 
-/// No provider has more entries, and each needs memory.
-const MAX_ENTRIES: usize = 100_000;
 /// The maximum number of findings about names; more do not help.
 const MAX_NAMES: usize = 20;
-/// The maximum unpacked size; no provider is larger.
-const MAX_UNPACKED: u64 = 32 << 30;
-
 /// The requirements on a zip.
 #[derive(Debug, Clone)]
 pub(super) struct ExpectedZip {
@@ -162,7 +157,7 @@ struct ZipEntry {
 }
 
 /// Checks a zip; returns its `h1:` hash for lock files, if every entry can be read.
-pub(super) fn check(subject: &str, expected: &ExpectedZip, file: File) -> (Vec<Finding>, Option<String>) {
+pub(super) fn check(subject: &str, expected: &ExpectedZip, file: File) -> (Vec<Finding>, Option<DirHash>) {
     let damaged = |found: String| DAMAGED.at(subject).found(found).expected("a zip that can be unpacked");
     let mut archive = match ZipArchive::new(BufReader::with_capacity(CHUNK, file)) {
         Ok(archive) if archive.len() > MAX_ENTRIES => {
@@ -205,8 +200,8 @@ pub(super) fn check(subject: &str, expected: &ExpectedZip, file: File) -> (Vec<F
             if let Some((found, wanted)) = mismatch {
                 findings.push(HEADER.at(subject).found(found).expected(wanted));
             }
-            let h1 = h1(&entries, &digests);
-            (findings, Some(h1))
+            let names = entries.iter().map(|entry| entry.name.as_str());
+            (findings, Some(DirHash::of(names.zip(digests))))
         }
         Err(error) => {
             findings.push(damaged(error.to_string()));
@@ -394,18 +389,4 @@ fn contents(
         }
     }
     Ok(contents)
-}
-
-/// The hash of a package in lock files.
-///
-/// Source: golang.org/x/mod/sumdb/dirhash, `Hash1`: the SHA-256 over a line for every file, in the order of the names.
-fn h1(entries: &[ZipEntry], digests: &[Digest]) -> String {
-    let mut lines: Vec<(&str, &Digest)> =
-        entries.iter().map(|entry| entry.name.as_str()).zip(digests).collect();
-    lines.sort_unstable();
-    let mut hash = Sha256::new();
-    for (name, digest) in lines {
-        hash.update(format!("{digest}  {name}\n"));
-    }
-    format!("h1:{}", base64::engine::general_purpose::STANDARD.encode(hash.finalize()))
 }

@@ -12,7 +12,8 @@ use zip::read::read_zipfile_from_stream;
 use zip::{CompressionMethod, System, ZipArchive};
 
 use super::archive::ZipError;
-use crate::content::{CHUNK, Digest};
+use super::file_hasher::FileDigest;
+use crate::content::{CHUNK, Digest, DirHash};
 use crate::splice::{ContentsChecksum, ContentsHasher, Fault, StreamFingerprint, ZlibStream};
 use pass::Pass;
 
@@ -46,6 +47,20 @@ pub(super) fn check(mut zip: impl Read + Seek, written: &[AddedEntry]) -> Result
         })?;
     }
     Ok(pass.finish()?)
+}
+
+/// The `h1:` hash of the entries that [`check`] has found in the zip; `files` are the digests of what was added, in the
+/// same order.
+///
+/// # Errors
+/// They are not of the same files.
+pub(super) fn dir_hash(written: &[AddedEntry], files: &[FileDigest]) -> Result<DirHash, ZipError> {
+    let are_same = written.len() == files.len()
+        && written.iter().zip(files).all(|(entry, (_, len))| entry.contents.size == *len);
+    if !are_same {
+        return Err(ZipError::SelfCheck("other files were hashed than were put in".to_owned()));
+    }
+    Ok(DirHash::of(written.iter().zip(files).map(|(entry, (digest, _))| (entry.name.as_str(), *digest))))
 }
 
 fn entry(place: &EntryHeaders, written: &AddedEntry, pass: &mut Pass<impl Read>) -> Result<(), Fault> {

@@ -143,7 +143,7 @@ fn others_read_what_is_copied() {
             recorder.record(size);
             zip.add_recorded(&seed.to_string(), FileKind::Plain, size, &mut unpacker, &recorder).unwrap();
         }
-        let zip = zip.finish().unwrap();
+        let zip = zip.finish().unwrap().zip;
         std::io::copy(&mut zip.reader(), &mut std::fs::File::create(&path).unwrap()).unwrap();
         for mut reader in readers.iter().map(again) {
             let output = reader.output().unwrap();
