@@ -21,6 +21,7 @@
 //! | a line for another platform | publish: `planner::next_checksums` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
 //! | the SHA256SUMS as a whole | publish: `planner` | it consists of these lines only; an existing object under its key must have the same bytes |
 //! | the record of the publish | publish: `planner::record` | it is, byte for byte, what this run would write |
+//! | the hashes of a zip in `packages`, and of an earlier zip in a record | publish: `planner::packages` | the run has made the zip; or a record says it that *this run's* key has signed; or the zip was read, and has the digest of its proven line |
 //! | an existing SHA256SUMS | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document matches its line |
 //! | an existing record | [`resign`] | a signature by a key that the user has named, and its contents are about this version and zips in its SHA256SUMS |
 //! | the public key in a document | publish, [`resign`] | it is the key that signs in this run; it replaces another published key only with `--replace-key`, or if the user has named that key |
@@ -50,7 +51,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::content::{Digest, Sealed};
+use crate::content::{Digest, DirHash, Sealed};
 use crate::error::Refusal;
 use crate::provider::Provider;
 use crate::registry::{DocumentMaxAge, Folder, Key, Settings, YankedRecord};
@@ -93,6 +94,19 @@ pub enum ReadKind {
     Read,
     /// Its length and digest only.
     Summary,
+    /// All of a zip, for its hashes. A zip may be large, so this is only read if no record has them.
+    Zip,
+}
+
+/// What is known of a zip that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadZip {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// The hash of the files in it, or why it has none.
+    pub h1: Result<DirHash, String>,
 }
 
 /// The observed state of an object.
@@ -104,6 +118,8 @@ pub enum Observed {
     Document(Document),
     /// Its length and digest were read.
     Summary(Summary),
+    /// It is a zip, and was read.
+    Zip(ReadZip),
 }
 
 /// The observations of one round.

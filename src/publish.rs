@@ -5,6 +5,7 @@
 //! concurrent runs converge: a run that loses a race observes and plans again.
 
 pub mod conditional_writes;
+mod zips;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::Semaphore;
 
 use crate::content::Sealed;
 use crate::error::{Error, Refusal, Result, Unfinished};
@@ -147,8 +149,9 @@ async fn observe_once<G: Goal>(
         tracing::debug!("looking at {} objects", missing.len());
         // In order, so that of several failures the same one is always reported: that of a document, whose answer says
         // more than that of a HEAD request.
+        let zips = &Semaphore::new(zips::AT_ONCE);
         let mut reads = stream::iter(missing.into_iter().map(|(key, kind)| async move {
-            let found = read_one(store, &key, kind).await;
+            let found = read_one(store, &key, kind, zips).await;
             (key, found)
         }))
         .buffered(options.reads);
@@ -208,8 +211,18 @@ fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
         .remedy(remedy))
 }
 
-async fn read_one(store: &RegistryStore, key: &Key, kind: ReadKind) -> Result<Observed, StoreError> {
+async fn read_one(
+    store: &RegistryStore,
+    key: &Key,
+    kind: ReadKind,
+    zips: &Semaphore,
+) -> Result<Observed, StoreError> {
     Ok(match kind {
+        ReadKind::Zip => {
+            // The semaphore is never closed.
+            let _permit = zips.acquire().await;
+            zips::read(store, key).await?.map_or(Observed::Absent, Observed::Zip)
+        }
         ReadKind::Read => store.get(key).await?.map_or(Observed::Absent, Observed::Document),
         ReadKind::Summary => store.summary(key).await?.map_or(Observed::Absent, Observed::Summary),
     })
@@ -222,6 +235,7 @@ fn describe(seen: &Observed) -> String {
             format!("{} bytes, revision {}", document.bytes.len(), document.revision.0)
         }
         Observed::Summary(summary) => format!("{} bytes, SHA-256 {}", summary.len, summary.digest),
+        Observed::Zip(zip) => format!("a zip of {} bytes, SHA-256 {}", zip.len, zip.digest),
     }
 }
 

@@ -1,19 +1,22 @@
 //! Bringing every document of the registry in line with its settings: documents that were published before the settings
-//! changed, and the discovery document.
+//! changed, and the discovery document; and with the other documents of their version ([`packages`]).
 //!
 //! Whatever documents depend on the settings is made anew here, by the same pure functions as in a publish. What clients
 //! choose from stays: no version is listed or taken out, and no object of `store/` is touched. A document is replaced only
 //! if it has not changed since it was read, so a publish at the same time loses nothing; and that publish sees the new
 //! settings in its last observation.
 
+mod packages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep, names, replace};
 use crate::content::Sealed;
 use crate::error::Refusal;
-use crate::provider::ReleaseId;
-use crate::registry::{DownloadDocument, Folder, Key, Links, Settings, discovery};
+use crate::provider::{Platform, ReleaseId};
+use crate::registry::{DownloadDocument, Folder, Key, Links, Packages, Settings, discovery};
 use crate::words::count;
+use packages::{Found, KnownZips};
 
 /// Brings all documents in line.
 #[derive(Debug)]
@@ -22,15 +25,36 @@ pub struct Align;
 /// What changes in the documents of a version.
 #[derive(Default)]
 struct Moved {
+    /// The documents whose links change.
     documents: usize,
+    /// The documents whose packages change.
+    packages: usize,
     /// The bases that their links had.
     bases: BTreeSet<String>,
 }
 
-impl Goal for Align {
-    type RunState = ();
+impl Moved {
+    /// The changes in words.
+    fn add_to(self, plan: &mut Plan, ReleaseId { provider, version }: &ReleaseId, links: Option<&Links>) {
+        if let Some(links) = links.filter(|_| self.documents > 0) {
+            let (from, to) = (names(self.bases), links.base());
+            let documents = count(self.documents, "document");
+            plan.changes.push(format!("~ {provider} {version}: links of {documents}: {from} -> {to}"));
+        }
+        if self.packages > 0 {
+            let documents = count(self.packages, "document");
+            plan.changes.push(format!("~ {provider} {version}: packages of {documents}"));
+        }
+    }
+}
 
-    fn next(&self, seen: &Observation, (): &mut ()) -> Result<Step, Refusal> {
+/// The documents of each version.
+type Documents<'a> = BTreeMap<&'a ReleaseId, BTreeMap<&'a Platform, DownloadDocument>>;
+
+impl Goal for Align {
+    type RunState = KnownZips;
+
+    fn next(&self, seen: &Observation, known: &mut KnownZips) -> Result<Step, Refusal> {
         if let Some(step) = seen.missing([(Key::Discovery, ReadKind::Read)]) {
             return Ok(step);
         }
@@ -48,6 +72,11 @@ impl Goal for Align {
                 .remedy("check the target; what is published from now on is in line with the settings"));
         }
         let mut plan = Plan::default();
+        let documents = by_release(documents, seen)?;
+        let packages = match packages_of(&documents, seen, known, &mut plan) {
+            Ok(packages) => packages,
+            Err(reads) => return Ok(Step::Read(reads)),
+        };
         // Without settings every publish decides by its own flags, and there is nothing to be in line with.
         let links = seen.settings().map(Settings::links);
         if links.is_none() {
@@ -57,43 +86,78 @@ impl Goal for Align {
                     .to_owned(),
             );
         }
-        let mut moved: BTreeMap<&ReleaseId, Moved> = BTreeMap::new();
-        for key in documents {
-            let (Key::Download { release, platform }, Some(read)) = (key, seen.document(key)) else {
-                continue;
-            };
-            let document = DownloadDocument::parse(key, platform, &read.bytes)?;
-            let wanted = aligned(&document, links.as_ref(), &mut plan);
-            if wanted == document {
-                plan.writes.push(keep(key.clone(), &read.bytes));
-                continue;
+        for (release, documents) in &documents {
+            let mut moved = Moved::default();
+            for document in documents.values() {
+                let Some(read) = seen.document(document.key()) else { continue };
+                let linked = aligned(document, links.as_ref(), &mut plan);
+                if linked != *document {
+                    moved.documents += 1;
+                    moved.bases.extend(document.link_bases().map(str::to_owned));
+                }
+                let wanted = match packages.get(release) {
+                    Some(packages) => linked.clone().with_packages(Some(packages)),
+                    None => linked.clone(),
+                };
+                moved.packages += usize::from(wanted != linked);
+                plan.writes.push(if wanted == *document {
+                    keep(document.key().clone(), &read.bytes)
+                } else {
+                    replace(document.key().clone(), read, wanted.to_bytes())
+                });
             }
-            let moved = moved.entry(release).or_default();
-            moved.documents += 1;
-            moved.bases.extend(document.link_bases().map(str::to_owned));
-            plan.writes.push(replace(key.clone(), read, wanted.to_bytes()));
+            moved.add_to(&mut plan, release, links.as_ref());
         }
         if let Some(links) = &links {
-            for (ReleaseId { provider, version }, Moved { documents, bases }) in moved {
-                let (from, to) = (names(bases), links.base());
-                let documents = count(documents, "document");
-                plan.changes.push(format!("~ {provider} {version}: links of {documents}: {from} -> {to}"));
-            }
             align_discovery(links, seen, &mut plan)?;
         }
         plan.condition_check = condition_check(seen, &plan);
         Ok(Step::Ready(Box::new(plan)))
     }
 
-    fn written(&self, _: &Key, (): &mut ()) {}
+    fn written(&self, _: &Key, _: &mut KnownZips) {}
 
     fn indexed(&self) -> &'static str {
         "The index was not changed by this run."
     }
 }
 
-/// The document as it has to be: a further member that is derived from the settings, or from other documents of the version,
-/// is set here. Files that are derived from a provider's index are writes of their own in [`Align::next`], behind the
+fn by_release<'a>(keys: Vec<&'a Key>, seen: &Observation) -> Result<Documents<'a>, Refusal> {
+    let mut documents = Documents::new();
+    for key in keys {
+        if let (Key::Download { release, platform }, Some(read)) = (key, seen.document(key)) {
+            let document = DownloadDocument::parse(key, platform, &read.bytes)?;
+            documents.entry(release).or_default().insert(platform, document);
+        }
+    }
+    Ok(documents)
+}
+
+/// The packages of the versions whose packages are known.
+///
+/// # Errors
+/// What has to be read first.
+fn packages_of<'a>(
+    documents: &Documents<'a>,
+    seen: &Observation,
+    known: &mut KnownZips,
+    plan: &mut Plan,
+) -> Result<BTreeMap<&'a ReleaseId, Packages>, Vec<(Key, ReadKind)>> {
+    let (mut packages, mut reads) = (BTreeMap::new(), Vec::new());
+    for (release, documents) in documents {
+        match packages::of_version(release, documents, seen, known) {
+            Found::Read(more) => reads.extend(more),
+            Found::Known(found) => drop(packages.insert(*release, found)),
+            Found::Left(problem) => plan.warnings.push(format!(
+                "{release}: what its documents say of all packages is left as it is: {problem}"
+            )),
+        }
+    }
+    if reads.is_empty() { Ok(packages) } else { Err(reads) }
+}
+
+/// The document as the settings have it: a further member that is derived from them is set here. What is derived from the
+/// other documents of the version is in [`packages`]. Files that are derived from a provider's index are writes of their own in [`Align::next`], behind the
 /// documents.
 fn aligned(document: &DownloadDocument, links: Option<&Links>, plan: &mut Plan) -> DownloadDocument {
     let Some(links) = links else { return document.clone() };

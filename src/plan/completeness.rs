@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Observation, Observed, ReadKind};
+use super::{Observation, Observed, ReadKind, ReadZip};
 use crate::content::Digest;
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
@@ -15,7 +15,7 @@ use crate::openpgp::certificate::Certificate;
 use crate::openpgp::signature;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::{Checksums, DownloadDocument, Key, Links, Settings};
-use crate::store::Listed;
+use crate::store::{Listed, Summary};
 
 /// The platforms of a provider's versions for which a listing contains documents.
 pub(super) fn documents(provider: &Provider, listed: &[Listed]) -> BTreeMap<Version, BTreeSet<Platform>> {
@@ -198,10 +198,11 @@ fn check(
     let zip_link = document.zip_link().map_err(say)?;
     let zip = Links::target(zip_link).ok_or_else(|| format!("{key}: {zip_link} leads nowhere"))?;
     match seen.objects.get(&zip) {
-        Some(Observed::Summary(found)) if found.digest == document.shasum() => {}
-        Some(Observed::Summary(found)) => {
+        Some(Observed::Summary(Summary { digest, .. }) | Observed::Zip(ReadZip { digest, .. })) => {
             let shasum = document.shasum();
-            return Err(format!("{zip}: SHA-256 {}, and {shasum} in its document", found.digest));
+            if *digest != shasum {
+                return Err(format!("{zip}: SHA-256 {digest}, and {shasum} in its document"));
+            }
         }
         _ => return Err(gone(&zip)),
     }

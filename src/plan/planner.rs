@@ -2,6 +2,7 @@
 
 mod key_change;
 mod next_checksums;
+mod packages;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +15,14 @@ use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
 use crate::package::Package;
 use crate::provider::{Platform, ReleaseId, Version};
-use crate::registry::download::{OfferedZip, SignedSums};
+use crate::registry::download::{OfVersion, OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
 use crate::registry::{
-    Checksums, DownloadDocument, Folder, Key, Links, VersionsDocument, YankedRecord, discovery,
+    Checksums, DownloadDocument, Folder, Key, Links, Packages, VersionsDocument, YankedRecord, discovery,
 };
 use crate::store::{Document, Revision};
 use next_checksums::NextSums;
+use packages::NextPackages;
 
 /// Computes the next step of a publish. Fails for documents that cannot be parsed, and for other contents of a platform
 /// of this run.
@@ -98,10 +100,14 @@ impl Planner<'_> {
             NextSums::Known(sums) => sums,
         };
         let changes = self.key_changes(&documents)?;
+        let packages = self.packages(&sums, state)?;
+        if let NextPackages::Read = packages {
+            return Ok(Step::Read(self.missing));
+        }
         let sealed_sums = sums.seal();
-        state.sums.insert(sealed_sums.digest().short(), sums);
+        state.sums.insert(sealed_sums.digest().short(), sums.clone());
         let signed = self.signed(sealed_sums.digest());
-        let downloads = self.downloads(&documents, &signed);
+        let downloads = self.downloads(&documents, &signed, packages.known());
         self.need_record(state, sealed_sums.digest().short());
         if downloads.iter().any(|write| write.action != Action::Keep) {
             // The documents will point to these; if they already do, these objects exist.
@@ -112,7 +118,7 @@ impl Planner<'_> {
         }
         let mut writes = self.zips(state)?;
         writes.extend(self.signed_writes(&sealed_sums, &signed, state)?);
-        let record = self.record(sealed_sums.digest().short(), state);
+        let record = self.record(&sums, state);
         writes.push(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
@@ -400,6 +406,7 @@ impl Planner<'_> {
         &self,
         documents: &BTreeMap<Platform, PublishedDocument>,
         signed: &SignedObjects,
+        packages: Option<&Packages>,
     ) -> Vec<Write> {
         let links = &self.links;
         let sums = SignedSums {
@@ -409,7 +416,7 @@ impl Planner<'_> {
             public_key: self.goal.key.armored().to_owned(),
         };
         let own = self.goal.packages.packages().iter().map(|package| &package.platform);
-        let protocols = self.goal.packages.protocols();
+        let version = OfVersion { protocols: self.goal.packages.protocols(), sums: &sums, packages, links };
         let platforms: BTreeSet<&Platform> = own.chain(documents.keys()).collect();
         let write = |platform: &Platform| {
             let earlier = documents.get(platform);
@@ -421,17 +428,10 @@ impl Planner<'_> {
                         shasum: package.zip.digest(),
                     };
                     let earlier = earlier.map(|published| &published.document);
-                    DownloadDocument::offering(
-                        &self.download_key(platform),
-                        earlier,
-                        platform,
-                        protocols,
-                        &zip,
-                        &sums,
-                        links,
-                    )
+                    let key = self.download_key(platform);
+                    DownloadDocument::offering(&key, earlier, platform, &zip, version)
                 }
-                (None, Some(published)) => published.document.on(protocols, &sums, links),
+                (None, Some(published)) => published.document.on(version),
                 (None, None) => return None,
             };
             let action = match earlier {

@@ -12,7 +12,7 @@ use crate::openpgp::certificate::PublishableKey;
 use crate::package::PackageSet;
 use crate::provider::{Platform, Provider};
 use crate::registry::provenance::Record;
-use crate::registry::{Area, BaseUrl, Checksums, Key};
+use crate::registry::{Area, BaseUrl, Checksums, Key, ZipFacts};
 
 /// Whether a published platform's contents may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct RunState {
     pub records: BTreeMap<ShortDigest, Bytes>,
     /// Whether nothing else of the provider was published when this run found no index.
     pub is_first: bool,
+    /// The hashes and sizes of zips, by their SHA-256.
+    pub zips: BTreeMap<Digest, ZipFacts>,
     /// The lines that were not carried over into the new SHA256SUMS, in words.
     pub left_out: BTreeSet<String>,
 }

@@ -7,6 +7,7 @@ use super::Checksums;
 use super::json::{self, Object};
 use super::layout::Key;
 use super::links::Links;
+use super::packages::{PACKAGES, Packages};
 use super::raw::RawObject;
 use crate::content::Digest;
 use crate::error::Refusal;
@@ -35,6 +36,19 @@ pub struct SignedSums {
     pub key_id: KeyId,
     /// The armored public key.
     pub public_key: String,
+}
+
+/// What all documents of a version say the same of.
+#[derive(Debug, Clone, Copy)]
+pub struct OfVersion<'a> {
+    /// Its protocols.
+    pub protocols: &'a Protocols,
+    /// Its SHA256SUMS.
+    pub sums: &'a SignedSums,
+    /// All zips that the SHA256SUMS lists, if all of them are known.
+    pub packages: Option<&'a Packages>,
+    /// The form of the links.
+    pub links: &'a Links,
 }
 
 /// The zip that a document offers.
@@ -95,17 +109,14 @@ impl DownloadDocument {
         Ok(Self { key: key.clone(), object, values, filename, shasum })
     }
 
-    /// Builds the document at `key` that offers `zip` for `platform`, with `sums`. All other members of an earlier
-    /// document are kept.
+    /// Builds the document at `key` that offers `zip` for `platform`. All other members of an earlier document are kept.
     #[must_use]
     pub fn offering(
         key: &Key,
         earlier: Option<&Self>,
         platform: &Platform,
-        protocols: &Protocols,
         zip: &OfferedZip,
-        sums: &SignedSums,
-        links: &Links,
+        version: OfVersion<'_>,
     ) -> Self {
         let mut document = earlier.cloned().unwrap_or_else(|| Self {
             key: key.clone(),
@@ -115,24 +126,35 @@ impl DownloadDocument {
             shasum: zip.shasum,
         });
         // The first member of a new document, as in the protocol's example.
-        document.set("protocols", protocols.to_strings().into());
+        document.set("protocols", version.protocols.to_strings().into());
         document.set("os", platform.os().into());
         document.set("arch", platform.arch().into());
         document.set("filename", zip.filename.clone().into());
         document.set("download_url", zip.link.clone().into());
-        Self { filename: zip.filename.clone(), shasum: zip.shasum, ..document }.on(protocols, sums, links)
+        Self { filename: zip.filename.clone(), shasum: zip.shasum, ..document }.on(version)
     }
 
-    /// Returns the document with its version's protocols, pointing to another signed SHA256SUMS, with links by `links`.
+    /// Returns the document with its version's protocols and packages, pointing to another signed SHA256SUMS.
     #[must_use]
-    pub fn on(&self, protocols: &Protocols, sums: &SignedSums, links: &Links) -> Self {
+    pub fn on(&self, version: OfVersion<'_>) -> Self {
+        let OfVersion { protocols, sums, packages, links } = version;
         // All links of a version have the same base; a link to a zip outside of the registry is not changed.
         let mut document = self.linked(links);
         document.set("protocols", protocols.to_strings().into());
         document.set("shasums_url", sums.sums_link.clone().into());
         document.set("shasums_signature_url", sums.signature_link.clone().into());
         document.set("shasum", self.shasum.to_string().into());
-        document.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key)
+        document.signed_by(&sums.signature_link, &sums.key_id, &sums.public_key).with_packages(packages)
+    }
+
+    /// Returns the document with these packages, or with none.
+    #[must_use]
+    pub fn with_packages(mut self, packages: Option<&Packages>) -> Self {
+        match packages {
+            Some(packages) => packages.set_in(&mut self.object),
+            None => self.object.remove(PACKAGES),
+        }
+        self
     }
 
     /// Returns the document with its links in the form of `links`. A link that has no key of a registry stays.
@@ -255,7 +277,9 @@ impl DownloadDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::DirHash;
     use crate::provider::{Provider, ReleaseId};
+    use crate::registry::ZipFacts;
 
     fn platform() -> Platform {
         "linux_amd64".parse().unwrap()
@@ -278,28 +302,37 @@ mod tests {
             public_key: "armor".into(),
         };
         let protocols = Protocols::new(["6.0".parse().unwrap()]).unwrap();
-        DownloadDocument::offering(
-            &key(),
-            earlier,
-            &platform(),
-            &protocols,
-            &zip,
-            &sums,
-            &Links::RootRelative,
-        )
+        let facts = ZipFacts { shasum: zip.shasum, h1: DirHash::of([("x", zip.shasum)]), size: 3 };
+        let packages: Packages = [(platform(), facts)].into_iter().collect();
+        let version = OfVersion {
+            protocols: &protocols,
+            sums: &sums,
+            packages: Some(&packages),
+            links: &Links::RootRelative,
+        };
+        DownloadDocument::offering(&key(), earlier, &platform(), &zip, version)
     }
 
     #[test]
     fn a_document_has_all_that_the_protocol_names() {
         let text = String::from_utf8(document(None).to_bytes()).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
+        let shasum = Digest::of(b"zip");
+        let hashes = [format!("zh:{shasum}"), DirHash::of([("x", shasum)]).to_string()];
         let expected = serde_json::json!({
             "protocols": ["6.0"], "os": "linux", "arch": "amd64", "filename": "x.zip", "download_url": "/z",
             "shasums_url": "/s", "shasums_signature_url": "/g", "shasum": Digest::of(b"zip").to_string(),
             "signing_keys": {"gpg_public_keys": [{"key_id": "0123456789ABCDEF", "ascii_armor": "armor"}]},
+            "packages": {"linux_amd64": {"hashes": hashes, "package_size": 3}},
         });
         assert_eq!(value, expected);
         assert_eq!(DownloadDocument::parse(&key(), &platform(), text.as_bytes()), Ok(document(None)));
+    }
+
+    #[test]
+    fn packages_are_whole_or_not_there() {
+        let text = String::from_utf8(document(None).with_packages(None).to_bytes()).unwrap();
+        assert!(!text.contains("packages") && text.contains("signing_keys"), "{text}");
     }
 
     #[test]
@@ -327,7 +360,7 @@ mod tests {
             good.replace("\"linux\"", "\"darwin\""),
             good.replace("\"amd64\"", "64"),
             good.replace("\"shasum\"", "\"sha\""),
-            good.replace(&Digest::of(b"zip").to_string(), "abc"),
+            good.replace(&format!("\"{}\"", Digest::of(b"zip")), "\"abc\""),
             good.replace("\"filename\"", "\"file\""),
             good.replace("x.zip", "x.zip\\n0000"),
             good.replace("x.zip", "../x.zip"),

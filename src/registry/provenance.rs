@@ -2,10 +2,11 @@
 //! SHA256SUMS that it belongs to.
 //!
 //! It names the tarballs that the zips of one run were made from, their repository, commit and tag, and the build. Its
-//! subjects are the zips of that run only; other runs have their own records. It is signed like SHA256SUMS, and is not
+//! subjects are the zips of that run only; other runs have their own records. The other zips in the SHA256SUMS are among
+//! its dependencies, so that the record beside a SHA256SUMS has the hashes and sizes of all of its zips. It is signed like SHA256SUMS, and is not
 //! a line of SHA256SUMS: Terraform would write such a line into lock files.
 //!
-//! A record is a function of the tarballs and of the build that publishes them: every attempt of a build writes the
+//! A record is a function of the SHA256SUMS, of the tarballs, and of the build that publishes them: every attempt of a build writes the
 //! same bytes, so an attempt signs an existing record only if it equals its own, byte for byte. Its time is therefore
 //! the one that the build server reports; the signature has the time when it was signed.
 //! Sources: <https://in-toto.io/Statement/v1>, <https://slsa.dev/provenance/v1>.
@@ -14,9 +15,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Checksums;
 use super::json;
-use crate::content::Digest;
+use super::{Checksums, Key, ZipFacts};
+use crate::content::{Digest, DirHash};
 use crate::provider::{Protocols, Provider, Version};
 
 /// The build type of the predicate: it defines the meaning of the parameters below.
@@ -65,15 +66,26 @@ pub struct Material {
     pub uri: Option<String>,
 }
 
+/// A zip by its name in SHA256SUMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedZip {
+    /// The zip's name.
+    pub name: String,
+    /// The zip.
+    pub zip: ZipFacts,
+}
+
 impl Record {
-    /// The statement that `zips` of a version were made from `tarballs` by this run; ends in a line feed.
+    /// The statement that `zips` of a version were made from `tarballs` by this run, and published beside the zips of
+    /// `earlier` runs; ends in a line feed.
     #[must_use]
     pub fn statement(
         &self,
         provider: &Provider,
         version: &Version,
         protocols: &Protocols,
-        zips: &[Material],
+        zips: &[RecordedZip],
+        earlier: &[RecordedZip],
         tarballs: &[Material],
     ) -> Vec<u8> {
         let build = &self.build;
@@ -93,6 +105,7 @@ impl Record {
             link.as_ref().map_or(LOCAL_BUILDER.to_owned(), |link| link.origin().ascii_serialization());
         let mut dependencies: Vec<Value> = build.source().into_iter().collect();
         dependencies.extend(tarballs.iter().map(Material::to_json));
+        dependencies.extend(earlier.iter().map(RecordedZip::to_json));
         let mut definition = json!({ "buildType": BUILD_TYPE, "externalParameters": external });
         if let Some(number) = &build.number {
             definition["internalParameters"] = json!({ "buildNumber": number });
@@ -100,7 +113,7 @@ impl Record {
         definition["resolvedDependencies"] = Value::Array(dependencies);
         let statement = json!({
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": zips.iter().map(Material::to_json).collect::<Vec<_>>(),
+            "subject": zips.iter().map(RecordedZip::to_json).collect::<Vec<_>>(),
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": definition,
@@ -138,6 +151,37 @@ impl Material {
             "name": self.name, "uri": self.uri, "digest": { "sha256": self.digest.to_string() },
         }))
     }
+}
+
+impl RecordedZip {
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "digest": { "sha256": self.zip.shasum.to_string(), "dirHash": self.zip.h1.to_hex() },
+            "annotations": { "size": self.zip.size },
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        let zip = ZipFacts {
+            shasum: text("/digest/sha256")?.parse().ok()?,
+            h1: DirHash::from_hex(text("/digest/dirHash")?).ok()?,
+            size: value.pointer("/annotations/size").and_then(Value::as_u64)?,
+        };
+        Some(Self { name: text("/name")?.to_owned(), zip })
+    }
+}
+
+/// The zips of which a record says everything: those of its run and of earlier ones. Records that earlier releases of
+/// tfreg wrote say it of none. Only a record with a trusted signature proves what it says.
+#[must_use]
+pub fn recorded_zips(record: &[u8]) -> Vec<RecordedZip> {
+    let Ok(statement) = json::parse(&Key::Discovery, record) else { return Vec::new() };
+    let statement = Value::Object(statement);
+    let lists = ["/subject", "/predicate/buildDefinition/resolvedDependencies"];
+    let found = lists.into_iter().filter_map(|list| statement.pointer(list).and_then(Value::as_array));
+    found.flatten().filter_map(RecordedZip::from_json).collect()
 }
 
 /// Checks that a record with a trusted signature is for this version, and for zips that `sums` lists.
@@ -212,6 +256,12 @@ mod tests {
         Record { build }
     }
 
+    fn zip(name: &str) -> RecordedZip {
+        let shasum = Digest::of(name.as_bytes());
+        let zip = ZipFacts { shasum, h1: DirHash::of([(name, shasum)]), size: 7 };
+        RecordedZip { name: name.to_owned(), zip }
+    }
+
     fn statement(record: &Record) -> Vec<u8> {
         let provider =
             Provider { namespace: "acme".parse().unwrap(), provider_type: "sample".parse().unwrap() };
@@ -225,7 +275,8 @@ mod tests {
             &provider,
             &"1.2.0".parse().unwrap(),
             &protocols,
-            &[material("a.zip", None)],
+            &[zip("a.zip")],
+            &[zip("b.zip")],
             &[material("a.tar.gz", Some("s3://artifacts/v1.2.0/a.tar.gz"))],
         )
     }
@@ -234,9 +285,10 @@ mod tests {
     fn a_statement_has_what_slsa_asks_for() {
         let text = String::from_utf8(statement(&record())).unwrap();
         let sha = |name: &str| Digest::of(name.as_bytes()).to_string();
+        let zip_digest = |name: &str| json!({ "sha256": sha(name), "dirHash": zip(name).zip.h1.to_hex() });
         let expected = json!({
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{ "name": "a.zip", "digest": { "sha256": sha("a.zip") } }],
+            "subject": [{ "name": "a.zip", "digest": zip_digest("a.zip"), "annotations": { "size": 7 } }],
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
@@ -256,6 +308,7 @@ mod tests {
                             "name": "a.tar.gz", "uri": "s3://artifacts/v1.2.0/a.tar.gz",
                             "digest": { "sha256": sha("a.tar.gz") },
                         },
+                        { "name": "b.zip", "digest": zip_digest("b.zip"), "annotations": { "size": 7 } },
                     ],
                 },
                 "runDetails": {
@@ -271,13 +324,16 @@ mod tests {
         });
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
         assert!(!text.contains("hunter2") && text.ends_with("}\n"), "{text}");
+        assert_eq!(recorded_zips(text.as_bytes()), [zip("a.zip"), zip("b.zip")]);
+        // As earlier releases wrote it.
+        assert!(recorded_zips(text.replace("dirHash", "other").as_bytes()).is_empty());
     }
 
     #[test]
     fn a_publish_by_hand_tells_what_it_knows() {
         let value: Value = serde_json::from_slice(&statement(&Record::default())).unwrap();
         let definition = &value["predicate"]["buildDefinition"];
-        assert_eq!(definition["resolvedDependencies"].as_array().unwrap().len(), 1);
+        assert_eq!(definition["resolvedDependencies"].as_array().unwrap().len(), 2);
         assert_eq!(definition.get("internalParameters"), None);
         assert_eq!(definition["externalParameters"].get("commit"), None);
         assert_eq!(value["predicate"]["runDetails"]["builder"]["id"], LOCAL_BUILDER);

@@ -85,7 +85,9 @@ async fn every_request_fails(fault: &Fault, base: &Objects, adding: &PublishGoal
 
 #[test]
 fn each_request_fails_in_each_way() {
-    let base = base();
+    let mut base = base();
+    // Without a signed record the zip of the earlier platform is read too.
+    base.retain(|key, _| !key.contains("/provenance.json."));
     let adding = wanted(&[tarball("release-1.2.0", "darwin-arm64")], Published::Immutable);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {

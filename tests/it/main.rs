@@ -29,6 +29,7 @@ mod model;
 mod namespaces;
 mod operations;
 mod output;
+mod packages;
 mod policy;
 mod probe;
 mod programs;

@@ -80,6 +80,8 @@ struct Honest {
     listed: BTreeSet<String>,
     /// `VERSION OS_ARCH` that the index lists at the start.
     before: BTreeSet<String>,
+    /// Hashes and sizes of these zips, as documents have them.
+    packages: BTreeSet<String>,
     /// The public key.
     armor: String,
 }
@@ -93,6 +95,7 @@ impl Honest {
             } else if key.contains("/download/") {
                 let document: Value = serde_json::from_slice(bytes).unwrap();
                 honest.armor = armor(&document);
+                honest.packages.extend(packages(&document));
             }
         }
         honest.before = index_of(start.get(INDEX));
@@ -105,6 +108,10 @@ impl Honest {
                         let name = Key::zip_file_name(provider, version, &package.platform);
                         honest.lines.insert((name, package.zip.digest().to_string()));
                         honest.listed.insert(format!("{version} {}", package.platform));
+                        let zip = &package.zip;
+                        let hashes = [format!("zh:{}", zip.digest()), package.h1.to_string()];
+                        let package = serde_json::json!({"hashes": hashes, "package_size": zip.len()});
+                        honest.packages.insert(package.to_string());
                     }
                 }
                 Actor::Unyank(_) | Actor::Reindex(_) => honest.listed.extend(published(start)),
@@ -140,6 +147,8 @@ impl Honest {
             let line = ["filename", "shasum"].map(|member| document[member].as_str().unwrap().to_owned());
             assert!(self.lines.contains(&line.into()), "R7: offers {document}");
             assert_eq!(armor(&document), self.armor, "R7: embeds another key");
+            let mut packages = packages(&document);
+            assert!(packages.all(|package| self.packages.contains(&package)), "R7: offers {document}");
         } else if key.ends_with("/versions") {
             let (was, is) = (objects.get(key), index_of(Some(&bytes.to_vec())));
             let listed = index_of(was);
@@ -167,6 +176,11 @@ fn armor(document: &Value) -> String {
     let keys = document["signing_keys"]["gpg_public_keys"].as_array().unwrap();
     let [key] = keys.as_slice() else { panic!("several keys: {keys:?}") };
     key["ascii_armor"].as_str().unwrap().to_owned()
+}
+
+/// What a document says of each package.
+fn packages(document: &Value) -> impl Iterator<Item = String> {
+    document["packages"].as_object().into_iter().flatten().map(|(_, package)| package.to_string())
 }
 
 /// What an index lists: `VERSION OS_ARCH`.
@@ -540,6 +554,9 @@ impl<'a> World<'a> {
     fn assert_settled(&self, path: &[Choice]) {
         if let Err(error) = reader::settled(&self.objects.lock().unwrap()) {
             panic!("not settled after {path:?}: {error}");
+        }
+        if let Err(error) = reader::packaged(&self.objects.lock().unwrap()) {
+            panic!("not for OpenTofu after {path:?}: {error}");
         }
     }
 }
@@ -1074,7 +1091,26 @@ fn attacks(start: &Objects, adding: &Actor) -> Vec<Attack> {
     };
     let (sums, _) = new("_SHA256SUMS");
     let linux = "registry/acme/sample/1.2.0/download/linux/amd64";
+    // Other hashes of the zip that is there: in the record that the run reads, in a document, and by another zip.
+    let (start_record, start_text) = start
+        .iter()
+        .find(|(key, _)| key.contains("/1.2.0/") && key.ends_with("/provenance.json"))
+        .map(|(key, bytes)| (key.clone(), String::from_utf8_lossy(bytes).into_owned()))
+        .unwrap();
+    let h1 = "\"dirHash\": \"";
+    let at = start_text.find(h1).unwrap() + h1.len();
+    let other_h1 = format!("{}{evil}{}", &start_text[..at], &start_text[at + 64..]);
+    let mut other_package = document(windows);
+    other_package["packages"]["windows_amd64"]["hashes"][1] =
+        "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into();
+    let no_record = (format!("{start_record}.A7F2BC5B6E845A69.sig"), None);
+    let zip = target(&document(windows), "download_url");
     vec![
+        vec![(start_record, Some(other_h1.into_bytes()))],
+        vec![(windows.to_owned(), bytes(&other_package))],
+        vec![no_record.clone()],
+        vec![no_record.clone(), (zip.clone(), Some(b"evil".to_vec()))],
+        vec![no_record, (zip, None)],
         with_copied(windows, &pointing),
         with_copied(windows, &posing),
         with_copied(linux, &{
@@ -1156,5 +1192,5 @@ fn nothing_of_an_attacker_is_listed_again() {
         now: Timestamp::from_second(2).unwrap(),
     };
     // A planted index says what it likes; what is judged is what is put back.
-    explore_attacked("an unyank", &yanked, &[Actor::Unyank(put_back)], &attacks[..4]);
+    explore_attacked("an unyank", &yanked, &[Actor::Unyank(put_back)], &attacks[5..9]);
 }

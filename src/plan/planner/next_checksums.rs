@@ -83,6 +83,8 @@ impl Planner<'_> {
             if !self.is_known(*digest, state) {
                 self.need(&self.sums_key(*digest), ReadKind::Read);
                 self.need(&self.signature_key(*digest), ReadKind::Read);
+                // It may have the hashes of the zips that are carried over.
+                self.need_record(state, *digest);
             }
         }
         if !self.missing.is_empty() {
@@ -190,7 +192,7 @@ impl Planner<'_> {
     }
 
     /// The lines of a SHA256SUMS that are zips of this version.
-    fn platforms_of(&self, sums: &Checksums) -> Vec<(Platform, String, Digest)> {
+    pub(super) fn platforms_of(&self, sums: &Checksums) -> Vec<(Platform, String, Digest)> {
         let provider = &self.goal.provider;
         sums.iter()
             .filter_map(|(name, digest)| {

@@ -3,13 +3,15 @@
 //! The record is create-only, and runs of other builds with the same zips would write different ones, so the first one
 //! stays. A run signs an existing record only if it would have written the same bytes. A record contains nothing that
 //! differs between two attempts of one build, and no time of the run: so if a run was stopped between record and
-//! signature, the next attempt completes it, and no record of another build is signed.
+//! signature, the next attempt completes it, and no record of another build is signed. What it says of the zips of earlier
+//! runs follows from their contents: see `packages`.
 
 use super::Planner;
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::plan::{Action, Observed, ReadKind, RunState, ToSign, Write, keep};
-use crate::registry::Key;
-use crate::registry::provenance::Material;
+use crate::provider::Platform;
+use crate::registry::provenance::{Material, RecordedZip};
+use crate::registry::{Checksums, Key};
 
 /// The writes for the record.
 pub(super) struct RecordWrites {
@@ -20,7 +22,7 @@ pub(super) struct RecordWrites {
 }
 
 impl Planner<'_> {
-    fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
+    pub(super) fn record_keys(&self, digest: ShortDigest) -> (Key, Key) {
         let (release, key_id) = (self.release(), self.goal.key.key_id().clone());
         let statement = Key::Provenance { release: release.clone(), digest };
         (statement, Key::ProvenanceSignature { release, digest, key_id })
@@ -32,10 +34,11 @@ impl Planner<'_> {
         self.need_stored(state, &signature, ReadKind::Read);
     }
 
-    /// The record beside the SHA256SUMS with this digest: the existing one, or this run's.
-    pub(super) fn record(&mut self, digest: ShortDigest, state: &mut RunState) -> RecordWrites {
+    /// The record beside the next SHA256SUMS: the existing one, or this run's.
+    pub(super) fn record(&mut self, sums: &Checksums, state: &mut RunState) -> RecordWrites {
+        let digest = sums.seal().digest().short();
         let (statement_key, signature_key) = self.record_keys(digest);
-        let mine = self.statement();
+        let mine = self.statement(sums, state);
         if let Some(found) = self.document(&statement_key) {
             state.records.insert(digest, found.bytes.clone());
             state.known_objects.insert(statement_key.clone());
@@ -80,20 +83,23 @@ impl Planner<'_> {
         RecordWrites { statement, signature, warning }
     }
 
-    fn statement(&self) -> Vec<u8> {
+    fn statement(&self, sums: &Checksums, state: &RunState) -> Vec<u8> {
         let packages = &self.goal.packages;
-        let zips = packages.packages().iter().map(|package| Material {
-            name: self.zip_file_name(&package.platform),
-            digest: package.zip.digest(),
-            uri: None,
-        });
+        let recorded = |(platform, name, digest): (Platform, String, Digest)| {
+            Some((platform, RecordedZip { name, zip: *state.zips.get(&digest)? }))
+        };
+        let zips = self.platforms_of(sums).into_iter().filter_map(recorded);
+        let (own, earlier): (Vec<_>, Vec<_>) =
+            zips.partition(|(platform, _)| self.package(platform).is_some());
+        let [own, earlier] =
+            [own, earlier].map(|zips| zips.into_iter().map(|(_, zip)| zip).collect::<Vec<_>>());
         let tarballs = packages.packages().iter().map(|package| Material {
             name: package.tarball.name().to_owned(),
             digest: package.tarball_digest,
             uri: package.tarball.address().map(str::to_owned),
         });
-        let (zips, tarballs): (Vec<_>, Vec<_>) = (zips.collect(), tarballs.collect());
         let (provider, protocols) = (&self.goal.provider, packages.protocols());
-        self.goal.record.statement(provider, self.version, protocols, &zips, &tarballs)
+        let tarballs: Vec<_> = tarballs.collect();
+        self.goal.record.statement(provider, self.version, protocols, &own, &earlier, &tarballs)
     }
 }

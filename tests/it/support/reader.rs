@@ -2,7 +2,10 @@
 //! every state in between, not only the last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read as _};
+use std::sync::Mutex;
 
+use base64::Engine as _;
 use sequoia_openpgp as openpgp;
 
 use openpgp::parse::Parse as _;
@@ -107,9 +110,76 @@ fn platform(
             return Err(format!("SHA256SUMS lacks {other}, which is listed"));
         }
     }
+    packages(objects, base, version, &document, &lines)?;
     let armor = text(&document["signing_keys"]["gpg_public_keys"][0], "ascii_armor")?;
     verify(armor, sums, linked("shasums_signature_url")?)?;
     Ok(shasum.to_owned())
+}
+
+/// Whether every document of the registry has `packages`, as those that this release has written have.
+pub(crate) fn packaged(objects: &Objects) -> Result<(), String> {
+    read(objects)?;
+    for (key, bytes) in objects.iter().filter(|(key, _)| key.contains("/download/")) {
+        if !json(key, bytes)?["packages"].is_object() {
+            return Err(format!("{key} has no packages"));
+        }
+    }
+    Ok(())
+}
+
+/// What OpenTofu demands of `packages`, and that each platform of SHA256SUMS is there with the hashes of its zip.
+fn packages(
+    objects: &Objects,
+    base: &str,
+    version: &str,
+    document: &Value,
+    lines: &BTreeMap<&str, &str>,
+) -> Result<(), String> {
+    let Some(packages) = document.get("packages") else { return Ok(()) };
+    let packages = packages.as_object().ok_or("packages is no object")?;
+    if packages.len() != lines.len() {
+        return Err(format!("packages has {} platforms, SHA256SUMS {}", packages.len(), lines.len()));
+    }
+    let provider = base.strip_prefix("registry/").ok_or("no registry")?;
+    for (name, shasum) in lines {
+        let (_, platform) =
+            name.rsplit_once(&format!("_{version}_")).ok_or_else(|| format!("a line {name}"))?;
+        let package = platform.strip_suffix(".zip").and_then(|platform| packages.get(platform));
+        let package = package.ok_or_else(|| format!("packages lacks {platform}"))?;
+        let folder = shasum.get(..16).ok_or("a short hash")?;
+        let key = format!("store/{provider}/{version}/{folder}/{name}");
+        let zip = objects.get(&key).ok_or_else(|| format!("{key} is not there, and packages has it"))?;
+        let expected = serde_json::json!([format!("zh:{shasum}"), h1(shasum, zip)?]);
+        if package["hashes"] != expected || package["package_size"] != zip.len() {
+            return Err(format!(
+                "packages has {package} for {platform}, and the zip {expected} and {}",
+                zip.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The `h1:` hash of a zip, computed once for each.
+fn h1(shasum: &str, zip: &[u8]) -> Result<String, String> {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    if let Some(h1) = KNOWN.lock().map_err(|error| error.to_string())?.get(shasum) {
+        return Ok(h1.clone());
+    }
+    let mut archive = zip::ZipArchive::new(Cursor::new(zip)).map_err(|error| error.to_string())?;
+    let mut lines = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
+        let mut contents = Vec::new();
+        entry.read_to_end(&mut contents).map_err(|error| error.to_string())?;
+        let name = entry.name().map_err(|error| error.to_string())?.into_owned();
+        lines.insert(name.clone(), format!("{}  {name}\n", hex::encode(Sha256::digest(&contents))));
+    }
+    let lines: String = lines.into_values().collect();
+    let h1 =
+        format!("h1:{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(lines.as_bytes())));
+    KNOWN.lock().map_err(|error| error.to_string())?.insert(shasum.to_owned(), h1.clone());
+    Ok(h1)
 }
 
 fn json(key: &str, bytes: &[u8]) -> Result<Value, String> {
