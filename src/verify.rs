@@ -20,6 +20,7 @@ mod finding;
 mod index;
 mod links;
 mod objects;
+mod packages;
 mod record;
 mod scope;
 mod served;
@@ -68,6 +69,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         discovery::RULES,
         index::RULES,
         download::RULES,
+        packages::RULES,
         sums::RULES,
         signature::RULES,
         zip::RULES,

@@ -13,6 +13,7 @@ use crate::registry::{Key, Links};
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::index::{IndexEntry, major};
+use super::packages::{self, Packages};
 use super::served;
 use super::signature::EmbeddedKey;
 
@@ -91,6 +92,8 @@ pub(super) struct Download {
     pub(super) bases: BTreeSet<String>,
     /// The keys, in order.
     pub(super) keys: Vec<EmbeddedKey>,
+    /// The packages, or what is wrong with them, if the member is there.
+    pub(super) packages: Option<Result<Packages, String>>,
 }
 
 /// The expected provider, version and platform of a document.
@@ -133,17 +136,11 @@ pub(super) fn check(
     let bases = links.filter_map(Links::base_of).map(str::to_owned).collect();
     let keys = read.keys();
     let platform = expected.platform.clone();
-    let download = Download {
-        platform,
-        subject: subject.to_owned(),
-        filename,
-        shasum,
-        zip,
-        sums,
-        signature,
-        bases,
-        keys,
-    };
+    let subject = subject.to_owned();
+    let packages = object.get("packages").filter(|value| !value.is_null()).map(packages::read);
+    let download =
+        Download { platform, subject, filename, shasum, zip, sums, signature, bases, keys, packages };
+    findings.extend(packages::own(&download));
     (findings, Some(download))
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::content::Digest;
 use crate::openpgp::Fingerprint;
 use crate::provider::{Provider, Version};
-use crate::registry::Key;
+use crate::registry::{Key, ZipFacts};
 
 use super::download;
 use super::finding::Finding;
@@ -45,6 +45,10 @@ pub(super) struct PartialResult {
     /// The checksum in each document.
     pub(super) zips: Vec<(Digest, String)>,
     pub(super) bases: LinkBases,
+    /// What was found in the zips that were read.
+    pub(super) read: Vec<ZipFacts>,
+    /// What signed records say of zips.
+    pub(super) recorded: Vec<ZipFacts>,
 }
 
 impl PartialResult {
@@ -58,6 +62,8 @@ impl PartialResult {
         self.lacking.extend(other.lacking);
         self.zips.extend(other.zips);
         self.bases.extend(other.bases);
+        self.read.extend(other.read);
+        self.recorded.extend(other.recorded);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::openpgp::KeyId;
 use crate::provider::{Platform, Provider, ReleaseId};
 use crate::reader::Reply;
-use crate::registry::Key;
+use crate::registry::{Key, ZipFacts, provenance};
 
 use super::download::{self, Download};
 use super::finding::{Finding, Severity};
@@ -20,7 +20,7 @@ use super::signature::{self, EmbeddedKey};
 use super::site::{self, RegistryView};
 use super::sums::{self, Sums};
 use super::tally::PartialResult;
-use super::{Depth, Extent, Package, Scope, record, served, zip};
+use super::{Depth, Extent, Package, Scope, packages, record, served, zip};
 
 /// The check of a version.
 pub(super) struct VersionCheck<'a> {
@@ -61,6 +61,13 @@ impl VersionCheck<'_> {
         part.add(sums);
         for zip in zips {
             part.add(zip);
+        }
+        part.findings
+            .extend(packages::some(&format!("{} {}", self.provider, self.entry.version), &downloads));
+        for download in &downloads {
+            part.findings.extend(packages::against_zips(download, "the zip", &part.read));
+            let record = "the record of the publish";
+            part.findings.extend(packages::against_zips(download, record, &part.recorded));
         }
         Ok(part)
     }
@@ -176,6 +183,10 @@ impl VersionCheck<'_> {
         let (findings, sums) = sums::check(&subject, &document);
         part.findings.extend(findings);
         part.findings.extend(sums::platforms(&subject, &sums, &downloads, names));
+        for &download in &downloads {
+            let version = &self.entry.version;
+            part.findings.extend(packages::against_sums(self.provider, version, download, &sums));
+        }
         let digest = Digest::of(&document.bytes);
         if let Some(Key::Sums { digest: folder, .. }) = self.site.key(url)
             && folder != digest.short()
@@ -253,7 +264,10 @@ impl VersionCheck<'_> {
             match self.site.document(&url, site::SIGNATURE).await? {
                 Reply::Found(found) => {
                     let (keys, signed) = (keys.clone(), bytes.clone());
-                    if !blocking(move || signature::is_by(&keys, &found.bytes, &signed)).await? {
+                    if blocking(move || signature::is_by(&keys, &found.bytes, &signed)).await? {
+                        let recorded = provenance::recorded_zips(&bytes);
+                        part.recorded.extend(recorded.into_iter().map(|recorded| recorded.zip));
+                    } else {
                         let found = "a signature of something else, or none";
                         part.findings.push(
                             record::SIGNATURE.at(subject).found(found).expected("one by the version's key"),
@@ -313,13 +327,14 @@ impl VersionCheck<'_> {
                 if let Some((len, digest)) = read {
                     part.checked.zips = 1;
                     part.checked.zip_bytes = len;
+                    part.read.extend(h1.map(|h1| ZipFacts { shasum: digest, h1, size: len }));
                     part.packages.extend(h1.map(|h1| Package {
                         provider: self.provider.to_string(),
                         version: self.entry.version.to_string(),
                         platform: download.platform.to_string(),
                         zip: subject,
                         sha256: digest.to_string(),
-                        h1,
+                        h1: h1.to_string(),
                     }));
                 }
             }

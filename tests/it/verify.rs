@@ -509,6 +509,7 @@ struct Mutation {
 }
 
 const ELSEWHERE: &str = "it is about another platform than the one that Terraform runs on here";
+const OPENTOFU: &str = "Terraform passes packages over; OpenTofu refuses them, or locks what fails elsewhere";
 const NEXT_PUBLISH: &str = "Terraform overlooks it; the next publish, and stricter readers, refuse it";
 
 fn mutation(
@@ -623,6 +624,17 @@ fn documents_and_checksums() -> Vec<Mutation> { vec![
     mutation("another key id", "key-id", "0123456789ABCDEF", Everywhere, Installs(""), |c| c.edit_all(|v| v["signing_keys"]["gpg_public_keys"][0]["key_id"] = json!("0123456789ABCDEF"))),
     mutation("links of another version", "document-reuse", "1.10.0", Everywhere, Fails("checksum"), |c| { let other = c.linked("registry/acme/sample/1.10.0/download/linux/amd64", "download_url"); c.edit(HERE, |v| v["download_url"] = json!(format!("/{other}"))); }),
     mutation("the zip of another platform", "zip-reuse", "darwin/arm64", Everywhere, Installs(ELSEWHERE), |c| { let (from, to) = (c.text(HERE), c.text(THERE)); let value = |text: &str| serde_json::from_str::<Value>(text).unwrap()["shasum"].as_str().unwrap().to_owned(); c.replace(THERE, &value(&to), &value(&from)); }),
+
+    mutation("packages are a list", "packages-member", "a list", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"] = json!([]))),
+    mutation("a package of no size", "packages-member", "package_size", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["darwin_arm64"]["package_size"] = json!(0))),
+    mutation("no packages in one document", "packages-some", "linux/amd64", Everywhere, Installs(""), |c| c.edit(HERE, |v| { v.as_object_mut().unwrap().remove("packages"); })),
+    mutation("packages without the own platform", "packages-own-platform", "nothing for linux_amd64", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| { v["packages"].as_object_mut().unwrap().remove("linux_amd64"); })),
+    mutation("packages with another zip of the own platform", "packages-own-platform", "zh:000", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["linux_amd64"]["hashes"][0] = json!(format!("zh:{}", "0".repeat(64))))),
+    mutation("packages without another platform", "packages-platforms", "windows_amd64", Everywhere, Installs(""), |c| c.edit(HERE, |v| { v["packages"].as_object_mut().unwrap().remove("windows_amd64"); })),
+    mutation("packages with another zip of another platform", "packages-differ", "as SHA256SUMS says", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["darwin_arm64"]["hashes"][0] = json!(format!("zh:{}", "0".repeat(64))))),
+    mutation("packages with another h1", "packages-differ", "as the zip says", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["darwin_arm64"]["hashes"][1] = json!(format!("h1:{}=", "A".repeat(43))))),
+    mutation("packages with another h1 than the record", "packages-differ", "as the record of the publish says", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["linux_amd64"]["hashes"][1] = json!(format!("h1:{}=", "A".repeat(43))))),
+    mutation("packages with another size", "packages-differ", "and 7 bytes", Everywhere, Installs(OPENTOFU), |c| c.edit(HERE, |v| v["packages"]["linux_amd64"]["package_size"] = json!(7))),
 
     mutation("SHA256SUMS is gone", "checksums-missing", "not there", Everywhere, Fails("404"), |c| c.remove(&c.sums_key())),
     mutation("SHA256SUMS is forbidden", "checksums-unreadable", "403", OnHost, Fails("403"), |c| c.host.instead("1.2.0_SHA256SUMS", Instead::Status(403))),

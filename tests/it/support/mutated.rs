@@ -160,6 +160,8 @@ impl Case {
         self.write(&self.zip_key(), bytes);
         self.replace(HERE, &old, &new);
         self.sums(|text| text.replace(&old, &new));
+        // They have rules of their own.
+        self.edit_all(|document| drop(document.as_object_mut().unwrap().remove("packages")));
     }
 
     /// What Terraform makes of it, on a platform like this one: init, a start of what was installed, and init again with
