@@ -7,6 +7,7 @@ mod drone;
 mod hardening;
 mod init;
 mod key;
+mod list;
 mod machine;
 mod man;
 mod misplaced;
@@ -84,6 +85,7 @@ enum Command {
     Publish(Box<publish::PublishArgs>),
     Drone(drone::DroneArgs),
     Verify(Box<verify::VerifyArgs>),
+    List(list::ListArgs),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
     Warn(warn::WarnArgs),
@@ -313,6 +315,7 @@ fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<(
         // `parse` has replaced its command line.
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
         Command::Verify(args) => verify::run(*args, &cli.global, environment, reporter),
+        Command::List(args) => list::run(args, &cli.global, environment, reporter),
         Command::Serve(args) => serve::run(&args, reporter),
         Command::Policy(args) => policy::run(*args, reporter),
         Command::Resign(args) => resign::run(*args, &cli.global, environment, reporter),

@@ -6,6 +6,7 @@ use clap::Args;
 use super::values::{self, Named};
 use crate::error::{Error, Result};
 use crate::provider::{Provider, Version};
+use crate::workflow::target::Place;
 
 /// TARGET and NS/TYPE as the command line has them. `TARGET` may be left out where `--to` or `TFREG_TO` names it; then what
 /// follows moves up, so both are read as text first.
@@ -102,6 +103,28 @@ pub(super) fn words(words: Vec<String>, to: Option<String>, variable: Option<&st
 /// Parses a word that clap has not parsed; an error has clap's wording.
 pub(super) fn value<T>(name: &str, text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
     read(text).map_err(|error| Error::Usage(format!("invalid value '{text}' for '{name}': {error}")))
+}
+
+/// The place that a command reads, and what it names of it, for a command whose words are `TARGET|URL` and
+/// `NS/TYPE[@VERSION]`, both of which may be left out: see [`words`].
+///
+/// # Errors
+/// Fails if the place is missing, or a word is invalid.
+pub(super) fn place(
+    all: Vec<String>,
+    to: Option<String>,
+    variable: Option<&str>,
+) -> Result<(Place, Option<Named>)> {
+    let Words { target, rest } = words(all, to, variable)?;
+    let target = target
+        .ok_or_else(|| Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned()))?;
+    let place = value("TARGET|URL", &target, values::place)?;
+    let named = match rest.as_slice() {
+        [] => None,
+        [named] => Some(value("NS/TYPE[@VERSION]", named, values::named)?),
+        [_, unexpected, ..] => return Err(Error::Usage(format!("unexpected argument '{unexpected}'"))),
+    };
+    Ok((place, named))
 }
 
 impl SubjectArgs {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::publish::Observer as _;
 use crate::report::Reporter;
 use crate::store::access::Access;
@@ -60,5 +60,19 @@ pub(super) fn access_to(place: &Place, environment: &Environment) -> Result<Acce
     match place {
         Place::Target(target) => access(target, None, environment),
         Place::Web(_) => Ok(Access { ca_bundle: environment.ca_bundle()?, ..Access::default() }),
+    }
+}
+
+/// Refuses a directory that does not exist: one error instead of many; `doing` is the command.
+pub(super) fn check_exists(place: &Place, doing: &str) -> Result<()> {
+    match place {
+        Place::Target(Target::Directory(path)) if !path.exists() => {
+            let refusal = Refusal::new(path.display(), format!("there is no registry to {doing}"))
+                .found("no such directory")
+                .expected("the directory of a registry")
+                .remedy("check the path; a publish makes the directory. A host is written https://HOST/");
+            Err(refusal.into())
+        }
+        _ => Ok(()),
     }
 }

@@ -5,16 +5,15 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::subject::{self, Words};
-use super::target::{access_to, patience};
-use super::values;
+use super::subject;
+use super::target::{access_to, check_exists, patience};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 use crate::provider::{Namespace, ProviderType, Version};
 use crate::report::Reporter;
 use crate::store::budget::DEFAULT_PATIENCE;
 use crate::verify::{self, Depth, Extent, Scope};
-use crate::workflow::target::{Place, Target, open_reader};
+use crate::workflow::target::open_reader;
 
 /// Verify a registry: read it back as clients do, and check every claim that they rely on
 ///
@@ -88,20 +87,6 @@ pub(super) struct VerifyArgs {
     max_zip_mib: u64,
 }
 
-/// A directory that does not exist is reported as one error, and not as many broken rules.
-fn check_exists(place: &Place) -> Result<()> {
-    match place {
-        Place::Target(Target::Directory(path)) if !path.exists() => {
-            let refusal = Refusal::new(path.display(), "there is no registry to verify")
-                .found("no such directory")
-                .expected("the directory of a registry")
-                .remedy("check the path; a publish makes the directory. A host is written https://HOST/");
-            Err(refusal.into())
-        }
-        _ => Ok(()),
-    }
-}
-
 pub(super) fn run(
     args: VerifyArgs,
     global: &GlobalArgs,
@@ -110,15 +95,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let started = Instant::now();
     let words = args.target.into_iter().chain(args.provider).collect();
-    let Words { target, rest } = subject::words(words, args.to, environment.to.as_deref())?;
-    let target = target
-        .ok_or_else(|| Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned()))?;
-    let place = subject::value("TARGET|URL", &target, values::place)?;
-    let named = match rest.as_slice() {
-        [] => None,
-        [named] => Some(subject::value("NS/TYPE[@VERSION]", named, values::named)?),
-        [_, unexpected, ..] => return Err(Error::Usage(format!("unexpected argument '{unexpected}'"))),
-    };
+    let (place, named) = subject::place(words, args.to, environment.to.as_deref())?;
     if named.is_some() && (args.namespace.is_some() || args.provider_type.is_some() || args.version.is_some())
     {
         return Err(Error::Usage(
@@ -137,7 +114,7 @@ pub(super) fn run(
         extent: Extent::Registry,
         max_zip: args.max_zip_mib.saturating_mul(1 << 20),
     };
-    check_exists(&place)?;
+    check_exists(&place, "verify")?;
     let ca_file = args.ca_file.map(|path| ("--ca-file", path));
     let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
     let mut access = access_to(&place, &environment)?;

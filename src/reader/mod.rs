@@ -12,7 +12,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::content::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::registry::{DownloadDocument, Key, VersionsDocument};
+use crate::registry::{DownloadDocument, Key, Links, VersionsDocument};
 use crate::store::body::BodyError;
 use crate::store::{Headers, RegistryStore, StoreError};
 use futures::stream::BoxStream;
@@ -146,6 +146,15 @@ impl<T> Reply<T> {
     }
 }
 
+/// A document, and where it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its address after all redirects, against which its links are resolved; `None` in a store.
+    url: Option<Url>,
+}
+
 /// The zips that a registry lists for a version: the SHA-256 for each platform.
 pub type ListedZips = BTreeMap<Platform, Digest>;
 
@@ -159,12 +168,51 @@ impl Reader {
         }
     }
 
+    /// The error of a command that would have to list a host; `remedy` says what to give instead.
+    #[must_use]
+    pub fn cannot_be_listed(&self, remedy: &str) -> Error {
+        Error::Usage(format!("{} cannot be listed: {remedy}", self.describe()))
+    }
+
     /// A document of the registry; `None` only if the answer says that it does not exist.
-    async fn document(&self, key: &Key) -> Result<Option<Bytes>> {
+    ///
+    /// # Errors
+    /// Fails if it cannot be read.
+    pub async fn document(&self, key: &Key) -> Result<Option<Found>> {
         Ok(match self {
-            Self::Web(web) => web.document(key).await?,
-            Self::Store(store) => store.get(key).await?.map(|document| document.bytes),
+            Self::Web(web) => {
+                web.document(key).await?.map(|found| Found { bytes: found.bytes, url: Some(found.url) })
+            }
+            Self::Store(store) => {
+                store.get(key).await?.map(|document| Found { bytes: document.bytes, url: None })
+            }
         })
+    }
+
+    /// The object of at most `limit` bytes to which a document links; `None` if it does not exist, or, in a store, the link
+    /// leads to no object of the registry.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read, or is larger.
+    pub async fn linked(&self, document: &Found, link: &str, limit: u64) -> Result<Option<Bytes>> {
+        match (self, &document.url) {
+            (Self::Web(web), Some(url)) => {
+                let Ok(url) = url.join(link) else { return Ok(None) };
+                Ok(web.fetch(&url, limit).await?.or_failed(&url)?.map(|found| found.bytes))
+            }
+            (Self::Store(store), _) => {
+                let Some(key) = Links::target(link) else { return Ok(None) };
+                let Some(object) = store.open(&key).await? else { return Ok(None) };
+                let too_large = || StoreError {
+                    doing: format!("cannot read {key} in {}", store.describe()),
+                    answer: format!("it has more than {limit} bytes"),
+                    status: None,
+                    remedy: Some("look at what is there; it is not what a registry holds".to_owned()),
+                };
+                Ok(Some(object.collect(limit).await?.ok_or_else(too_large)?))
+            }
+            (Self::Web(_), None) => Ok(None),
+        }
     }
 
     /// The zips of a version according to its index and download documents, of which `reads` are read at a time; `None`
@@ -179,14 +227,14 @@ impl Reader {
         reads: usize,
     ) -> Result<Option<ListedZips>> {
         let index = Key::Versions { provider: provider.clone() };
-        let Some(bytes) = self.document(&index).await? else { return Ok(None) };
-        let Some(listed) = VersionsDocument::parse(&index, &bytes)?.listed(version)? else {
+        let Some(found) = self.document(&index).await? else { return Ok(None) };
+        let Some(listed) = VersionsDocument::parse(&index, &found.bytes)?.listed(version)? else {
             return Ok(None);
         };
         let zips = stream::iter(listed.platforms.into_iter().map(|platform| async move {
             let key =
                 Key::Download { release: ReleaseId::new(provider, version), platform: platform.clone() };
-            let Some(bytes) = self.document(&key).await? else {
+            let Some(found) = self.document(&key).await? else {
                 return Err(Refusal::new(
                     &key,
                     "the index lists a platform whose download document is missing",
@@ -196,7 +244,7 @@ impl Reader {
                 .remedy("publish that version there again")
                 .into());
             };
-            let shasum = DownloadDocument::parse(&key, &platform, &bytes)?.shasum();
+            let shasum = DownloadDocument::parse(&key, &platform, &found.bytes)?.shasum();
             Ok::<_, Error>((platform, shasum))
         }));
         Ok(Some(zips.buffered(reads).try_collect().await?))

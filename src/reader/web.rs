@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
@@ -188,12 +187,12 @@ impl Web {
     ///
     /// # Errors
     /// Fails if it cannot be read.
-    pub async fn document(&self, key: &Key) -> Result<Option<Bytes>> {
+    pub async fn document(&self, key: &Key) -> Result<Option<Fetched>> {
         let key = key.to_string();
         let path = key.strip_prefix("registry/").unwrap_or(&key);
         let service = self.service().await?;
         let url = service.join(path).map_err(|error| Error::Usage(format!("{path}: {error}")))?;
-        Ok(self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)?.map(|answer| answer.bytes))
+        Ok(self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)?)
     }
 
     async fn service(&self) -> Result<&Url> {

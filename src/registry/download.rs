@@ -62,6 +62,15 @@ pub struct OfferedZip {
     pub shasum: Digest,
 }
 
+/// What the member `packages` says of a zip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TellsOfZip {
+    /// The `h1:` hash of its contents.
+    pub h1: Option<String>,
+    /// Its size.
+    pub bytes: Option<u64>,
+}
+
 /// The names of the members that are read.
 const KNOWN: &[&str] = &[
     "protocols",
@@ -223,6 +232,25 @@ impl DownloadDocument {
         keys.filter_map(|key| key.get("ascii_armor").and_then(Value::as_str)).collect()
     }
 
+    /// The ids of the public keys, as written, in their order.
+    #[must_use]
+    pub fn key_ids(&self) -> Vec<&str> {
+        let keys = self.values.get(SIGNING_KEYS).and_then(|keys| keys.get(PUBLIC_KEYS));
+        let keys = keys.and_then(Value::as_array).into_iter().flatten();
+        keys.filter_map(|key| key.get("key_id").and_then(Value::as_str)).collect()
+    }
+
+    /// What the member `packages` says of the zip of a platform; `None` if it says nothing. Source: OpenTofu 1.12.
+    #[must_use]
+    pub fn package(&self, platform: &Platform) -> Option<TellsOfZip> {
+        let packages = self.object.value(PACKAGES)?;
+        let package = packages.get(platform.to_string())?;
+        let mut hashes = package.get("hashes").and_then(Value::as_array).into_iter().flatten();
+        let h1 = hashes.find_map(|hash| hash.as_str().filter(|hash| hash.starts_with("h1:")));
+        let bytes = package.get("package_size").and_then(Value::as_u64);
+        Some(TellsOfZip { h1: h1.map(str::to_owned), bytes })
+    }
+
     /// The zip's name in SHA256SUMS.
     #[must_use]
     pub fn filename(&self) -> &str {
@@ -349,6 +377,19 @@ mod tests {
             text.contains("\"note\"") && text.contains("2.50") && text.contains("\"other\": 1"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_said_of_zips_is_read() {
+        let packages = r#"{"packages": {"linux_amd64": {"hashes": ["zh:00", "h1:abc="], "package_size": 7}, "x_y": {}},"#;
+        let text = String::from_utf8(document(None).with_packages(None).to_bytes()).unwrap();
+        let text = text.replacen('{', packages, 1);
+        let document = DownloadDocument::parse(&key(), &platform(), text.as_bytes()).unwrap();
+        let told = TellsOfZip { h1: Some("h1:abc=".to_owned()), bytes: Some(7) };
+        assert_eq!(document.package(&platform()), Some(told));
+        assert_eq!(document.package(&"x_y".parse().unwrap()), Some(TellsOfZip { h1: None, bytes: None }));
+        assert_eq!(document.package(&"darwin_arm64".parse().unwrap()), None);
+        assert_eq!(document.key_ids(), ["0123456789ABCDEF"]);
     }
 
     #[test]

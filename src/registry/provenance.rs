@@ -134,6 +134,27 @@ impl Record {
 }
 
 impl Build {
+    /// The build according to a record, as far as it says; see [`Record::statement`].
+    #[must_use]
+    pub fn of(record: &[u8]) -> Self {
+        let statement: Value = serde_json::from_slice(record).unwrap_or_default();
+        let text = |path: &str| statement.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let external = |name: &str| text(&format!("/predicate/buildDefinition/externalParameters/{name}"));
+        let source = text("/predicate/buildDefinition/resolvedDependencies/0/uri");
+        let clone_url = source.as_deref().and_then(|uri| uri.strip_prefix("git+"));
+        Self {
+            repository: external("repository"),
+            clone_url: clone_url.map(|url| url.split('@').next().unwrap_or(url).to_owned()),
+            commit: external("commit"),
+            tag: external("tag"),
+            event: external("event"),
+            target: external("deployTarget"),
+            number: text("/predicate/buildDefinition/internalParameters/buildNumber"),
+            link: text("/predicate/runDetails/metadata/invocationId"),
+            started: text("/predicate/runDetails/metadata/startedOn").and_then(|text| text.parse().ok()),
+        }
+    }
+
     /// The source code, where repository and commit are known.
     fn source(&self) -> Option<Value> {
         let commit = self.commit.as_deref().filter(|commit| {
@@ -327,6 +348,11 @@ mod tests {
         assert_eq!(recorded_zips(text.as_bytes()), [zip("a.zip"), zip("b.zip")]);
         // As earlier releases wrote it.
         assert!(recorded_zips(text.replace("dirHash", "other").as_bytes()).is_empty());
+        // It is read back, without the user's name and password.
+        let clone_url = Some("https://git.example.com/acme/sample.git".to_owned());
+        assert_eq!(Build::of(text.as_bytes()), Build { clone_url, ..record().build });
+        assert_eq!(Build::of(&statement(&Record::default())), Build::default());
+        assert_eq!(Build::of(b"{"), Build::default());
     }
 
     #[test]

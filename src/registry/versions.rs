@@ -56,7 +56,7 @@ pub struct Mark {
 }
 
 /// The entry of one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedVersion {
     /// Its protocols, as written.
     pub protocols: Vec<String>,
@@ -109,17 +109,23 @@ impl VersionsDocument {
     /// # Errors
     /// Its entry cannot be understood.
     pub fn listed(&self, version: &Version) -> Result<Option<ListedVersion>, Refusal> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.version == *version) else {
-            return Ok(None);
-        };
-        let key = &self.key;
-        let object = entry.read().values(key, &["protocols", "platforms"])?;
+        self.entries.iter().find(|entry| entry.version == *version).map(|entry| self.read(entry)).transpose()
+    }
+
+    /// The entries of all versions in the document's order, each as far as it can be understood.
+    pub fn entries(&self) -> impl Iterator<Item = (&Version, Result<ListedVersion, Refusal>)> {
+        self.entries.iter().map(|entry| (&entry.version, self.read(entry)))
+    }
+
+    fn read(&self, entry: &VersionEntry) -> Result<ListedVersion, Refusal> {
+        let (key, version) = (&self.key, &entry.version);
+        let raw = entry.read();
+        let object = raw.values(key, &["protocols", "platforms"])?;
         let protocols = json::strings(key, &object, "protocols")?;
         let platforms = json::list(key, &object, "platforms")?.iter();
         let platforms = platforms.map(|value| platform(key, version, value)).collect::<Result<_, _>>()?;
-        let published = entry.read().value(PUBLISHED);
-        let published = published.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-        Ok(Some(ListedVersion { protocols, platforms, published }))
+        let published = published_of(&raw);
+        Ok(ListedVersion { protocols, platforms, published })
     }
 
     /// The index with `platforms` of `version` added and the version's protocols set: versions in semver order, newest
@@ -318,6 +324,21 @@ impl VersionEntry {
         object.write(&mut text);
         self.text = text.into();
     }
+}
+
+impl ListedVersion {
+    /// What a former entry of an index says, as far as it can be understood.
+    #[must_use]
+    pub fn former(entry: &RawObject) -> Self {
+        let protocols = entry.value("protocols");
+        let protocols = protocols.as_ref().and_then(Value::as_array).into_iter().flatten();
+        let protocols = protocols.filter_map(Value::as_str).map(str::to_owned).collect();
+        Self { protocols, platforms: platforms_of(entry), published: published_of(entry) }
+    }
+}
+
+fn published_of(entry: &RawObject) -> Option<Timestamp> {
+    entry.value(PUBLISHED)?.as_str()?.parse().ok()
 }
 
 /// The valid platforms of a former entry of an index.

@@ -93,7 +93,7 @@ impl Reporter {
 }
 
 /// The width of a text: that of the terminal, but at most 80 columns, as in a pipe.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let terminal = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
     terminal.clamp(40, 80)
 }

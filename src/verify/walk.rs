@@ -28,10 +28,9 @@ pub(super) fn providers(
             Ok(vec![Provider { namespace: namespace.clone(), provider_type: provider_type.clone() }])
         }
         (_, _, Some(inventory)) => Ok(inventory.providers.keys().cloned().collect()),
-        _ => Err(Error::Usage(format!(
-            "{} cannot be listed: give --namespace and --type, the parts of the provider's address HOST/NAMESPACE/TYPE",
-            reader.describe()
-        ))),
+        _ => Err(reader.cannot_be_listed(
+            "give --namespace and --type, the parts of the provider's address HOST/NAMESPACE/TYPE",
+        )),
     }
 }
 

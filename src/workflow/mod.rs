@@ -4,6 +4,7 @@
 //! prints the outcomes. Whether an outcome fails the command is decided here.
 
 pub mod change;
+pub mod list;
 pub mod publish;
 pub mod signer;
 pub mod source;

@@ -23,6 +23,7 @@ mod key_command;
 mod key_limits;
 mod key_remedies;
 mod keys;
+mod list;
 mod machine;
 mod memory;
 mod model;

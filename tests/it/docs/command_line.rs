@@ -17,6 +17,7 @@ const MORE: &[(&str, &str)] = &[
     ("publish", "[inputs.md](inputs.md), [s3.md](s3.md), [registry-layout.md](registry-layout.md)"),
     ("drone", "[drone/README.md](../drone/README.md)"),
     ("verify", "[verify.md](verify.md)"),
+    ("list", "[maintenance.md](maintenance.md#what-is-there), [json-output.md](json-output.md#lists)"),
     ("policy", "[policies.md](policies.md)"),
     ("warn", "[maintenance.md](maintenance.md#warnings)"),
     ("yank", "[maintenance.md](maintenance.md#yanked-versions)"),
