@@ -1,4 +1,6 @@
-//! Fetches the release tarballs below a prefix of an S3 bucket, with the small files beside them.
+//! Fetches the tarballs or zips of a release below a prefix of an S3 bucket, with the small files beside them.
+
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,8 +13,10 @@ use crate::error::{Error, Refusal, Result};
 use crate::release::file::TarballFile;
 use crate::release::manifest;
 use crate::release::name::TarballName;
+use crate::release::ready_made;
 use crate::release::sidecar::Sidecar;
 use crate::store::{Form, Listed, Object, ObjectStore, StoreError};
+use crate::words;
 
 /// Small files beside tarballs, by their names.
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
@@ -22,36 +26,48 @@ pub struct FoundTarballs<'a> {
     source: &'a dyn ObjectStore,
     tarballs: Vec<Listed>,
     companions: Vec<Listed>,
+    others: u64,
 }
 
-/// Finds every release tarball below the prefix of `source`, and the files beside them: `TARBALL.sha256`, SHA256SUMS
-/// and manifests.
+/// Whether a file of this name belongs to a release, beside its tarballs or zips.
+#[must_use]
+pub fn is_companion(name: &str) -> bool {
+    Sidecar::is_sidecar(name) || manifest::is_manifest(name) || ready_made::is_signature(name)
+}
+
+/// The refusal of a place without tarballs and zips; `others` files with other names are there.
+#[must_use]
+pub fn nothing_found(place: &str, what: &str, others: u64) -> Refusal {
+    Refusal::new(place, "no release tarball or zip is there")
+        .found(match others {
+            0 => format!("nothing {what}"),
+            count => words::count(count, "other file"),
+        })
+        .expected(format!("at least one terraform-provider-….tar.gz or .zip {what}"))
+        .remedy("check the address, and that the build has left its tarballs or zips there")
+}
+
+/// Finds every release tarball and zip below the prefix of `source`, and the files beside them: `TARBALL.sha256`,
+/// SHA256SUMS, its signature, and manifests.
 ///
 /// # Errors
-/// Fails if the bucket cannot be read, or contains no release tarball.
+/// Fails if the bucket cannot be read, or contains no release tarball or zip.
 pub async fn find(source: &dyn ObjectStore) -> Result<FoundTarballs<'_>> {
-    let mut found = FoundTarballs { source, tarballs: Vec::new(), companions: Vec::new() };
-    let mut others = 0_u64;
+    let mut found = FoundTarballs { source, tarballs: Vec::new(), companions: Vec::new(), others: 0 };
     let mut listing = source.list("");
     while let Some(listed) = listing.try_next().await? {
         let name = file_name(&listed.key);
-        if TarballName::is_tarball(name) {
+        if TarballName::is_in_release(name) {
             found.tarballs.push(listed);
-        } else if Sidecar::is_sidecar(name) || manifest::is_manifest(name) {
+        } else if is_companion(name) {
             found.companions.push(listed);
         } else {
-            others += 1;
+            found.others += 1;
         }
     }
     if found.tarballs.is_empty() {
-        return Err(Refusal::new(source.describe(), "no release tarball is there")
-            .found(match others + found.companions.len() as u64 {
-                0 => "nothing below this prefix".to_owned(),
-                count => format!("{count} objects with other names"),
-            })
-            .expected("at least one terraform-provider-….tar.gz below the prefix")
-            .remedy("check the bucket and the prefix, and that the build has left its tarballs there")
-            .into());
+        let others = found.others + found.companions.len() as u64;
+        return Err(nothing_found(&source.describe(), "below this prefix", others).into());
     }
     Ok(found)
 }
@@ -67,6 +83,12 @@ impl FoundTarballs<'_> {
     #[must_use]
     pub fn count(&self) -> usize {
         self.tarballs.len()
+    }
+
+    /// How many objects there are that belong to no release.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.others
     }
 
     /// The total size of the tarballs.

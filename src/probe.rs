@@ -117,7 +117,7 @@ pub async fn probe(packages: &PackageSet, options: &Options) -> Result<Probe> {
         let reason = format!("the release has no executable for {platform}, which this machine is");
         return Ok(not_runnable(reason, Vec::new()));
     };
-    let executable = Executable::unpack(packages, package).await?;
+    let executable = Executable::unpack(package).await?;
     let mut asked = Asked { packages, package, executable, options, missing: Vec::new() };
     let declared = packages.protocols().majors();
     let spoken = match asked.offer(OFFERED).await? {
@@ -170,8 +170,8 @@ struct Executable {
 }
 
 impl Executable {
-    async fn unpack(packages: &PackageSet, package: &Package) -> Result<Self> {
-        let (zip, name) = (package.zip.clone(), packages.executable_name(&package.platform));
+    async fn unpack(package: &Package) -> Result<Self> {
+        let (zip, name) = (package.zip.clone(), package.executable.clone());
         let unpack = move || -> Result<Self, ZipError> {
             let private = std::fs::Permissions::from_mode(0o700);
             let folder = tempfile::Builder::new().prefix("tfreg-").permissions(private).tempdir()?;

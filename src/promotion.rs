@@ -57,12 +57,10 @@ fn compare(packages: &PackageSet, listed: &ListedZips) -> Result<(), (String, St
             continue;
         }
         found.push(match ours {
-            Some(package) => format!(
-                "{platform}: SHA-256 {}, of the zip made from {}",
-                package.zip.digest(),
-                package.tarball.display()
-            ),
-            None => format!("{platform}: no tarball in this run"),
+            Some(package) => {
+                format!("{platform}: SHA-256 {}, of {}", package.zip.digest(), package.origin())
+            }
+            None => format!("{platform}: not in this run"),
         });
         expected.push(match theirs {
             Some(digest) => format!("{platform}: SHA-256 {digest}"),

@@ -65,20 +65,10 @@ impl Watch for Unwatched {
 
 /// All rules, in the order in which clients meet their objects.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    let modules = [
-        discovery::RULES,
-        index::RULES,
-        download::RULES,
-        packages::RULES,
-        sums::RULES,
-        signature::RULES,
-        zip::RULES,
-        served::RULES,
-        objects::RULES,
-        record::RULES,
-        links::RULES,
-    ];
-    modules.into_iter().flatten().copied()
+    let first =
+        [discovery::RULES, index::RULES, download::RULES, packages::RULES, sums::RULES, signature::RULES];
+    let last = [served::RULES, objects::RULES, record::RULES, links::RULES];
+    first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
 /// Verifies the registry at `reader`, with `reads` concurrent requests.

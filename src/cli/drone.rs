@@ -16,12 +16,12 @@ use crate::provider::{ProviderType, Version};
 
 /// Publish in a Drone pipeline, as its plugin: options come from the step's settings
 ///
-/// Every option of `tfreg publish` is a setting: --expect-match is `expect_match`, TARBALL is `tarballs`. Drone hands settings
-/// over as variables, PLUGIN_EXPECT_MATCH; lists have commas. Beyond the options there are `signing_key` and
+/// Every option of `tfreg publish` is a setting: --expect-match is `expect_match`, ARTIFACT is `artifacts` or `tarballs`. Drone
+/// hands settings over as variables, PLUGIN_EXPECT_MATCH; lists have commas. Beyond the options there are `signing_key` and
 /// `signing_passphrase`, the texts of these secrets, and `registries`, which says what build goes where.
 ///
-/// Unless settings say otherwise, the tarballs must be of the version and the provider that DRONE_TAG names, and the
-/// executable is asked which plugin protocol it speaks (probe_protocol: false turns that off). In `tarballs`, {type} and
+/// Unless settings say otherwise, the release must be of the version and the provider that DRONE_TAG names, and the
+/// executable is asked which plugin protocol it speaks (probe_protocol: false turns that off). In `artifacts`, {type} and
 /// {version} stand for that provider and that version.
 ///
 /// A setting, or a variable TFREG_… or AWS_…, that is set to nothing is refused: its secret is missing.
@@ -108,6 +108,8 @@ const REGISTRIES: &str = "registries";
 const SIGNING_KEY: &str = "signing_key";
 const SIGNING_PASSPHRASE: &str = "signing_passphrase";
 const TARBALLS: &str = "tarballs";
+/// Another name of the same setting, for releases of ready-made zips.
+const ARTIFACTS: &str = "artifacts";
 
 /// Turns settings into the command line of `tfreg publish`.
 ///
@@ -120,6 +122,11 @@ pub(super) fn resolve(mut runner: Runner<'_>) -> Result<Resolved> {
         given.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     if let Some(registries) = settings.remove(REGISTRIES) {
         settings.extend(registry_settings(&registries, &runner)?);
+    }
+    if settings.contains_key(ARTIFACTS) && settings.contains_key(TARBALLS) {
+        return Err(Error::Usage(format!(
+            "the settings {ARTIFACTS} and {TARBALLS} are one; give one of them"
+        )));
     }
     if let Some(name) = settings.iter().find(|(_, value)| value.trim().is_empty()).map(|(name, _)| name) {
         // A check whose setting is empty because of a missing secret would not be made.
@@ -139,6 +146,9 @@ pub(super) fn resolve(mut runner: Runner<'_>) -> Result<Resolved> {
         settings.iter().find(|(_, value)| holds_secret_key(value.as_bytes())).map(|(name, _)| name)
     {
         return Err(misplaced::refusal(&format!("the setting {name}")));
+    }
+    if let Some(artifacts) = settings.remove(ARTIFACTS) {
+        settings.insert(TARBALLS.to_owned(), artifacts);
     }
     add_defaults(&mut settings, &runner)?;
     fill_in(&mut settings)?;
@@ -275,7 +285,7 @@ fn arguments(settings: &Settings) -> Result<Vec<String>> {
             let known: BTreeSet<&str> = options
                 .keys()
                 .map(String::as_str)
-                .chain([REGISTRIES, SIGNING_KEY, SIGNING_PASSPHRASE, TARBALLS])
+                .chain([REGISTRIES, SIGNING_KEY, SIGNING_PASSPHRASE, TARBALLS, ARTIFACTS])
                 .collect();
             return Err(Error::Usage(format!(
                 "the setting {name} is not known; there are {}",
@@ -306,7 +316,9 @@ fn arguments(settings: &Settings) -> Result<Vec<String>> {
 
 /// The files that match a pattern, as in a shell: the pattern itself if no file matches, or if it is not a pattern.
 fn expand(pattern: &str) -> Vec<String> {
-    if pattern.starts_with("s3:") || !pattern.contains(['*', '?', '[']) {
+    if ["s3:", "https:", "http:"].iter().any(|scheme| pattern.starts_with(scheme))
+        || !pattern.contains(['*', '?', '['])
+    {
         return vec![pattern.to_owned()];
     }
     let paths = glob::glob(pattern).into_iter().flatten().filter_map(std::result::Result::ok);
@@ -340,6 +352,14 @@ mod tests {
             Ok(resolved) => panic!("not refused: {:?}", resolved.arguments),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn artifacts_are_tarballs_by_another_name() {
+        let text = arguments_of(&[("artifacts", "dist/"), ("public_key", "key.asc")], &[TAG]);
+        assert!(text.ends_with("--public-key=key.asc -- dist/"), "{text}");
+        let twice = resolved(&[("artifacts", "dist/"), ("tarballs", "x.tar.gz")], &[TAG]);
+        assert!(matches!(twice, Err(Error::Usage(_))));
     }
 
     #[test]

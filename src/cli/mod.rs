@@ -17,6 +17,7 @@ mod reindex;
 mod resign;
 mod running;
 mod serve;
+mod signatures;
 mod signing;
 mod source;
 mod subject;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::Timestamp;
 
+use super::signatures::SignaturesArgs;
 use super::signing::SigningArgs;
 use super::source::SourceArgs;
 use super::target::{self, EncryptionArgs};
@@ -28,11 +29,12 @@ use crate::workflow::publish::Request;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target, check_dry_run, scratch};
 
-/// Publish the tarballs of a release to a registry that `terraform init` installs from
+/// Publish a release to a registry that `terraform init` installs from
 ///
 /// Reads the release tarballs of one version of one provider, checks them (names, checksums, limits, executable headers),
-/// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Publishing the same
-/// tarballs again writes nothing. Other contents for a published platform are refused.
+/// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Ready-made zips, as
+/// GoReleaser leaves them, are checked and published byte for byte, with their own SHA256SUMS and its signature. Publishing
+/// the same release again writes nothing. Other contents for a published platform are refused.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_long_help = "\
@@ -50,21 +52,28 @@ Examples:
     tfreg publish --to s3://production --namespace acme \\
       --expect-match s3://staging s3://artifacts/sample/v1.2.0/
 
+  A release of GoReleaser, with the signature that it has; no secret key is needed:
+    tfreg publish --to s3://registry-bucket --namespace acme \\
+      --public-key release-key.asc dist/
+
   What would be done, without writing to the target:
     tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview \\
       build/*.tar.gz
 
-Names of tarballs (.tgz stands for .tar.gz):
+Names of tarballs (.tgz stands for .tar.gz) and of ready-made zips, with what
+belongs to these:
   terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz
   terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz
+  terraform-provider-TYPE_VERSION_OS_ARCH.zip
+  terraform-provider-TYPE_VERSION_SHA256SUMS, …_SHA256SUMS.sig, …_manifest.json
 
 The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, roles,
 AWS_ENDPOINT_URL (path style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
 pub(super) struct PublishArgs {
-    /// Release tarballs, all of one version of one provider; each may have its TARBALL.sha256 or the
-    /// release's SHA256SUMS beside it.
-    /// s3://BUCKET/PREFIX/ stands for all tarballs below the prefix
-    #[arg(value_name = "TARBALL", value_parser = values::tarballs)]
+    /// Release tarballs or ready-made zips, all of one version of one provider; each may have its FILE.sha256 or
+    /// the release's SHA256SUMS beside it. A folder stands for all tarballs or zips in it, s3://BUCKET/PREFIX/
+    /// for those below the prefix, https://…_SHA256SUMS for the zips that it lists, which are beside it
+    #[arg(value_name = "ARTIFACT", value_parser = values::tarballs)]
     tarballs: Vec<Source>,
 
     /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
@@ -88,6 +97,9 @@ pub(super) struct PublishArgs {
 
     #[command(flatten)]
     signing: SigningArgs,
+
+    #[command(flatten)]
+    signatures: SignaturesArgs,
 
     /// Write absolute URLs that begin with URL into the documents [default: URLs from the host's root, such as /store/…].
     /// Of a registry with settings it has to be theirs (see `tfreg init`)
@@ -210,8 +222,12 @@ impl PublishArgs {
         let base_url = self.base_url.as_deref().filter(|text| !text.is_empty()).map(str::parse::<BaseUrl>);
         let base_url = base_url.transpose().map_err(|error| usage("--base-url", &error))?;
         let scratch = scratch(&self.to, self.dry_run.as_deref());
+        if !self.signatures.need_signer() {
+            self.signing.refuse_beside_public_key()?;
+        }
         let request = Request {
             tarballs: self.tarballs,
+            signatures: self.signatures.read()?,
             source: self.source.access(),
             target: self.to,
             access: Access {
@@ -264,7 +280,8 @@ fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
     if s3 {
         environment.check_endpoints()?;
     }
-    if s3 || matches!(request.expected_in, Some(Place::Web(_))) {
+    let from_web = request.tarballs.iter().any(|tarball| matches!(tarball, Source::Web(_)));
+    if s3 || from_web || matches!(request.expected_in, Some(Place::Web(_))) {
         request.access.ca_bundle = environment.ca_bundle()?;
         request.source.ca_bundle.clone_from(&request.access.ca_bundle);
     }

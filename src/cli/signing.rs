@@ -57,6 +57,25 @@ impl SigningArgs {
         source.open(passphrase.map(Secret::without_line_end)).await
     }
 
+    /// Refuses options that name a key for a run in which no key signs.
+    ///
+    /// # Errors
+    /// Fails if there is one.
+    pub(super) fn refuse_beside_public_key(&self) -> Result<()> {
+        let given = [
+            ("--signing-key-file", self.signing_key_file.is_some()),
+            ("--signer", self.signer.is_some()),
+            ("--certificate", self.certificate.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::Usage(format!(
+                "{option}: with --public-key, the signature of the release is published, and no other key signs; add \
+                 --sign-again to sign by this key, or leave one of the two out"
+            ))),
+        }
+    }
+
     fn source(&self, environment: &mut Environment) -> Result<KeySource> {
         let usage = |text: &str| Err(Error::Usage(text.to_owned()));
         let key = environment.signing_key.take();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fetch;
 use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
 use crate::store::s3::Location;
@@ -26,8 +27,11 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// Reads a file's path, or `s3://BUCKET/PREFIX/`.
+/// Reads the path of a file or folder, `s3://BUCKET/PREFIX/`, or the address of a SHA256SUMS.
 pub(super) fn tarballs(text: &str) -> Result<Source, String> {
+    if text.starts_with("https:") || text.starts_with("http:") {
+        return fetch::web::address(text).map(Source::Web);
+    }
     if !text.starts_with("s3:") {
         return Ok(Source::File(PathBuf::from(text)));
     }

@@ -15,6 +15,7 @@ use super::key_check::{Candidate, public_half, publishable};
 use super::key_packets;
 use super::signature::{self, detached};
 use super::signing_key::{Secret, expiry_warning};
+use super::upstream_signature;
 use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
 
@@ -115,6 +116,10 @@ impl Certificate {
             .ok_or_else(|| format!("not made by key {}, or not over this file", self.key_id()))
     }
 
+    pub(super) fn cert(&self) -> &Cert {
+        &self.0
+    }
+
     /// The time of its newest self-signature.
     fn newest(&self) -> Option<SystemTime> {
         let signatures = self.0.userids().flat_map(|id| id.self_signatures().cloned().collect::<Vec<_>>());
@@ -191,6 +196,16 @@ impl PublishableKey {
     #[must_use]
     pub fn armored(&self) -> &str {
         &self.armored
+    }
+
+    /// Verifies a signature that a release has brought along, as clients do now; also those parts of it that are not
+    /// signed, and that clients use.
+    ///
+    /// # Errors
+    /// The reason why clients would not accept it, or might not.
+    pub fn verify_upstream(&self, document: &[u8], signature: &[u8]) -> Result<(), String> {
+        self.verify(document, signature)?;
+        upstream_signature::check_form(&self.certificate, document, signature)
     }
 
     /// Judges a signature that is published, or is to be: by rules as strict as those of all clients together, with this

@@ -11,6 +11,7 @@ mod names;
 pub mod signature;
 pub mod signer;
 pub mod signing_key;
+mod upstream_signature;
 
 pub use names::{Fingerprint, KeyId};
 pub use signer::Signer;

@@ -1,9 +1,11 @@
-//! The package set: a self-checked zip for every tarball of a release, and the release's protocols.
+//! The package set: a checked zip for every platform of a release, made of a tarball or taken as it is, and the release's
+//! protocols.
 
 pub mod archive;
 mod check;
 mod container;
 mod file_hasher;
+mod ready_made;
 mod zip_hash;
 
 use std::collections::BTreeMap;
@@ -15,9 +17,11 @@ use crate::content::{Digest, DirHash, Scratch, Sealed};
 use crate::error::{Error, Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::archive::{ArchiveReader as _, CompressedForm, Limits};
-use crate::release::contents::{self, Destination, TarballRules};
+use crate::release::contents::{Destination, TarballRules};
 use crate::release::executable::{Examiner, HEADER_BYTES};
 use crate::release::file::TarballFile;
+use crate::release::name::Form;
+use crate::release::ready_made::KeptSums;
 use crate::release::{Release, Tarball, manifest};
 use archive::{FileKind, FinishedZip, ZipError, ZipWriter};
 pub use zip_hash::{MAX_ENTRIES, MAX_UNPACKED, zip_hash};
@@ -35,10 +39,25 @@ pub struct Package {
     pub zip: Sealed,
     /// The hash of the files in it.
     pub h1: DirHash,
-    /// The tarball that it was made from.
+    /// The name of the entry that clients start.
+    pub executable: String,
+    /// The tarball that it was made from, or the zip that was taken.
     pub tarball: TarballFile,
-    /// The SHA-256 of that tarball.
+    /// The SHA-256 of that file.
     pub tarball_digest: Digest,
+}
+
+impl Package {
+    /// Where the zip comes from, in words.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let file = self.tarball.display();
+        if self.tarball_digest == self.zip.digest() {
+            file.to_owned()
+        } else {
+            format!("the zip made from {file}")
+        }
+    }
 }
 
 /// The zips of one release, with its other properties. Only [`PackageSet::build`] makes one.
@@ -49,6 +68,9 @@ pub struct PackageSet {
     protocols: Protocols,
     declared_by: Vec<String>,
     packages: Vec<Package>,
+    form: Form,
+    sums: Option<KeptSums>,
+    warnings: Vec<String>,
 }
 
 /// How packages are built.
@@ -68,20 +90,23 @@ pub struct BuildOptions {
 pub type OnProgress<'a> = &'a (dyn Fn(usize, u64) + Sync);
 
 impl PackageSet {
-    /// Repacks all tarballs of a release, `options.jobs` at once, and determines its protocols.
+    /// Repacks all tarballs of a release, or takes its zips, `options.jobs` at once, and determines its protocols.
     ///
     /// # Errors
-    /// A tarball is refused or cannot be read, a zip fails its self-check, or the protocols are unknown or disputed.
+    /// A tarball or zip is refused or cannot be read, a zip fails its self-check, or the protocols are unknown or
+    /// disputed.
     pub fn build(release: Release, options: &BuildOptions, progress: OnProgress<'_>) -> Result<Self> {
         let mut sources = release.manifests;
         if let Some(protocols) = &options.protocols {
             sources.insert("--protocol".to_owned(), protocols.clone());
         }
         let mut packages = Vec::with_capacity(release.tarballs.len());
+        let mut warnings = release.sums.as_ref().map(KeptSums::warnings).unwrap_or_default();
         for repacked in repack_all(&release.tarballs, options, progress) {
-            let (package, manifests) = repacked?;
+            let Repacked { package, manifests, warnings: about } = repacked?;
             packages.push(package);
             sources.extend(manifests);
+            warnings.extend(about);
         }
         let protocols = manifest::settle(&sources)?;
         let declared_by = sources.into_keys().collect();
@@ -91,6 +116,9 @@ impl PackageSet {
             protocols,
             declared_by,
             packages,
+            form: release.form,
+            sums: release.sums,
+            warnings,
         })
     }
 
@@ -118,10 +146,22 @@ impl PackageSet {
         &self.declared_by
     }
 
-    /// The name of a platform's executable in its zip.
+    /// What the archives of the release are.
     #[must_use]
-    pub fn executable_name(&self, platform: &Platform) -> String {
-        contents::executable_name(&self.provider_type, &self.version, platform)
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The SHA256SUMS of ready-made zips, which is published unchanged.
+    #[must_use]
+    pub fn sums(&self) -> Option<&KeptSums> {
+        self.sums.as_ref()
+    }
+
+    /// What is untidy, for the user to know.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The packages, one a platform, in the order of the platforms.
@@ -137,20 +177,35 @@ impl PackageSet {
     }
 }
 
-type Repacked = Result<(Package, BTreeMap<String, Protocols>)>;
+/// The package of one archive.
+struct Repacked {
+    package: Package,
+    /// The protocols that manifests inside of the archive declare.
+    manifests: BTreeMap<String, Protocols>,
+    warnings: Vec<String>,
+}
 
 /// Repacks with `jobs` threads that take the next tarball each; results are in the tarballs' order.
 ///
 /// After the first failure no further tarball is begun, so that a bad tarball is reported soon.
-fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress<'_>) -> Vec<Repacked> {
+fn repack_all(
+    tarballs: &[Tarball],
+    options: &BuildOptions,
+    progress: OnProgress<'_>,
+) -> Vec<Result<Repacked>> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<BTreeMap<usize, Repacked>> = Mutex::default();
+    let results: Mutex<BTreeMap<usize, Result<Repacked>>> = Mutex::default();
     let work = || {
         while let Some((index, tarball)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
             tarballs.get(index).map(|tarball| (index, tarball))
         } {
-            let repacked = repack(tarball, options, &|bytes| progress(index, bytes));
+            let progress = |bytes| progress(index, bytes);
+            let repacked = match tarball.name.form {
+                Form::Tarball => repack(tarball, options, &progress),
+                Form::Zip => ready_made::take(tarball, options, &progress)
+                    .map(|(package, warnings)| Repacked { package, manifests: BTreeMap::new(), warnings }),
+            };
             if repacked.is_err() {
                 next.store(tarballs.len(), Ordering::Relaxed);
             }
@@ -170,8 +225,8 @@ fn repack_all(tarballs: &[Tarball], options: &BuildOptions, progress: OnProgress
     results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
 }
 
-/// Converts one tarball into its zip; also returns the protocols that manifests inside declare.
-fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Repacked {
+/// Converts one tarball into its zip.
+fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
     let zip_error = |error| zip_error(tarball, &options.scratch, error);
     let mut contents = TarballRules::new(&tarball.file, &tarball.name);
     let mut zip = ZipWriter::new(&options.scratch).map_err(zip_error)?;
@@ -236,10 +291,11 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
         platform: tarball.name.platform.clone(),
         zip,
         h1,
+        executable: contents.executable_name(),
         tarball: tarball.file.clone(),
         tarball_digest: digest,
     };
-    Ok((package, manifests))
+    Ok(Repacked { package, manifests, warnings: Vec::new() })
 }
 
 /// Contents that are also passed to the examiner of an executable.

@@ -213,7 +213,7 @@ fn check(
         return Err(format!("{sums}: SHA-256 {digest}"));
     }
     let checksums = Checksums::parse(&read.bytes).map_err(|problem| format!("{sums}: {problem}"))?;
-    let foreign = checksums.foreign(provider, version);
+    let foreign = checksums.foreign(&provider.provider_type, version);
     if !foreign.is_empty() {
         return Err(format!("{sums}: it lists {}, which this version does not have", foreign.join(", ")));
     }

@@ -1,5 +1,6 @@
 //! Computes a plan from the observations: a pure function, run again in every round.
 
+mod kept_sums;
 mod key_change;
 mod next_checksums;
 mod packages;
@@ -67,9 +68,7 @@ impl Planner<'_> {
         for platform in &state.listed {
             self.need(&self.download_key(platform), ReadKind::Read);
         }
-        let mut own = Checksums::default();
-        self.add_packages(&mut own);
-        self.need_signed(state, own.seal().digest().short());
+        self.need_signed(state, self.own_sums().digest().short());
         if let Some(step) = self.next_reads() {
             return Ok(step);
         }
@@ -104,7 +103,7 @@ impl Planner<'_> {
         if let NextPackages::Read = packages {
             return Ok(Step::Read(self.missing));
         }
-        let sealed_sums = sums.seal();
+        let sealed_sums = self.seal(&sums);
         state.sums.insert(sealed_sums.digest().short(), sums.clone());
         let signed = self.signed(sealed_sums.digest());
         let downloads = self.downloads(&documents, &signed, packages.known());
@@ -118,8 +117,8 @@ impl Planner<'_> {
         }
         let mut writes = self.zips(state)?;
         writes.extend(self.signed_writes(&sealed_sums, &signed, state)?);
-        let record = self.record(&sums, state);
-        writes.push(record.statement);
+        let record = self.record(&sums, sealed_sums.digest().short(), state);
+        writes.extend(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
@@ -336,11 +335,7 @@ impl Planner<'_> {
                 overtaken |= was_ours;
                 keys.push(self.download_key(&package.platform).to_string());
                 theirs.push(format!("{}: SHA-256 {found}, as published", package.platform));
-                ours.push(format!(
-                    "{}: SHA-256 {meant}, of the zip made from {}",
-                    package.platform,
-                    package.tarball.display()
-                ));
+                ours.push(format!("{}: SHA-256 {meant}, of {}", package.platform, package.origin()));
             }
         }
         if !keys.is_empty() {
@@ -509,19 +504,18 @@ impl Planner<'_> {
                 writes.push(keep(signed.signature.clone(), &found.bytes));
             }
             Some(Observed::Absent) => {
-                if let Some(body) = state.signatures.get(&sums.digest()).cloned() {
+                let made = state.signatures.get(&sums.digest()).cloned();
+                if let Some(body) = made.or_else(|| self.kept_signature(sums)) {
                     writes.push(Write { key: signed.signature.clone(), body, action: Action::Create });
                 } else {
                     self.unsigned.push(ToSign::new(&signed.sums, text));
                 }
             }
             _ => {
-                let known = state.signatures.get(&sums.digest());
-                let kept = known.map(|body| Write {
-                    key: signed.signature.clone(),
-                    body: body.clone(),
-                    action: Action::Keep,
-                });
+                let known = state.signatures.get(&sums.digest()).cloned();
+                let known = known.or_else(|| self.kept_signature(sums));
+                let kept =
+                    known.map(|body| Write { key: signed.signature.clone(), body, action: Action::Keep });
                 writes.extend(kept);
             }
         }

@@ -39,8 +39,10 @@ pub struct PublishGoal {
     pub provider: Provider,
     /// Its packages.
     pub packages: PackageSet,
-    /// The public half of the signing key, as the documents embed it.
+    /// The public key that documents embed: of the key that signs in this run, or has signed the release.
     pub key: PublishableKey,
+    /// The signature by this key that the release has brought along for its SHA256SUMS; verified.
+    pub signature: Option<Sealed>,
     /// Where clients reach a registry without settings (`--base-url`).
     pub base_url: Option<BaseUrl>,
     /// Whether documents are for clients of a host, which do not all resolve links without one: a warning says so.
@@ -49,8 +51,9 @@ pub struct PublishGoal {
     pub published: Published,
     /// Whether a published version may be moved to this key.
     pub version_key: VersionKey,
-    /// What the record of the publish says about the run.
-    pub record: Record,
+    /// What the record of the publish says about the run; `None` without a secret key, because a record that nobody has
+    /// signed could be anybody's.
+    pub record: Option<Record>,
     /// The date in the version's entry of the index, if this run lists the version first.
     pub date: Timestamp,
 }

@@ -326,7 +326,7 @@ impl Resign {
         }
         let checksums =
             Checksums::parse(&sums.bytes).map_err(|error| because(format!("{}: {error}", signed.sums)))?;
-        let foreign = checksums.foreign(&self.provider, &signed.version);
+        let foreign = checksums.foreign(&self.provider.provider_type, &signed.version);
         if !foreign.is_empty() {
             let names = foreign.join(", ");
             return Err(because(format!("{} lists {names}, which this version does not have", signed.sums)));

@@ -1,6 +1,8 @@
 //! A registry at its public address, found and read as Terraform does: discovery, then the service's address, then
 //! paths below it.
 
+mod part;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use futures::stream::{self, StreamExt as _};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
     ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
-    HeaderName, LOCATION,
+    HeaderName, LOCATION, RANGE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -24,6 +26,8 @@ use crate::store::body::{self, BodyError, Limits, MachineClock};
 use crate::store::encoding::{self, gunzip};
 use crate::store::trust::{CaBundle, machine_has_certificates};
 use crate::store::{Headers, HttpHeaders, MAX_DOCUMENT, StoreError};
+
+pub use part::Part;
 
 /// A registry behind a web server or a CDN.
 pub struct Web {
@@ -88,20 +92,26 @@ const ATTEMPTS: u32 = 3;
 const BUSY_ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Parses a registry's address, `https://HOST[:PORT]/`: a source address contains only the host.
-///
-/// # Errors
-/// Fails if `text` is not such an address; the error says why.
-pub fn address(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{error}; expected https://HOST/"))?;
+/// Whether the user may name an address of this scheme: anyone can change an answer over plain http, except that of a
+/// server on this machine.
+#[must_use]
+pub fn is_allowed(url: &Url) -> bool {
     let local = match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    // Anyone can change an answer over plain http, except that of a preview on this machine.
-    if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+    url.scheme() == "https" || url.scheme() == "http" && local
+}
+
+/// Parses a registry's address, `https://HOST[:PORT]/`: a source address contains only the host.
+///
+/// # Errors
+/// Fails if `text` is not such an address; the error says why.
+pub fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}; expected https://HOST/"))?;
+    if !is_allowed(&url) {
         return Err("expected https://HOST/ (http only on this machine)".to_owned());
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
@@ -248,7 +258,7 @@ impl Web {
     /// Fails if the server or the network continues to fail, or is too slow.
     pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>, StoreError> {
         self.with_retries(url, async || {
-            let (response, redirects) = match self.send(Method::GET, url).await? {
+            let (response, redirects) = match self.send(Method::GET, url, None).await? {
                 Reply::Found(found) => found,
                 other => return Ok(other.without()),
             };
@@ -273,7 +283,7 @@ impl Web {
     /// Fails if the server or the network continues to fail.
     pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
         self.with_retries(url, async || {
-            let found = self.send(Method::GET, url).await?;
+            let found = self.send(Method::GET, url, None).await?;
             Ok(found
                 .map(|(response, _)| (headers(&response), self.pieces(response, limit, self.times.object))))
         })
@@ -287,7 +297,7 @@ impl Web {
     pub async fn head(&self, url: &Url) -> Result<Reply<Headers>, StoreError> {
         let reply = self
             .with_retries(url, async || {
-                Ok(self.send(Method::HEAD, url).await?.map(|(response, _)| headers(&response)))
+                Ok(self.send(Method::HEAD, url, None).await?.map(|(response, _)| headers(&response)))
             })
             .await?;
         match reply {
@@ -325,14 +335,19 @@ impl Web {
     }
 
     /// Sends a request and follows its redirects, each only if its address is allowed; returns the answer with their
-    /// number.
-    async fn send(&self, method: Method, url: &Url) -> Result<Reply<(Response, usize)>, Failure> {
+    /// number. `from` is the first byte that is wanted, as it is stored.
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        from: Option<u64>,
+    ) -> Result<Reply<(Response, usize)>, Failure> {
         let mut at = url.clone();
         for redirects in 0..=REDIRECTS {
             if let Err(refused) = self.check(&at).await {
                 return Ok(Reply::NotFollowed(refused));
             }
-            let response = match self.ask(&method, &at).await {
+            let response = match self.ask(&method, &at, from).await {
                 Ok(response) => response,
                 Err(Asked::Forbidden(forbidden)) => {
                     return Ok(Reply::NotFollowed(NotFollowed::Address(forbidden)));
@@ -342,6 +357,9 @@ impl Web {
             let status = response.status();
             match status {
                 StatusCode::OK => return Ok(Reply::Found((response, redirects))),
+                StatusCode::PARTIAL_CONTENT if from.is_some_and(|from| from > 0) => {
+                    return Ok(Reply::Found((response, redirects)));
+                }
                 StatusCode::NOT_FOUND => return Ok(Reply::Absent(missing(response.headers()))),
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
@@ -389,11 +407,16 @@ impl Web {
     }
 
     /// Sends one request.
-    async fn ask(&self, method: &Method, url: &Url) -> Result<Response, Asked> {
+    async fn ask(&self, method: &Method, url: &Url, from: Option<u64>) -> Result<Response, Asked> {
         let client = if self.has_proxy(url) { &self.proxied } else { &self.direct };
         // Users get the cached copy of a CDN, but not that of a proxy of this machine.
         let mut request = client.request(method.clone(), url.clone()).header(CACHE_CONTROL, "no-cache");
-        if *method == Method::GET {
+        if let Some(from) = from {
+            request = request.header(ACCEPT_ENCODING, "identity");
+            if from > 0 {
+                request = request.header(RANGE, format!("bytes={from}-"));
+            }
+        } else if *method == Method::GET {
             request = request.header(ACCEPT_ENCODING, "gzip");
         }
         let most = self.times.head;

@@ -1,15 +1,18 @@
 //! `SHA256SUMS`: one file a version, a line for every platform's zip.
 //!
-//! Every line of a signed SHA256SUMS goes into the users' lock files as a `zh:` hash, so the file lists all platforms of
-//! the version and nothing else. The format is that of `sha256sum`: 64 lower-case hex digits, two spaces, the name.
+//! Every line of a signed SHA256SUMS goes into the users' lock files as a `zh:` hash, so a file that tfreg makes lists
+//! all platforms of the version and nothing else. One that a release brings along may list more, such as its manifest. The format is that of `sha256sum`: 64 lower-case hex digits, two spaces, the name.
 //! Clients find no `*name` or `./name`, and crash on a blank line.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Key;
+use super::layout::zip_platform;
 use crate::content::{Digest, Sealed};
-use crate::provider::{Provider, Version};
+use crate::provider::{Platform, ProviderType, Version};
+
+/// How the names of all files of providers' releases begin.
+const RELEASE: &str = "terraform-provider-";
 
 /// File names with their digests, in the order of the names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,15 +56,34 @@ impl Checksums {
         self.0.iter().map(|(name, digest)| (name.as_str(), *digest))
     }
 
-    /// The names that are not zips of this version of this provider. A SHA256SUMS with such a line was not made for
-    /// this version, no matter who signed it and where it is stored.
+    /// The names of other versions' or providers' files. A SHA256SUMS with such a line was not made for this version,
+    /// no matter who signed it and where it is stored.
+    ///
+    /// A release's own SHA256SUMS may list more than the zips: its manifest, software bills of materials. So a file that
+    /// is no zip, and has no name of a provider's release, is not foreign.
     #[must_use]
-    pub fn foreign(&self, provider: &Provider, version: &Version) -> Vec<&str> {
-        self.0
-            .keys()
-            .map(String::as_str)
-            .filter(|name| Key::zip_platform(provider, version, name).is_none())
-            .collect()
+    pub fn foreign(&self, provider_type: &ProviderType, version: &Version) -> Vec<&str> {
+        let own = format!("{RELEASE}{provider_type}_{version}_");
+        let is_foreign = |name: &&str| {
+            let is_zip = name.to_ascii_lowercase().ends_with(".zip");
+            let is_named = name.starts_with(RELEASE) && !name.starts_with(&own);
+            (is_zip || is_named) && zip_platform(provider_type, version, name).is_none()
+        };
+        self.0.keys().map(String::as_str).filter(is_foreign).collect()
+    }
+
+    /// The names that are not zips of this version.
+    #[must_use]
+    pub fn besides(&self, provider_type: &ProviderType, version: &Version) -> Vec<&str> {
+        let is_zip = |name: &&str| zip_platform(provider_type, version, name).is_some();
+        self.0.keys().map(String::as_str).filter(|name| !is_zip(name)).collect()
+    }
+
+    /// The platforms of the zips of this version.
+    #[must_use]
+    pub fn platforms(&self, provider_type: &ProviderType, version: &Version) -> BTreeMap<Platform, Digest> {
+        let platform = |(name, digest)| Some((zip_platform(provider_type, version, name)?, digest));
+        self.iter().filter_map(platform).collect()
     }
 
     /// Whether `name` is allowed in a line: a file name without folders, white space or control characters.
@@ -116,6 +138,32 @@ mod tests {
             line.replace('\n', "\r\n"),
         ] {
             assert!(Checksums::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lines_of_other_versions_are_foreign_and_a_manifest_is_not() {
+        let provider_type: ProviderType = "x".parse().unwrap();
+        let version: Version = "1.2.0".parse().unwrap();
+        for (name, is_foreign, is_besides) in [
+            ("terraform-provider-x_1.2.0_linux_amd64.zip", false, false),
+            ("terraform-provider-x_1.2.0_manifest.json", false, true),
+            ("terraform-provider-x_1.2.0_linux_amd64.zip.sbom.json", false, true),
+            ("NOTES.txt", false, true),
+            ("terraform-provider-x_1.2.1_manifest.json", true, true),
+            ("terraform-provider-x_1.2.1_linux_amd64.zip", true, true),
+            ("terraform-provider-x_1.2.0-rc.1_linux_amd64.zip", true, true),
+            ("terraform-provider-x_1.2.0_linux_amd64_v1.zip", true, true),
+            ("terraform-provider-xy_1.2.0_linux_amd64.zip", true, true),
+            ("other.ZIP", true, true),
+        ] {
+            let mut sums = Checksums::default();
+            sums.set(name.into(), Digest::of(b"a"));
+            let found = (
+                !sums.foreign(&provider_type, &version).is_empty(),
+                !sums.besides(&provider_type, &version).is_empty(),
+            );
+            assert_eq!(found, (is_foreign, is_besides), "{name}");
         }
     }
 

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use crate::content::ShortDigest;
 use crate::openpgp::KeyId;
-use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
+use crate::provider::{InvalidName, Platform, Provider, ProviderType, ReleaseId, Version};
 
 /// An object of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,8 +175,7 @@ impl Key {
     /// The platform whose zip of this version has this file name; `None` for any other file.
     #[must_use]
     pub fn zip_platform(provider: &Provider, version: &Version, name: &str) -> Option<Platform> {
-        let rest = name.strip_prefix(&stem(provider, version))?.strip_prefix('_')?;
-        rest.strip_suffix(".zip")?.parse().ok()
+        zip_platform(&provider.provider_type, version, name)
     }
 
     /// The content type that clients get. Terraform demands exactly `application/json` for discovery.
@@ -230,7 +229,17 @@ impl Key {
 
 /// `terraform-provider-TYPE_VERSION`, the prefix of all file names in `store/`.
 fn stem(provider: &Provider, version: &Version) -> String {
-    format!("terraform-provider-{}_{version}", provider.provider_type)
+    stem_of(&provider.provider_type, version)
+}
+
+fn stem_of(provider_type: &ProviderType, version: &Version) -> String {
+    format!("terraform-provider-{provider_type}_{version}")
+}
+
+/// The platform whose zip of this version has this file name; `None` for any other file.
+pub(super) fn zip_platform(provider_type: &ProviderType, version: &Version, name: &str) -> Option<Platform> {
+    let rest = name.strip_prefix(&stem_of(provider_type, version))?.strip_prefix('_')?;
+    rest.strip_suffix(".zip")?.parse().ok()
 }
 
 impl fmt::Display for Key {

@@ -1,4 +1,4 @@
-//! The release: tarballs whose names belong together, and the rules for their contents.
+//! The release: tarballs or zips whose names belong together, and the rules for their contents.
 
 pub mod archive;
 pub mod contents;
@@ -8,17 +8,21 @@ pub mod file;
 mod magic;
 pub mod manifest;
 pub mod name;
+pub mod ready_made;
 pub mod sidecar;
 mod tar;
 pub mod tarball;
+pub mod zips;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::content::Digest;
 use crate::error::{Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use executable::Expectation;
 use file::{Companion, TarballFile};
-use name::TarballName;
+use name::{Form, TarballName};
+use ready_made::KeptSums;
 use sidecar::Sidecar;
 
 /// The user's requirements for the release.
@@ -36,7 +40,7 @@ pub struct Expected {
     pub prerelease: Option<Version>,
 }
 
-/// One release tarball: its name is valid, its platform known, its sidecar read; its contents were not read yet.
+/// One archive of a release, a tarball or a ready-made zip: its name is valid, its platform known, its sidecar read; its contents were not read yet.
 pub struct Tarball {
     /// The file.
     pub file: TarballFile,
@@ -48,14 +52,18 @@ pub struct Tarball {
     pub sidecar: Option<Sidecar>,
 }
 
-/// The tarballs of one version of one provider, one a platform, in the order of their platforms.
+/// The archives of one version of one provider, all of one form, one a platform, in the order of their platforms.
 pub struct Release {
     /// The provider's type.
     pub provider_type: ProviderType,
     /// The version.
     pub version: Version,
-    /// At least one tarball.
+    /// What its archives are.
+    pub form: Form,
+    /// At least one archive.
     pub tarballs: Vec<Tarball>,
+    /// The SHA256SUMS of ready-made zips, if there is one.
+    pub sums: Option<KeptSums>,
     /// Protocols declared by manifests beside the tarballs, by the manifest's path.
     pub manifests: BTreeMap<String, Protocols>,
 }
@@ -68,11 +76,13 @@ impl Release {
     pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
         let mut tarballs = named(files)?;
         let (provider_type, version) = check(&tarballs, expected)?;
-        let manifests = manifests_beside(&tarballs)?;
+        let form = tarballs.first().map_or(Form::Tarball, |tarball| tarball.name.form);
+        let sums = if form == Form::Zip { KeptSums::beside(&tarballs)? } else { None };
+        let manifests = manifests_beside(&tarballs, sums.as_ref())?;
         for tarball in &mut tarballs {
             tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
         }
-        Ok(Self { provider_type, version, tarballs, manifests })
+        Ok(Self { provider_type, version, form, tarballs, sums, manifests })
     }
 
     /// Checks the tarballs by their names alone, before any of them is fetched.
@@ -105,9 +115,9 @@ fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
 /// Returns the one provider and version of the tarballs.
 fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Version)> {
     let Some(first) = tarballs.first() else {
-        return Err(Refusal::new("TARBALL", "no release tarball was given")
+        return Err(Refusal::new("ARTIFACT", "no release tarball or zip was given")
             .found("nothing")
-            .expected("at least one terraform-provider-….tar.gz")
+            .expected("at least one terraform-provider-….tar.gz or .zip")
             .remedy("check the path; a pattern that matches no file gives nothing")
             .into());
     };
@@ -118,6 +128,7 @@ fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Ver
 
 /// Checks that there is one provider, one version, and one tarball for each platform.
 fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
+    ready_made::check_one_form(tarballs)?;
     for pair in tarballs.windows(2) {
         let [a, b] = pair else { continue };
         let two = |what: &str, of_a: String, of_b: String| {
@@ -143,14 +154,18 @@ fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
 fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refusal> {
     for tarball in tarballs {
         let name = &tarball.name;
+        let what = match name.form {
+            Form::Tarball => "tarball",
+            Form::Zip => "zip",
+        };
         if let Some(provider_type) = expected.provider_type.as_ref().filter(|ty| **ty != name.provider_type) {
             return Err(Refusal::new(
                 tarball.file.display(),
-                "the tarball is of another provider than expected",
+                format!("the {what} is of another provider than expected"),
             )
             .found(format!("provider {}", name.provider_type))
             .expected(format!("provider {provider_type} (--expect-type)"))
-            .remedy("give the tarballs of the tag that is being released"));
+            .remedy(format!("give the {what}s of the tag that is being released")));
         }
         if expected.stable
             && name.version.is_prerelease()
@@ -168,11 +183,11 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
         if let Some(version) = expected.version.as_ref().filter(|version| **version != tarball.name.version) {
             return Err(Refusal::new(
                 tarball.file.display(),
-                "the tarball is of another version than expected",
+                format!("the {what} is of another version than expected"),
             )
             .found(format!("version {}", tarball.name.version))
             .expected(format!("version {version} (--expect-version)"))
-            .remedy("give the tarballs of the tag that is being released"));
+            .remedy(format!("give the {what}s of the tag that is being released")));
         }
     }
     if expected.platforms.is_empty() {
@@ -202,15 +217,31 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
 }
 
 /// Reads the manifests beside the tarballs; tarballs in one folder share theirs.
-fn manifests_beside(tarballs: &[Tarball]) -> Result<BTreeMap<String, Protocols>> {
+///
+/// A release tool may leave its folder without the manifest, and list it in SHA256SUMS from the root of the repository:
+/// then it is taken from the folder above, if it has the checksum of its line.
+fn manifests_beside(tarballs: &[Tarball], sums: Option<&KeptSums>) -> Result<BTreeMap<String, Protocols>> {
     let mut manifests = BTreeMap::new();
     for tarball in tarballs {
         let TarballName { provider_type, version, .. } = &tarball.name;
-        for name in [manifest::PLAIN_NAME.to_owned(), manifest::release_name(provider_type, version)] {
-            if let Some(Companion { shown, bytes }) = tarball.file.beside(&name)? {
-                let protocols = manifest::parse(&shown, &bytes)?;
-                manifests.insert(shown, protocols);
+        let release_name = manifest::release_name(provider_type, version);
+        for name in [manifest::PLAIN_NAME, &release_name] {
+            if let Some(companion) = tarball.file.beside(name)? {
+                if let Some(sums) = sums {
+                    sums.check_manifest(&companion, &release_name)?;
+                }
+                let protocols = manifest::parse(&companion.shown, &companion.bytes)?;
+                manifests.insert(companion.shown, protocols);
             }
+        }
+        let listed = sums.and_then(|sums| sums.lines.get(&release_name)).filter(|_| manifests.is_empty());
+        if let Some(listed) = listed
+            && let Some(Companion { shown, bytes }) =
+                tarball.file.beside(&format!("../{}", manifest::PLAIN_NAME))?
+            && Digest::of(&bytes) == listed
+        {
+            let protocols = manifest::parse(&shown, &bytes)?;
+            manifests.insert(shown, protocols);
         }
     }
     Ok(manifests)

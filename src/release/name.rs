@@ -1,18 +1,30 @@
-//! The two grammars of release tarball names.
+//! The grammars of the names of a release's archives.
 //!
 //! - `terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz`
 //! - `terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz`
+//! - `terraform-provider-TYPE_VERSION_OS_ARCH.zip`, a ready-made package
 //!
-//! `.tgz` stands for `.tar.gz` in both.
+//! `.tgz` stands for `.tar.gz` in both of the first.
 
 use super::executable;
 use super::file::TarballFile;
 use crate::error::Refusal;
 use crate::provider::{Platform, ProviderType, Version};
 
-/// The parts of a release tarball's file name.
+/// What a release's archive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A tarball, of which a zip is made.
+    Tarball,
+    /// A ready-made zip, which is published byte for byte.
+    Zip,
+}
+
+/// The parts of the file name of a release's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarballName {
+    /// What it is.
+    pub form: Form,
     /// The provider's type.
     pub provider_type: ProviderType,
     /// The release's version.
@@ -22,18 +34,28 @@ pub struct TarballName {
 }
 
 const PREFIX: &str = "terraform-provider-";
-const ENDINGS: [&str; 2] = [".tar.gz", ".tgz"];
+const ENDINGS: [&str; 3] = [".tar.gz", ".tgz", ZIP];
+const ZIP: &str = ".zip";
 const GRAMMARS: &str = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz or \
-                        terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz)";
+                        terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz, or .zip)";
 
 impl TarballName {
-    /// Whether `name` begins and ends like the name of a release tarball; it may not be valid in between.
+    /// Whether `name` begins and ends like the name of a release's archive, and of which form; it may not be valid in
+    /// between.
     #[must_use]
-    pub fn is_tarball(name: &str) -> bool {
-        name.starts_with(PREFIX) && ENDINGS.iter().any(|ending| name.ends_with(ending))
+    pub fn form_of(name: &str) -> Option<Form> {
+        let ending = ENDINGS.iter().find(|ending| name.starts_with(PREFIX) && name.ends_with(*ending))?;
+        Some(if *ending == ZIP { Form::Zip } else { Form::Tarball })
     }
 
-    /// Parses the file name of a tarball; the folder does not matter.
+    /// Whether a folder's file of this name is an archive of a release: also one whose parts are wrong, which is refused
+    /// later, so that no platform is left out for its name; but not an archive of the source.
+    #[must_use]
+    pub fn is_in_release(name: &str) -> bool {
+        Self::form_of(name).is_some() && !is_of_source(name)
+    }
+
+    /// Parses the file name of a tarball or zip; the folder does not matter.
     ///
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
@@ -44,15 +66,16 @@ impl TarballName {
             && let (Ok(provider_type), Ok(version), Ok(platform)) =
                 (type_text.parse(), version.parse(), Platform::new(os, arch))
         {
-            return Ok(Self { provider_type, version, platform });
+            let form = Self::form_of(name).unwrap_or(Form::Tarball);
+            return Ok(Self { form, provider_type, version, platform });
         }
         let Some(parts) = split_loosely(name).or(strict) else {
             let is_pattern = tarball.display().contains(['*', '?', '[']);
             let remedy = if is_pattern {
                 "the pattern matched no file; check the folder, and that the build has left its tarballs there"
             } else {
-                "give the release tarballs under the names that the release build gave them; where it gives others, change \
-                 its name template"
+                "give the tarballs or zips of the release under the names that the release build gave them; where it gives \
+                 others, change its name template"
             };
             return Err(Refusal::new(tarball.display(), NO_NAME)
                 .found(format!("{name:?}"))
@@ -63,7 +86,7 @@ impl TarballName {
     }
 }
 
-const NO_NAME: &str = "not the name of a release tarball";
+const NO_NAME: &str = "not the name of a release tarball or zip";
 /// The remedy for a name with other words for its parts, in general and for the most common release tool.
 pub(super) const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
@@ -128,7 +151,8 @@ fn wrong_parts(tarball: &TarballFile, (type_text, version, os, arch): Parts<'_>)
             format!("{PREFIX}{right_type}-v{version}-{os}-{arch}-bin.tar.gz")
         }
         (Some(right_type), Some(version), [os, arch]) => {
-            format!("{PREFIX}{right_type}_{version}_{os}_{arch}.tar.gz")
+            let ending = if tarball.name().ends_with(ZIP) { ZIP } else { ".tar.gz" };
+            format!("{PREFIX}{right_type}_{version}_{os}_{arch}{ending}")
         }
         _ => GRAMMARS.to_owned(),
     };
@@ -153,6 +177,20 @@ fn canonical(text: &str) -> Option<String> {
     version.parse::<Version>().is_ok().then_some(version)
 }
 
+/// Whether a name has a type and a version, and nothing of a platform: that of an archive of the source.
+fn is_of_source(name: &str) -> bool {
+    let Some(stem) = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)?.strip_prefix(PREFIX)) else {
+        return false;
+    };
+    let is_version = |(at, _): (usize, &str)| {
+        let text = stem.get(at + 1..).unwrap_or_default();
+        let text = text.strip_prefix('v').unwrap_or(text);
+        let names_platform = text.split(['-', '_', '.']).any(|word| executable::go_name(word).is_some());
+        !names_platform && text.parse::<Version>().is_ok()
+    };
+    stem.match_indices(['-', '_']).any(is_version)
+}
+
 /// Type, version, operating system and architecture.
 type Parts<'a> = (&'a str, &'a str, &'a str, &'a str);
 
@@ -173,7 +211,7 @@ fn split_loosely(name: &str) -> Option<Parts<'_>> {
 /// Splits a file name into type, version, operating system and architecture, without checking the parts.
 fn split(name: &str) -> Option<Parts<'_>> {
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending))?.strip_prefix(PREFIX)?;
-    if let Some(dashed) = stem.strip_suffix("-bin") {
+    if let Some(dashed) = stem.strip_suffix("-bin").filter(|_| !name.ends_with(ZIP)) {
         let (rest, arch) = dashed.rsplit_once('-')?;
         let (rest, os) = rest.rsplit_once('-')?;
         // A type has no dot and a version's core has one, so the version begins at the last `-v` before the first dot,
@@ -219,6 +257,7 @@ mod tests {
                 parsed("google-beta", "1.2.3-rc.1", "linux_arm64"),
             ),
             ("/a_b/terraform-provider-x_0.0.1_freebsd_amd64.tgz", parsed("x", "0.0.1", "freebsd_amd64")),
+            ("dist/terraform-provider-x_1.2.3_linux_arm.zip", parsed("x", "1.2.3", "linux_arm")),
         ] {
             assert_eq!(parse(name), expected, "{name}");
         }
@@ -242,8 +281,35 @@ mod tests {
             "terraform-provider-x_1.0.0_Linux_amd64.tar.gz",
             "terraform-provider-x_1.0.0__amd64.tar.gz",
             "terraform-provider-é-v1.0.0-linux-amd64-bin.tar.gz",
+            "terraform-provider-x_1.0.0_SHA256SUMS",
+            "terraform-provider-x_v1.0.0_linux_amd64.zip",
         ] {
             assert!(parse(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn archives_are_told_from_what_lies_beside_them() {
+        for (name, form, is_in_release) in [
+            ("terraform-provider-x_1.0.0_linux_amd64.zip", Some(Form::Zip), true),
+            ("terraform-provider-x_1.0.0_linux_armv7.zip", Some(Form::Zip), true),
+            ("terraform-provider-x_1.0.0_linux_amd64.tgz", Some(Form::Tarball), true),
+            ("terraform-provider-x-v1.0.0-linux-amd64-bin.tar.gz", Some(Form::Tarball), true),
+            ("terraform-provider-x-1.0.0.tar.gz", Some(Form::Tarball), false),
+            ("terraform-provider-x_1.0.0.tar.gz", Some(Form::Tarball), false),
+            ("terraform-provider-x-v1.0.0-rc.1.zip", Some(Form::Zip), false),
+            ("terraform-provider-x_1.0.0_linux-amd64.zip", Some(Form::Zip), true),
+            ("terraform-provider-x-1.0.0-linux-amd64.tar.gz", Some(Form::Tarball), true),
+            ("terraform-provider-x.zip", Some(Form::Zip), true),
+            ("terraform-provider-x_1.0.0_linux_amd64.zip.sbom.json", None, false),
+            ("terraform-provider-x_1.0.0_SHA256SUMS", None, false),
+            ("other_1.0.0_linux_amd64.zip", None, false),
+        ] {
+            assert_eq!(
+                (TarballName::form_of(name), TarballName::is_in_release(name)),
+                (form, is_in_release),
+                "{name}"
+            );
         }
     }
 

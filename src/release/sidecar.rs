@@ -1,8 +1,9 @@
-//! The checksum that a release build writes beside a tarball: its own `TARBALL.sha256`, or its line in the release's
-//! SHA256SUMS.
+//! The checksum that a release build writes beside a tarball or zip: its own `TARBALL.sha256`, or its line in the
+//! release's SHA256SUMS.
 
 use super::file::{Companion, TarballFile};
-use super::name::TarballName;
+use super::name::{Form, TarballName};
+use super::ready_made;
 use crate::content::Digest;
 use crate::error::{Refusal, Result};
 
@@ -17,15 +18,14 @@ pub struct Sidecar {
 
 /// The possible names of a release's SHA256SUMS beside its tarballs.
 fn sums_of(name: &TarballName) -> [String; 2] {
-    let TarballName { provider_type, version, .. } = name;
-    ["SHA256SUMS".to_owned(), format!("terraform-provider-{provider_type}_{version}_SHA256SUMS")]
+    ["SHA256SUMS".to_owned(), ready_made::sums_name(&name.provider_type, &name.version)]
 }
 
 impl Sidecar {
     /// Whether a file of this name has checksums of tarballs.
     #[must_use]
     pub fn is_sidecar(name: &str) -> bool {
-        name.strip_suffix(".sha256").is_some_and(TarballName::is_tarball)
+        name.strip_suffix(".sha256").is_some_and(|name| TarballName::form_of(name).is_some())
             || name == "SHA256SUMS"
             || (name.starts_with("terraform-provider-") && name.ends_with("_SHA256SUMS"))
     }
@@ -90,13 +90,17 @@ impl Sidecar {
             return Ok(());
         }
         let kind = if self.shown.ends_with(".sha256") { ".sha256" } else { "SHA256SUMS" };
+        let what = match TarballName::form_of(tarball.name()) {
+            Some(Form::Zip) => "zip",
+            _ => "tarball",
+        };
         Err(Refusal::new(
             tarball.display(),
-            format!("the tarball does not have the checksum in its {kind} file"),
+            format!("the {what} does not have the checksum in its {kind} file"),
         )
         .found(format!("SHA-256 {found}"))
         .expected(format!("SHA-256 {}, from {}", self.digest, self.shown))
-        .remedy(format!("fetch the tarball again; if it was rebuilt, fetch its {kind} file as well")))
+        .remedy(format!("fetch the {what} again; if it was rebuilt, fetch its {kind} file as well")))
     }
 }
 

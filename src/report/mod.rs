@@ -28,6 +28,7 @@ use crate::probe::Probe;
 use crate::publish::Observer;
 use crate::registry::Key;
 use crate::release::Release;
+use crate::release::name::Form;
 use crate::serve::{Answered, OnAnswered};
 use crate::store::OnSent;
 use crate::words;
@@ -402,8 +403,8 @@ impl workflow::Observer for Reporter {
     }
 
     fn fetching(&self, count: usize, bytes: u64) -> Box<dyn Fn(u64) + Send + Sync> {
-        let tarballs = words::count(count, "tarball");
-        self.note_plain(&format!("Fetching {tarballs}, {}", indicatif::HumanBytes(bytes)));
+        let files = words::count(count, "file");
+        self.note_plain(&format!("Fetching {files}, {}", indicatif::HumanBytes(bytes)));
         let bar = self.bars.fetching(bytes);
         Box::new(move |came| {
             bar.inc(came);
@@ -414,8 +415,12 @@ impl workflow::Observer for Reporter {
     }
 
     fn repacking(&self, release: &Release) -> Box<dyn workflow::Repacking + '_> {
-        let tarballs = words::count(release.tarballs.len(), "tarball");
-        self.note_plain(&format!("Repacking {tarballs} of {} {}", release.provider_type, release.version));
+        let count = release.tarballs.len();
+        let doing = match release.form {
+            Form::Tarball => format!("Repacking {}", words::count(count, "tarball")),
+            Form::Zip => format!("Checking {}", words::count(count, "zip")),
+        };
+        self.note_plain(&format!("{doing} of {} {}", release.provider_type, release.version));
         Box::new(Repacking::new(self, release))
     }
 

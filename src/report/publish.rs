@@ -186,6 +186,7 @@ impl<'a> PublishReport<'a> {
             warnings: self
                 .warning
                 .into_iter()
+                .chain(packages.warnings().iter().cloned())
                 .chain(self.probe.map(Probe::warnings).unwrap_or_default())
                 .chain(plan.warnings().iter().cloned())
                 .collect(),

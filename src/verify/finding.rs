@@ -82,7 +82,7 @@ impl Group {
 }
 
 /// A property that a registry must have.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, which does not change.
     pub name: &'static str,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::Digest;
 use crate::reader::Fetched;
+use crate::registry::Checksums;
 
 use super::download::Download;
 use super::finding::{Finding, Group, Rule, Severity, rules};
@@ -118,12 +119,21 @@ fn parse(line: &str) -> Result<(Digest, &str), &'static Rule> {
     Ok((digest, name))
 }
 
+/// Whether tfreg makes such a file: zips only, in the order of their names. Another one was brought along by a release,
+/// and is kept as it is.
+pub(super) fn is_made_here(document: &Fetched, sums: &Sums, manifest: &str) -> bool {
+    let mut made = Checksums::default();
+    sums.iter().for_each(|(name, digest)| made.set(name.clone(), *digest));
+    made.to_string().as_bytes() == document.bytes && !sums.contains_key(manifest)
+}
+
 /// Whether the platforms that use these checksums, and all others of the version, are listed in them.
 pub(super) fn platforms(
     subject: &str,
     sums: &Sums,
     downloads: &[&Download],
     names: &BTreeSet<String>,
+    manifest: &str,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in names {
@@ -157,7 +167,8 @@ pub(super) fn platforms(
     for name in sums.keys() {
         let zip = Some("zip") == name.rsplit_once('.').map(|(_, extension)| extension);
         let known = names.contains(name) || downloads.iter().any(|d| d.filename.as_ref() == Some(name));
-        if !known && !zip {
+        // Release tools list the manifest too.
+        if !known && !zip && name != manifest {
             findings.push(FOREIGN_LINE.at(subject).found(name).expected("zips of the version"));
         }
     }

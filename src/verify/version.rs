@@ -12,6 +12,8 @@ use crate::openpgp::KeyId;
 use crate::provider::{Platform, Provider, ReleaseId};
 use crate::reader::Reply;
 use crate::registry::{Key, ZipFacts, provenance};
+use crate::release::manifest;
+use crate::release::zips::ExpectedZip;
 
 use super::download::{self, Download};
 use super::finding::{Finding, Severity};
@@ -182,7 +184,8 @@ impl VersionCheck<'_> {
         part.findings.extend(served::stored(&subject, &document.headers));
         let (findings, sums) = sums::check(&subject, &document);
         part.findings.extend(findings);
-        part.findings.extend(sums::platforms(&subject, &sums, &downloads, names));
+        let manifest = manifest::release_name(&self.provider.provider_type, &self.entry.version);
+        part.findings.extend(sums::platforms(&subject, &sums, &downloads, names, &manifest));
         for &download in &downloads {
             let version = &self.entry.version;
             part.findings.extend(packages::against_sums(self.provider, version, download, &sums));
@@ -214,7 +217,9 @@ impl VersionCheck<'_> {
             part.findings.extend(findings);
             part.signers.extend(signer);
         }
-        if let Some((key, bytes)) = record {
+        // A release that was published with its own signature, without a secret key, has no record.
+        let may_lack = !sums::is_made_here(&document, &sums, &manifest);
+        if let Some((key, bytes)) = record.filter(|(_, bytes)| bytes.is_some() || !may_lack) {
             let keys = downloads.first().map_or_else(Vec::new, |download| download.keys.clone());
             let signers: Vec<KeyId> = part.signers.iter().map(|signer| signer.key_id.clone()).collect();
             self.check_record(url, key, bytes, &sums, keys, &signers, &mut part).await?;
@@ -295,7 +300,7 @@ impl VersionCheck<'_> {
             }),
             Depth::Full => {
                 let (subject, shasum) = (subject.clone(), download.shasum);
-                let expected = zip::ExpectedZip {
+                let expected = ExpectedZip {
                     provider_type: self.provider.provider_type.clone(),
                     version: self.entry.version.clone(),
                     platform: download.platform.clone(),
@@ -307,7 +312,7 @@ impl VersionCheck<'_> {
                     if findings.iter().any(|finding| finding.rule.severity == Severity::Error) {
                         return (findings, None, Some((len, digest)));
                     }
-                    let (more, h1) = zip::check(&subject, &expected, zip.file);
+                    let (more, h1) = zip::check(&subject, &expected, &zip.file);
                     findings.extend(more);
                     (findings, h1, Some((len, digest)))
                 };

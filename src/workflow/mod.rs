@@ -6,6 +6,7 @@
 pub mod change;
 pub mod list;
 pub mod publish;
+pub mod signature;
 pub mod signer;
 pub mod source;
 pub mod target;
@@ -21,11 +22,11 @@ pub trait Observer: crate::publish::Observer {
     /// What the command is doing.
     fn note(&self, text: &str);
 
-    /// This many tarballs with this many bytes are fetched; returns a function that is called with the bytes that
+    /// This many tarballs or zips with this many bytes are fetched; returns a function that is called with the bytes that
     /// arrive.
     fn fetching(&self, count: usize, bytes: u64) -> Box<dyn Fn(u64) + Send + Sync>;
 
-    /// A release is repacked; returns an observer of it.
+    /// A release is repacked, or its zips are checked; returns an observer of it.
     fn repacking(&self, release: &Release) -> Box<dyn Repacking + '_>;
 
     /// An executable was asked for its protocols.

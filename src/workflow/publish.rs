@@ -1,4 +1,4 @@
-//! Publishes a release: tarballs in, a registry from which clients install out.
+//! Publishes a release: tarballs or ready-made zips in, a registry from which clients install out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Observer;
+use super::signature::{Chosen, Signatures};
 use super::source::{Source, Sources};
 use super::target::{self, Place, Target};
 use crate::error::{Error, Result};
@@ -28,8 +29,10 @@ use crate::verify::{self, Scope, Unwatched, Verification};
 
 /// What to publish, and where.
 pub struct Request {
-    /// The locations of the tarballs.
+    /// The locations of the tarballs or zips.
     pub tarballs: Vec<Source>,
+    /// Whose signature is published.
+    pub signatures: Signatures,
     /// The account of the tarballs in buckets.
     pub source: Access,
     /// The registry.
@@ -107,8 +110,8 @@ pub enum End {
 pub type Verified = Result<Verification>;
 
 impl Request {
-    /// Finds the tarballs, and fetches those in buckets. `signing` opens the key in between: after all cheap checks,
-    /// and before anything large is fetched.
+    /// Finds the tarballs or zips, and fetches those in buckets. `signing` opens the key in between, if the run needs
+    /// one: after all cheap checks, and before anything large is fetched.
     ///
     /// # Errors
     /// Fails if a tarball's name is refused, a bucket cannot be read, or there is no usable key.
@@ -116,41 +119,45 @@ impl Request {
         &self,
         signing: impl AsyncFnOnce() -> Result<Arc<dyn Signer>>,
         observer: &dyn Observer,
-    ) -> Result<(Vec<TarballFile>, Arc<dyn Signer>)> {
+    ) -> Result<(Vec<TarballFile>, Option<Arc<dyn Signer>>)> {
         let sources = Sources::open(&self.tarballs, &self.source).await?;
         let found = sources.find(&self.expected).await?;
-        let signer = signing().await?;
+        let signer = if self.signatures.need_signer() { Some(signing().await?) } else { None };
         Ok((sources.fetch(found, self.options.jobs, observer).await?, signer))
     }
 
-    /// Repacks and checks the tarballs; CPU-bound work, which should not run on an async thread.
+    /// Repacks the tarballs, or takes the zips, and checks them; CPU-bound work, which should not run on an async thread.
     ///
     /// # Errors
-    /// Fails if a tarball is refused or cannot be read, or the protocols are unknown or disputed.
+    /// Fails if a tarball, zip or signature is refused or cannot be read, or the protocols are unknown or disputed.
     pub fn prepare(
         mut self,
         tarballs: Vec<TarballFile>,
-        signer: Arc<dyn Signer>,
+        signer: Option<Arc<dyn Signer>>,
         observer: &dyn Observer,
     ) -> Result<Prepared> {
-        let key = signer.public_key().clone();
-        self.options.signer = Some(signer);
+        let release = Release::open(tarballs, &self.expected)?;
+        let Chosen { key, kept, signer } = std::mem::take(&mut self.signatures).choose(&release, signer)?;
+        let record = signer.is_some().then(|| self.record.clone());
+        self.options.signer = signer;
         let expiry_warning = key.expiry_warning();
         if let Some(warning) = &expiry_warning {
             observer.warn(warning);
         }
-        let release = Release::open(tarballs, &self.expected)?;
         let repacking = observer.repacking(&release);
         let packages =
             PackageSet::build(release, &self.build, &|index, bytes| repacking.advance(index, bytes))?;
         repacking.finish();
+        for warning in packages.warnings() {
+            observer.warn(warning);
+        }
         for package in packages.packages() {
             tracing::debug!(
                 platform = %package.platform,
                 tarball_sha256 = %package.tarball_digest,
                 zip_sha256 = %package.zip.digest(),
                 bytes = package.zip.len(),
-                "repacked"
+                "packed"
             );
         }
         drop(repacking);
@@ -160,11 +167,12 @@ impl Request {
             provider,
             packages,
             key,
+            signature: kept,
             base_url: self.base_url.clone(),
             is_for_a_host: matches!(self.target, Target::S3(_)),
             published: self.published,
             version_key: self.version_key,
-            record: self.record.clone(),
+            record,
             date: self.date,
         };
         Ok(Prepared { request: self, goal, expiry_warning })

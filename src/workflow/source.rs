@@ -1,76 +1,153 @@
-//! The sources of release tarballs: files, or prefixes of S3 buckets in an account of their own.
+//! The sources of a release's tarballs or zips: files, folders, prefixes of S3 buckets in an account of their own, or the
+//! web.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use url::Url;
 
 use super::Observer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fetch;
+use crate::fetch::web::WebRelease;
 use crate::release::file::TarballFile;
+use crate::release::name::TarballName;
 use crate::release::{Expected, Release};
 use crate::store::ObjectStore;
 use crate::store::access::Access;
 use crate::store::s3::{Location, S3};
+use crate::store::trust::CaBundle;
+use crate::words;
 
-/// A location of release tarballs.
+/// A location of release tarballs or zips.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A file.
+    /// A file, or a folder with the files of a release.
     File(PathBuf),
-    /// All tarballs below a prefix of a bucket.
+    /// All tarballs or zips below a prefix of a bucket.
     Prefix(Location),
+    /// The zips that a SHA256SUMS on the web lists, from beside it.
+    Web(Url),
 }
 
-/// Tarballs whose names are checked; those in buckets are not fetched yet.
+/// Tarballs or zips whose names are checked; those in buckets are not fetched yet.
 pub struct Sources {
     files: Vec<TarballFile>,
     buckets: Vec<Box<dyn ObjectStore>>,
+    releases: Vec<Url>,
+    ca_bundle: Option<CaBundle>,
+    left_alone: Vec<LeftAlone>,
+}
+
+/// What was found in buckets and on the web, and is not fetched yet.
+pub struct Found<'a> {
+    buckets: Vec<fetch::FoundTarballs<'a>>,
+    releases: Vec<WebRelease>,
+}
+
+/// Files of a folder or prefix that do not belong to a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// The folder or prefix.
+    pub place: String,
+    /// How many files and folders.
+    pub count: u64,
 }
 
 impl Sources {
-    /// Opens the sources; makes no request, unless a profile requires one.
+    /// Opens the sources; makes no request, unless a profile requires one. Folders are listed, but not those in them.
     ///
     /// # Errors
-    /// Fails if a named profile does not exist.
+    /// Fails if a folder cannot be read or has no tarball or zip, or a named profile does not exist.
     pub async fn open(tarballs: &[Source], access: &Access) -> Result<Self> {
-        let mut sources = Self { files: Vec::new(), buckets: Vec::new() };
+        let mut sources = Self {
+            files: Vec::new(),
+            buckets: Vec::new(),
+            releases: Vec::new(),
+            ca_bundle: access.ca_bundle.clone(),
+            left_alone: Vec::new(),
+        };
         for tarball in tarballs {
             match tarball {
+                Source::File(path) if path.is_dir() => sources.open_folder(path)?,
                 Source::File(path) => sources.files.push(TarballFile::at(path)),
                 Source::Prefix(location) => {
                     sources.buckets.push(Box::new(S3::connect(location.clone(), access).await?));
                 }
+                Source::Web(sums) => sources.releases.push(sums.clone()),
             }
         }
         Ok(sources)
     }
 
-    /// Finds the tarballs in the buckets, and checks all names before anything is fetched.
+    fn open_folder(&mut self, folder: &Path) -> Result<()> {
+        let failed = |error| Error::io("cannot read", folder, error);
+        let (mut archives, mut companions, mut count) = (Vec::new(), 0, 0);
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                count += 1;
+            } else if TarballName::is_in_release(name) {
+                archives.push(path);
+            } else if fetch::is_companion(name) {
+                companions += 1;
+            } else {
+                count += 1;
+            }
+        }
+        let place = folder.display().to_string();
+        if archives.is_empty() {
+            return Err(fetch::nothing_found(&place, "in this folder", count + companions).into());
+        }
+        archives.sort();
+        self.files.extend(archives.iter().map(|path| TarballFile::at(path)));
+        self.left_alone.push(LeftAlone { place, count });
+        Ok(())
+    }
+
+    /// Finds the tarballs and zips in the buckets and on the web, and checks all names before anything is fetched.
     ///
     /// # Errors
-    /// Fails if a bucket cannot be read or has no tarball, or a name is refused.
-    pub async fn find(&self, expected: &Expected) -> Result<Vec<fetch::FoundTarballs<'_>>> {
-        let mut found = Vec::with_capacity(self.buckets.len());
+    /// Fails if a bucket or SHA256SUMS cannot be read or has no tarball or zip, or a name is refused.
+    pub async fn find(&self, expected: &Expected) -> Result<Found<'_>> {
+        let mut found = Found { buckets: Vec::new(), releases: Vec::new() };
         let mut named = self.files.clone();
         for bucket in &self.buckets {
             let in_bucket = fetch::find(&**bucket).await?;
             named.extend(in_bucket.named());
-            found.push(in_bucket);
+            found.buckets.push(in_bucket);
+        }
+        for sums in &self.releases {
+            let release = WebRelease::find(sums, self.ca_bundle.as_ref()).await?;
+            named.extend(release.named());
+            found.releases.push(release);
         }
         Release::check_names(named, expected)?;
         Ok(found)
     }
 
-    /// The files, and the found tarballs, which are fetched `jobs` objects at once.
+    /// The files, and the found tarballs and zips, which are fetched `jobs` objects at once.
     ///
     /// # Errors
-    /// Fails if a bucket cannot be read, or the temporary folder cannot be written.
+    /// Fails if a bucket or zip cannot be read, a zip is not the one that is listed, or the temporary folder cannot be
+    /// written.
     pub async fn fetch(
         &self,
-        found: Vec<fetch::FoundTarballs<'_>>,
+        found: Found<'_>,
         jobs: usize,
         observer: &dyn Observer,
     ) -> Result<Vec<TarballFile>> {
         let mut files = self.files.clone();
+        let Found { buckets: found, releases } = found;
+        let in_buckets = found
+            .iter()
+            .zip(&self.buckets)
+            .map(|(found, bucket)| LeftAlone { place: bucket.describe(), count: found.others() });
+        for LeftAlone { place, count } in self.left_alone.iter().cloned().chain(in_buckets) {
+            if count > 0 {
+                observer.note(&format!("{} in {place} left alone", words::count(count, "other file")));
+            }
+        }
         let (count, total) =
             found.iter().fold((0, 0), |(count, total), found| (count + found.count(), total + found.total()));
         if count > 0 {
@@ -78,6 +155,11 @@ impl Sources {
             for in_bucket in found {
                 files.extend(in_bucket.fetch(jobs, &*progress).await?);
             }
+        }
+        for release in releases {
+            let zips = words::count(release.count(), "zip");
+            observer.note(&format!("Fetching {zips} from beside {}", release.describe()));
+            files.extend(release.fetch(jobs).await?);
         }
         Ok(files)
     }

@@ -44,7 +44,7 @@ fn what_is_fetched_is_published_as_from_files() {
     let root = folder();
     let (fetched, local) = (root.path().join("fetched"), root.path().join("local"));
     let ran = run(&mut fetching(&server, &fetched, "s3://artifacts/sample/v1.2.0/")).succeeds();
-    assert!(ran.stderr.contains("Fetching 4 tarballs"), "{ran:#?}");
+    assert!(ran.stderr.contains("Fetching 4 files"), "{ran:#?}");
     run(&mut publish(&local, &tarballs("release-1.2.0"))).succeeds();
     let documents = |site: &Path| {
         tree(site)
@@ -107,7 +107,7 @@ fn bad_prefixes_are_refused_before_anything_is_fetched() {
     run(&mut fetching(&server, &site, "s3://artifacts/v1.2.0")).fails(2, &["slash", "v9.1.2-dev.1/"]);
     for (prefix, texts) in [
         ("s3://artifacts/v1.2/", &["s3://artifacts/v1.2/", "nothing below this prefix"][..]),
-        ("s3://artifacts/docs/", &["no release tarball", "1 objects with other names"]),
+        ("s3://artifacts/docs/", &["no release tarball", "1 other file"]),
         ("s3://artifacts/", &["two versions in one run", "s3://artifacts/v1.10.0/"]),
     ] {
         run(&mut fetching(&server, &site, prefix)).refused(prefix, texts);

@@ -3,7 +3,7 @@
 //! Tarballs that several programs make are changed at random, from a fixed seed. Of each that tfreg takes, all others must
 //! read the same files: names, modes and contents. `TFREG_TAR_MUTATIONS` sets how many there are, `TFREG_TAR_SEED` the seed.
 
-mod judges;
+pub(crate) mod judges;
 mod mutate;
 mod writers;
 
@@ -25,7 +25,7 @@ const GO: &str = "go";
 /// Mutations in CI.
 const MUTATIONS: u64 = 20_000;
 
-fn number(variable: &str, otherwise: u64) -> u64 {
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 
@@ -75,7 +75,7 @@ fn judges(root: &Path) -> Vec<Box<dyn Judge>> {
 }
 
 /// Builds a program of Go's standard library; `None` where there is no Go.
-fn go_program(root: &Path, name: &str, source: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn go_program(root: &Path, name: &str, source: &str) -> Option<std::path::PathBuf> {
     let mut version = Command::new(GO);
     version.arg("version").stdout(Stdio::null()).stderr(Stdio::null());
     if !version.status().is_ok_and(|status| status.success()) {

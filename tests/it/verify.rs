@@ -722,8 +722,16 @@ fn signatures_and_zips() -> Vec<Mutation> { vec![
     mutation("encrypted", "zip-method", EXECUTABLE, Everywhere, Installs("Go unpacks it as it is; it was not really encrypted, as a real one would be damaged"), |c| c.zip(&central(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable())]), |header| header[8] |= 1))),
     mutation("an entry twice", "zip-duplicate-entry", "twice", Everywhere, Installs("the second one wins here; which one does is up to the client"), |c| c.zip(&renamed(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::File("terraform-provider-sample_v9.9.9", 0o755, &executable())]), "terraform-provider-sample_v9.9.9", EXECUTABLE))),
     mutation("the executable of another platform", "zip-wrong-executable", "arm64", Everywhere, Fails("cannot start"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, &crate::support::archive::genuine_executable("linux-arm64"))]))),
+    mutation("another name in a local header", "zip-ambiguous", "in its local header", Everywhere, Installs("clients read the central directory; programs that read a zip from its beginning see another file"), |c| c.zip(&local_name(zip_of(&[Entry::File(EXECUTABLE, 0o755, &executable()), Entry::File("README.md", 0o644, b"x")]), "README.md", "README.no"))),
     mutation("a script", "zip-wrong-executable", "a script", Everywhere, Installs("a script starts where its interpreter is, and speaks no plugin protocol by itself"), |c| c.zip(&zip_of(&[Entry::File(EXECUTABLE, 0o755, b"#!/bin/sh\nexit 0\n")]))),
 ] }
+
+/// The same zip with another name in a local header.
+fn local_name(mut zip: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    let at = (0..zip.len()).find(|at| zip[*at..].starts_with(from.as_bytes())).unwrap();
+    zip[at..at + to.len()].copy_from_slice(to.as_bytes());
+    zip
+}
 
 /// The same zip with another name of the same length in it.
 fn renamed(zip: Vec<u8>, from: &str, to: &str) -> Vec<u8> {

@@ -49,6 +49,9 @@ impl Planner<'_> {
         documents: &BTreeMap<Platform, PublishedDocument>,
         state: &mut RunState,
     ) -> Result<NextSums, Refusal> {
+        if let Some(kept) = self.goal.packages.sums() {
+            return self.keep_sums(kept, documents);
+        }
         let mut own = Checksums::default();
         self.add_packages(&mut own);
         let mut likely = own.clone();
@@ -211,6 +214,12 @@ impl Planner<'_> {
     /// Checks what a SHA256SUMS in use proves.
     fn proof(&self, digest: ShortDigest) -> Result<ProvenSums, Refusal> {
         let key = self.sums_key(digest);
+        // A file that proves nothing does not get there.
+        if let Some(lines) = self.document(&key).and_then(|sums| Checksums::parse(&sums.bytes).ok())
+            && lines.foreign(&self.goal.provider.provider_type, self.version).is_empty()
+        {
+            self.check_not_kept(&key, &lines)?;
+        }
         let (Some(sums), Some(signature)) = (self.document(&key), self.document(&self.signature_key(digest)))
         else {
             let because = format!("no signature of its SHA256SUMS by key {}", self.goal.key.key_id());
@@ -229,7 +238,7 @@ impl Planner<'_> {
         }
         self.goal.key.verify(&sums.bytes, &signature.bytes).map_err(refuse)?;
         let sums = Checksums::parse(&sums.bytes).map_err(refuse)?;
-        let foreign = sums.foreign(&self.goal.provider, self.version);
+        let foreign = sums.foreign(&self.goal.provider.provider_type, self.version);
         if !foreign.is_empty() {
             let because = format!("{key} lists {}, which this version does not have", foreign.join(", "));
             return Ok(ProvenSums::Nothing { because, is_odd: true });

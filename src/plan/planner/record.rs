@@ -10,12 +10,13 @@ use super::Planner;
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::plan::{Action, Observed, ReadKind, RunState, ToSign, Write, keep};
 use crate::provider::Platform;
-use crate::registry::provenance::{Material, RecordedZip};
+use crate::registry::provenance::{Material, Record, RecordedZip};
 use crate::registry::{Checksums, Key};
 
 /// The writes for the record.
 pub(super) struct RecordWrites {
-    pub(super) statement: Write,
+    /// Absent if the run has no key that could sign it.
+    pub(super) statement: Option<Write>,
     /// Absent if another run's record has no signature; this run may not sign it.
     pub(super) signature: Option<Write>,
     pub(super) warning: Option<String>,
@@ -29,16 +30,26 @@ impl Planner<'_> {
     }
 
     pub(super) fn need_record(&mut self, state: &RunState, digest: ShortDigest) {
+        if self.goal.record.is_none() {
+            return;
+        }
         let (statement, signature) = self.record_keys(digest);
         self.need_stored(state, &statement, ReadKind::Read);
         self.need_stored(state, &signature, ReadKind::Read);
     }
 
-    /// The record beside the next SHA256SUMS: the existing one, or this run's.
-    pub(super) fn record(&mut self, sums: &Checksums, state: &mut RunState) -> RecordWrites {
-        let digest = sums.seal().digest().short();
+    /// The record beside the next SHA256SUMS, which has these lines and this digest: the existing one, or this run's.
+    pub(super) fn record(
+        &mut self,
+        sums: &Checksums,
+        digest: ShortDigest,
+        state: &mut RunState,
+    ) -> RecordWrites {
         let (statement_key, signature_key) = self.record_keys(digest);
-        let mine = self.statement(sums, state);
+        let Some(record) = &self.goal.record else {
+            return RecordWrites { statement: None, signature: None, warning: None };
+        };
+        let mine = self.statement(record, sums, state);
         if let Some(found) = self.document(&statement_key) {
             state.records.insert(digest, found.bytes.clone());
             state.known_objects.insert(statement_key.clone());
@@ -79,11 +90,11 @@ impl Planner<'_> {
             ));
             None
         };
-        let statement = Write { key: statement_key, body: Sealed::from_bytes(statement), action };
+        let statement = Some(Write { key: statement_key, body: Sealed::from_bytes(statement), action });
         RecordWrites { statement, signature, warning }
     }
 
-    fn statement(&self, sums: &Checksums, state: &RunState) -> Vec<u8> {
+    fn statement(&self, record: &Record, sums: &Checksums, state: &RunState) -> Vec<u8> {
         let packages = &self.goal.packages;
         let recorded = |(platform, name, digest): (Platform, String, Digest)| {
             Some((platform, RecordedZip { name, zip: *state.zips.get(&digest)? }))
@@ -98,8 +109,13 @@ impl Planner<'_> {
             digest: package.tarball_digest,
             uri: package.tarball.address().map(str::to_owned),
         });
+        let kept = packages.sums().map(|sums| Material {
+            name: sums.name.clone(),
+            digest: Digest::of(&sums.bytes),
+            uri: None,
+        });
         let (provider, protocols) = (&self.goal.provider, packages.protocols());
-        let tarballs: Vec<_> = tarballs.collect();
-        self.goal.record.statement(provider, self.version, protocols, &own, &earlier, &tarballs)
+        let tarballs: Vec<_> = tarballs.chain(kept).collect();
+        record.statement(provider, self.version, protocols, &own, &earlier, &tarballs)
     }
 }

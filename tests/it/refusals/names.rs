@@ -26,7 +26,7 @@ fn names() {
     let first = "terraform-provider-sample-v1.2.0-linux-amd64-bin.tar.gz";
     let grammar = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz";
     for (row, names, texts) in [
-        ("none", &[][..], &["TARBALL", "no release tarball was given"][..]),
+        ("none", &[][..], &["ARTIFACT", "no release tarball or zip was given"][..]),
         ("unknown", &["sample.tar.gz"], &["sample.tar.gz: not the name of a release tarball", grammar]),
         ("zip", &["terraform-provider-sample_1.2.0_linux_amd64.zip"], &["not the name", grammar]),
         (

@@ -89,6 +89,9 @@ impl Fixture {
         };
         fixture.add_release();
         fixture.add_keys(script);
+        if script.contains("--public-key") {
+            fixture.add_ready_made();
+        }
         fs::create_dir(fixture.path("bin")).unwrap();
         for (name, text) in STANDINS {
             fixture.add_program(name, text);
@@ -142,6 +145,16 @@ impl Fixture {
             self.server.put_directly("artifacts", &key, fs::read(path).unwrap());
         }
         std::os::unix::fs::symlink(testdata(""), self.path("testdata")).unwrap();
+    }
+
+    /// A release of GoReleaser in `dist`, and the key that has signed it.
+    fn add_ready_made(&self) {
+        fs::remove_file(self.path("dist")).unwrap();
+        fs::create_dir(self.path("dist")).unwrap();
+        for (name, bytes) in tree(&testdata("goreleaser-1.2.0")) {
+            fs::write(self.path("dist").join(name), bytes).unwrap();
+        }
+        fs::rename(self.path("dist/public-key.asc"), self.path("release-key.asc")).unwrap();
     }
 
     fn add_keys(&self, script: &str) {

@@ -38,7 +38,7 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
     let key = signer().public_key().clone();
     let provider =
         Provider { namespace: "acme".parse().unwrap(), provider_type: packages.provider_type().clone() };
-    let (version_key, record) = (VersionKey::Kept, Record::default());
+    let (version_key, record) = (VersionKey::Kept, Some(Record::default()));
     // Other packages have another date, as runs at other times do.
     let digest = packages.packages()[0].zip.digest().to_string();
     let date =
@@ -47,6 +47,7 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
         provider,
         packages,
         key,
+        signature: None,
         base_url: None,
         is_for_a_host: false,
         published,

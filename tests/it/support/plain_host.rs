@@ -17,6 +17,13 @@ pub(crate) struct PlainHost {
 impl PlainHost {
     /// Has `answer` answer each request, given its path without the first slash. The connection is closed behind the answer.
     pub(crate) fn start(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        Self::with_ranges(move |path, _, stream| answer(path, stream))
+    }
+
+    /// The same; `answer` is also given the first byte of the part that is asked for, if one is.
+    pub(crate) fn with_ranges(
+        answer: impl Fn(&str, Option<usize>, &mut TcpStream) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (is_stopped, requests) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
@@ -31,9 +38,9 @@ impl PlainHost {
                     continue;
                 };
                 std::thread::spawn(move || {
-                    let Some(path) = path(&stream) else { return };
+                    let Some((path, from)) = head(&stream) else { return };
                     count.fetch_add(1, Ordering::SeqCst);
-                    answer(&path, &mut stream);
+                    answer(&path, from, &mut stream);
                 });
             }
         });
@@ -60,16 +67,21 @@ impl Drop for PlainHost {
     }
 }
 
-/// Reads the head of a request to its end; gives its path.
-fn path(stream: &TcpStream) -> Option<String> {
+/// Reads the head of a request to its end; gives its path, and where the part begins that is asked for.
+fn head(stream: &TcpStream) -> Option<(String, Option<usize>)> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
+    let mut from = None;
     for line in lines {
-        if line.ok()?.is_empty() {
+        let line = line.ok()?.to_ascii_lowercase();
+        if line.is_empty() {
             break;
         }
+        if let Some(range) = line.strip_prefix("range: bytes=") {
+            from = range.trim_end_matches('-').parse().ok();
+        }
     }
-    Some(first.split(' ').nth(1)?.trim_start_matches('/').to_owned())
+    Some((first.split(' ').nth(1)?.trim_start_matches('/').to_owned(), from))
 }
 
 /// Waits until the other side closes the connection.

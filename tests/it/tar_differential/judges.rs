@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tfreg::content::Digest;
 
 /// A file as a reader sees it: its normal path, permission bits, SHA-256.
-pub(super) type File = (String, u32, String);
+pub(crate) type File = (String, u32, String);
 
 /// A program that reads tarballs.
-pub(super) trait Judge {
+pub(crate) trait Judge {
     fn name(&self) -> &'static str;
     fn read(&mut self, path: &Path) -> Result<Vec<File>, String>;
 
@@ -21,7 +21,7 @@ pub(super) trait Judge {
 }
 
 /// Without `.` and empty parts.
-pub(super) fn normal(name: &[u8]) -> String {
+pub(crate) fn normal(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     name.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
@@ -147,7 +147,7 @@ fn columns(line: &str, count: usize) -> Option<(Vec<&str>, &str)> {
 }
 
 /// bsdtar, which writes what it reads as an mtree.
-pub(super) struct BsdTar;
+pub(crate) struct BsdTar;
 
 impl Judge for BsdTar {
     fn name(&self) -> &'static str {
@@ -210,7 +210,7 @@ fn unescaped(name: &str) -> Vec<u8> {
 }
 
 /// A program that is fed with paths, and answers as `judge.py` says.
-pub(super) struct Fed {
+pub(crate) struct Fed {
     name: &'static str,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -218,10 +218,26 @@ pub(super) struct Fed {
 }
 
 impl Fed {
-    pub(super) fn start(name: &'static str, command: &mut Command) -> Self {
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         Self { name, child, stdin, stdout }
+    }
+
+    /// The entries in their order: name, permission bits, SHA-256.
+    pub(crate) fn entries(&mut self, path: &Path) -> Result<Vec<(Vec<u8>, u32, String)>, String> {
+        writeln!(self.stdin.as_ref().unwrap(), "{}", path.display()).unwrap();
+        let first = self.line();
+        let Some(count) = first.strip_prefix("N ") else { return Err(first) };
+        let count: usize = count.parse().unwrap();
+        let lines: Vec<String> = (0..count).map(|_| self.line()).collect();
+        let entry = |line: &String| {
+            let mut words = line.split(' ');
+            let (mode, digest) = (words.next().unwrap(), words.next().unwrap());
+            let name = hex::decode(words.next().unwrap_or_default()).unwrap();
+            (name, u32::from_str_radix(mode, 8).unwrap(), digest.to_owned())
+        };
+        Ok(lines.iter().map(entry).collect())
     }
 
     fn line(&mut self) -> String {
@@ -238,18 +254,8 @@ impl Judge for Fed {
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<File>, String> {
-        writeln!(self.stdin.as_ref().unwrap(), "{}", path.display()).unwrap();
-        let first = self.line();
-        let Some(count) = first.strip_prefix("N ") else { return Err(first) };
-        let count: usize = count.parse().unwrap();
-        let lines: Vec<String> = (0..count).map(|_| self.line()).collect();
-        let file = |line: &String| {
-            let mut words = line.split(' ');
-            let (mode, digest) = (words.next().unwrap(), words.next().unwrap());
-            let name = hex::decode(words.next().unwrap_or_default()).unwrap();
-            (normal(&name), u32::from_str_radix(mode, 8).unwrap(), digest.to_owned())
-        };
-        Ok(lines.iter().map(file).collect())
+        let entries = self.entries(path)?;
+        Ok(entries.into_iter().map(|(name, mode, digest)| (normal(&name), mode, digest)).collect())
     }
 }
 

@@ -1,0 +1,47 @@
+//! The arguments about the signature that a release of ready-made zips has brought along.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::misplaced;
+use super::signing::read_secret;
+use crate::error::Result;
+use crate::openpgp::certificate::PublishableKey;
+use crate::workflow::signature::{GivenKey, Signatures};
+
+/// Whose signature is published.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Signing")]
+pub(super) struct SignaturesArgs {
+    /// The public key that has signed the SHA256SUMS of ready-made zips: its signature is verified by it, and published.
+    /// Then no secret key is needed, and none is read
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+
+    /// Sign the SHA256SUMS of ready-made zips by the signing key, whatever signature is beside it; with --public-key, that
+    /// one is verified first
+    #[arg(long)]
+    sign_again: bool,
+}
+
+impl SignaturesArgs {
+    /// Whether the run needs a secret key.
+    pub(super) fn need_signer(&self) -> bool {
+        self.public_key.is_none() || self.sign_again
+    }
+
+    /// Reads the public key.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read, or clients do not take it.
+    pub(super) fn read(self) -> Result<Signatures> {
+        let read = |file: PathBuf| -> Result<GivenKey> {
+            let name = misplaced::name_of(&file, "the file that --public-key names");
+            let key = PublishableKey::read(&name, &read_secret(&file, &name)?)?;
+            Ok(GivenKey { source: format!("--public-key {name}"), key })
+        };
+        let public_key = self.public_key.map(read).transpose()?;
+        Ok(Signatures { public_key, sign_again: self.sign_again })
+    }
+}

@@ -1,0 +1,260 @@
+//! Fetches a release of ready-made zips from the web: a SHA256SUMS, and the files beside it that it lists.
+//!
+//! Nothing but the address of SHA256SUMS is known, and the host is not trusted: what is fetched is bounded in size and
+//! time, the digest of each zip is computed as it arrives, and a zip that has another one than its line is refused.
+//! Redirects are followed, as code hosts have them for the files of a release, but not to plain http or to private
+//! addresses; see [`Web`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use crate::content::Digest;
+use crate::error::{Error, Refusal, Result, StoreError};
+use crate::provider::{ProviderType, Version};
+use crate::reader::web::{Part, Web, is_allowed};
+use crate::reader::{Fetched, Reply};
+use crate::release::file::TarballFile;
+use crate::release::manifest;
+use crate::release::ready_made::{self, KeptSums};
+use crate::store::trust::CaBundle;
+
+/// No zip of a provider is larger; S3 takes no larger object in one write.
+const MAX_ZIP: u64 = 5 << 30;
+/// How often a zip whose answer was cut short is resumed.
+const RESUMES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Reads the address of a release's SHA256SUMS.
+///
+/// # Errors
+/// It is not one; the text says why.
+pub fn address(text: &str) -> Result<Url, String> {
+    const EXPECTED: &str = "the address of a release's terraform-provider-TYPE_VERSION_SHA256SUMS";
+    let url = Url::parse(text).map_err(|error| format!("{error}; expected {EXPECTED}"))?;
+    if !is_allowed(&url) {
+        return Err("expected https:// (http only on this machine)".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("expected an address without a user or password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("expected an address without a query: the zips are fetched from beside it".to_owned());
+    }
+    if named(&url).is_none() {
+        return Err(format!("expected {EXPECTED}; the zips are fetched from beside it"));
+    }
+    Ok(url)
+}
+
+fn file_name(url: &Url) -> String {
+    url.path_segments().and_then(|mut parts| parts.next_back().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The provider and version of a SHA256SUMS, by its name.
+fn named(url: &Url) -> Option<(ProviderType, Version)> {
+    let name = file_name(url);
+    let (provider_type, version) =
+        name.strip_prefix("terraform-provider-")?.strip_suffix("_SHA256SUMS")?.split_once('_')?;
+    Some((provider_type.parse().ok()?, version.parse().ok()?))
+}
+
+/// A release on the web, whose zips are not fetched yet.
+pub struct WebRelease {
+    web: Web,
+    sums: Url,
+    zips: Vec<(Url, Digest)>,
+    /// SHA256SUMS, its signature and the manifest, by their names.
+    beside: Arc<BTreeMap<String, Vec<u8>>>,
+}
+
+impl WebRelease {
+    /// Reads the SHA256SUMS at an [`address`], and the small files beside it.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, or lists no zip.
+    pub async fn find(sums: &Url, ca_bundle: Option<&CaBundle>) -> Result<Self> {
+        let mut host = sums.clone();
+        host.set_path("/");
+        let web = Web::connect(host, ca_bundle, false)?;
+        let refuse = |problem: &str, found: String| {
+            Refusal::new(sums, problem)
+                .found(found)
+                .expected("the SHA256SUMS of a release of ready-made zips")
+                .remedy("check the address; the files of a release have one each, as `curl --location` fetches them")
+        };
+        let (provider_type, version) =
+            named(sums).ok_or_else(|| refuse("no SHA256SUMS of a release", file_name(sums)))?;
+        let Some(text) = small(&web, sums).await? else {
+            return Err(refuse("no SHA256SUMS is there", "HTTP status 404".to_owned()).into());
+        };
+        let kept = KeptSums::parse(sums.to_string(), text.clone(), None, &provider_type, &version)?;
+        let mut zips = Vec::new();
+        for (platform, digest) in kept.lines.platforms(&provider_type, &version) {
+            let name = format!("terraform-provider-{provider_type}_{version}_{platform}.zip");
+            zips.push((beside(sums, &name)?, digest));
+        }
+        if zips.is_empty() {
+            return Err(refuse("it lists no zip", format!("{} lines", kept.lines.iter().count())).into());
+        }
+        let mut files = BTreeMap::from([(kept.name.clone(), text)]);
+        for name in [ready_made::signature_name(&kept.name), manifest::release_name(&provider_type, &version)]
+        {
+            if let Some(bytes) = small(&web, &beside(sums, &name)?).await? {
+                files.insert(name, bytes);
+            }
+        }
+        Ok(Self { web, sums: sums.clone(), zips, beside: Arc::new(files) })
+    }
+
+    /// The address of SHA256SUMS.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.sums.to_string()
+    }
+
+    /// The addresses of the zips, which are enough to check their names.
+    #[must_use]
+    pub fn named(&self) -> Vec<TarballFile> {
+        self.zips.iter().map(|(url, _)| TarballFile::at(url.as_str().as_ref())).collect()
+    }
+
+    /// How many zips there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.zips.len()
+    }
+
+    /// Fetches all zips, `jobs` at once, into temporary files without names.
+    ///
+    /// # Errors
+    /// One is not there, cannot be read, or is not the one that SHA256SUMS lists.
+    pub async fn fetch(&self, jobs: usize) -> Result<Vec<TarballFile>> {
+        let files = stream::iter(self.zips.iter().map(|(url, digest)| async move {
+            let file = self.fetch_one(url, *digest).await?;
+            Ok::<_, Error>(TarballFile::fetched(url.to_string(), file, Arc::clone(&self.beside)))
+        }));
+        files.buffered(jobs).try_collect().await
+    }
+
+    async fn fetch_one(&self, url: &Url, listed: Digest) -> Result<File> {
+        let failed = |source| Error::Io {
+            context: format!(
+                "cannot keep {url}: the temporary folder {} cannot be used (another one: TMPDIR)",
+                std::env::temp_dir().display()
+            ),
+            source,
+        };
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let (mut hash, mut len) = (Sha256::new(), 0_u64);
+        let (mut resumes, mut pause) = (0, PAUSE);
+        loop {
+            let Part { start, mut pieces } = found(url, self.web.part(url, len, MAX_ZIP - len).await?)?;
+            if start != len {
+                // The server sends all of it.
+                file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(failed)?;
+                (hash, len) = (Sha256::new(), 0);
+            }
+            let broken = loop {
+                match pieces.try_next().await {
+                    Ok(None) => break None,
+                    Ok(Some(piece)) => {
+                        hash.update(&piece);
+                        len += piece.len() as u64;
+                        file.write_all(&piece).map_err(failed)?;
+                    }
+                    Err(error) => break Some(error),
+                }
+            };
+            let Some(error) = broken else { break };
+            if !error.may_pass() || resumes == RESUMES {
+                return Err(unread(url, error.to_string()).into());
+            }
+            tracing::debug!(%url, len, "resumed: {error}");
+            tokio::time::sleep(pause).await;
+            (resumes, pause) = (resumes + 1, pause * 2);
+        }
+        let digest = Digest::from_hasher(hash);
+        if digest != listed {
+            return Err(Refusal::new(url, "the zip does not have the checksum in its SHA256SUMS file")
+                .found(format!("{len} bytes, SHA-256 {digest}"))
+                .expected(format!("SHA-256 {listed}, from {}", self.sums))
+                .remedy(
+                    "try again; if it is the same, the release was changed after it was made: do not use it",
+                )
+                .into());
+        }
+        Ok(file)
+    }
+}
+
+/// The address of a file beside SHA256SUMS.
+fn beside(sums: &Url, name: &str) -> Result<Url> {
+    sums.join(name).map_err(|error| Error::Usage(format!("{name}: {error}")))
+}
+
+/// A small file; `None` only if the answer is 404.
+async fn small(web: &Web, url: &Url) -> Result<Option<Vec<u8>>> {
+    match web.fetch(url, manifest::MAX_BYTES).await? {
+        Reply::Absent(_) => Ok(None),
+        reply => Ok(Some(found(url, reply.map(|Fetched { bytes, .. }| bytes.to_vec()))?)),
+    }
+}
+
+fn found<T>(url: &Url, reply: Reply<T>) -> Result<T, StoreError> {
+    let (answer, status, remedy) = match reply {
+        Reply::Found(value) => return Ok(value),
+        Reply::Absent(_) => ("HTTP status 404".to_owned(), Some(404), None),
+        Reply::Status(status, text) => (text, Some(status), None),
+        Reply::Misdirected(text) => (text, None, Some("give the address that the redirect leads to")),
+        Reply::NotFollowed(why) => {
+            (why.to_string(), None, Some("fetch the files yourself, and give their folder"))
+        }
+        Reply::TooLarge(limit) => (format!("more than {limit} bytes"), None, None),
+    };
+    let remedy = remedy.unwrap_or(
+        "check the address; for a private release, fetch its files yourself, and give their folder",
+    );
+    Err(StoreError { status, remedy: Some(remedy.to_owned()), ..unread(url, answer) })
+}
+
+fn unread(url: &Url, answer: String) -> StoreError {
+    StoreError {
+        doing: format!("cannot read {url}"),
+        answer,
+        status: None,
+        remedy: Some("try again; check the address, the network and the proxy settings".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in [
+            "https://example.com/acme/sample/releases/download/v1.2.0/terraform-provider-sample_1.2.0_SHA256SUMS",
+            "http://127.0.0.1:8080/terraform-provider-sample_1.2.0-rc.1_SHA256SUMS",
+        ] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "https://example.com/",
+            "https://example.com/SHA256SUMS",
+            "https://example.com/terraform-provider-sample_1.2.0_linux_amd64.zip",
+            "https://example.com/terraform-provider-sample_v1.2.0_SHA256SUMS",
+            "http://example.com/terraform-provider-sample_1.2.0_SHA256SUMS",
+            "https://u:p@example.com/terraform-provider-sample_1.2.0_SHA256SUMS",
+            "https://example.com/terraform-provider-sample_1.2.0_SHA256SUMS?token=x",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}
