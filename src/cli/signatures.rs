@@ -10,18 +10,16 @@ use crate::error::Result;
 use crate::openpgp::certificate::PublishableKey;
 use crate::workflow::signature::{GivenKey, Signatures};
 
-/// Whose signature is published.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Signing")]
 pub(super) struct SignaturesArgs {
     /// The public key that has signed the SHA256SUMS of ready-made zips: its signature is verified by it, and published.
     /// Then no secret key is needed, and none is read
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Signing")]
     public_key: Option<PathBuf>,
 
     /// Sign the SHA256SUMS of ready-made zips by the signing key, whatever signature is beside it; with --public-key, that
     /// one is verified first
-    #[arg(long)]
+    #[arg(long, help_heading = "Signing")]
     sign_again: bool,
 }
 

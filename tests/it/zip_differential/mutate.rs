@@ -102,7 +102,7 @@ fn change(pieces: &mut Pieces, between: &mut Vec<(usize, Vec<u8>)>, random: &mut
         4 | 5 => {
             let len = u16_at(&pieces.locals[nth][0], 26);
             let (at, byte) = (random.usize(..len.max(1)), ODD[random.usize(..ODD.len())]);
-            if len > 0 && pieces.locals[nth][0].len() >= 30 + len {
+            if at < len && pieces.locals[nth][0].len() >= 30 + len && pieces.centrals[nth].len() >= 46 + len {
                 pieces.locals[nth][0][30 + at] = byte;
                 pieces.centrals[nth][46 + at] = byte;
             }
