@@ -1,5 +1,6 @@
 //! Public keys: those that documents embed, and those that a user gives.
 
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use sequoia_openpgp as openpgp;
@@ -28,6 +29,8 @@ pub struct Certificate(Cert);
 pub struct PublishableKey {
     certificate: Certificate,
     armored: String,
+    /// The key as it is parsed from that text, when it is needed.
+    embedded: OnceLock<Result<Certificate, String>>,
     key_id: KeyId,
     signer: openpgp::Fingerprint,
     user_id: String,
@@ -150,6 +153,7 @@ impl PublishableKey {
             signer: candidate.signer.key().fingerprint(),
             certificate: Certificate(candidate.certificate),
             armored: candidate.armored,
+            embedded: OnceLock::new(),
             user_id: candidate.user_id,
             expires: candidate.expires,
         }
@@ -233,15 +237,19 @@ impl PublishableKey {
     /// The signature, and the fingerprint of the key that made it.
     fn judge(&self, document: &[u8], signature: &[u8]) -> Result<(Signature, openpgp::Fingerprint), String> {
         let signature = signature::publishable(signature)?;
+        let embedded = self.embedded.get_or_init(|| self.read_embedded()).as_ref().map_err(String::clone)?;
+        let key = embedded.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)?;
+        signature::fits(&signature, &key)?;
+        Ok((signature, key.fingerprint()))
+    }
+
+    fn read_embedded(&self) -> Result<Certificate, String> {
         let embedded = Cert::from_bytes(self.armored.as_bytes());
         let embedded =
             embedded.map_err(|error| format!("the embedded public key cannot be read: {error}"))?;
         if embedded != self.certificate.0 {
             return Err("the embedded public key is not the key's own".to_owned());
         }
-        let embedded = Certificate(embedded);
-        let key = embedded.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)?;
-        signature::fits(&signature, &key)?;
-        Ok((signature, key.fingerprint()))
+        Ok(Certificate(embedded))
     }
 }

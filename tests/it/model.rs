@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::hash::{Hash as _, Hasher as _};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -84,6 +84,7 @@ struct Honest {
     packages: BTreeSet<String>,
     /// The public key.
     armor: String,
+    certificate: OnceLock<Certificate>,
 }
 
 impl Honest {
@@ -121,8 +122,9 @@ impl Honest {
         honest
     }
 
-    fn certificate(&self) -> Certificate {
-        Certificate::read("the public key", &Secret::new(self.armor.clone().into_bytes())).unwrap()
+    fn certificate(&self) -> &Certificate {
+        let read = || Certificate::read("the public key", &Secret::new(self.armor.clone().into_bytes()));
+        self.certificate.get_or_init(|| read().unwrap())
     }
 
     /// Judges a write of an honest run, before it is carried out.

@@ -1,7 +1,7 @@
 //! Publishing by the library, for tests that decide over time and requests.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,9 +57,10 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
     }
 }
 
-/// The key that signs in these tests.
+/// The key that signs in these tests; it is read once, because the model explores thousands of runs.
 pub(crate) fn signer() -> Arc<dyn Signer> {
-    signer_of("ed25519.asc")
+    static SIGNER: LazyLock<Arc<dyn Signer>> = LazyLock::new(|| signer_of("ed25519.asc"));
+    Arc::clone(&SIGNER)
 }
 
 /// The key of a file in `testdata/keys`, without a passphrase.
