@@ -36,6 +36,7 @@
 //! | [`release`] | names of tarballs, the strict tar reader, limits, executable headers |
 //! | [`package`] | deterministic zips from tarballs, and their self-check |
 //! | [`store`] | a directory or a bucket, with conditional writes, and time limits for retries of reads and writes |
+//! | [`kms`] | a key of AWS KMS that signs |
 //! | [`reader`] | a registry as its clients see it |
 //! | [`plan`] | the objects to read, sign and write; pure, and without secrets |
 //! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`] | the operations on these |
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod content;
 pub mod error;
 pub mod fetch;
+pub mod kms;
 pub mod openpgp;
 pub mod package;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::kms::KmsKey;
 use crate::provider::InvalidName;
 use crate::registry::{Area, WriteRule};
 use crate::store::s3::Location;
@@ -134,6 +135,7 @@ pub struct Subject {
     location: Location,
     publisher: Option<Publisher>,
     cdn: Option<Cdn>,
+    signer: Option<KmsKey>,
     partition: Partition,
     /// Whether the publisher may change the registry's settings.
     may_init: bool,
@@ -163,7 +165,22 @@ impl Subject {
                 "the partitions {first} and {other} differ; all of --partition, --publisher and --cdn are of one"
             ));
         }
-        Ok(Self { location, publisher, cdn, partition: first, may_init: false })
+        Ok(Self { location, publisher, cdn, signer: None, partition: first, may_init: false })
+    }
+
+    /// The same, for a publisher that signs by a key of AWS KMS.
+    ///
+    /// # Errors
+    /// Fails if the key is in another partition.
+    pub fn signing_by(self, key: KmsKey) -> Result<Self, String> {
+        if key.partition() != self.partition.0 {
+            return Err(format!(
+                "the key is in the partition {}, and all else in {}",
+                key.partition(),
+                self.partition
+            ));
+        }
+        Ok(Self { signer: Some(key), ..self })
     }
 
     /// The same, where the publisher may change the registry's settings too, as `tfreg init` does.
@@ -327,6 +344,13 @@ impl Policies {
                     .to_owned(),
             );
         }
+        if subject.signer.is_some() {
+            notes.push(
+                "the key's own policy has to let its account's policies decide, as the one that KMS makes does, or grant the same \
+                 rights; `tfreg key create` needs kms:DescribeKey too"
+                    .to_owned(),
+            );
+        }
         Self {
             publisher_policy: Document::new(publisher(subject)),
             bucket_policy: Document::new(bucket(subject)),
@@ -348,8 +372,22 @@ fn publisher_writes(subject: &Subject) -> &'static str {
     }
 }
 
+/// The right to sign by a key. Of an alias IAM knows only the key behind it, so all keys are named, and the alias is a
+/// condition.
+fn sign(key: &KmsKey) -> Statement {
+    const PURPOSE: &str =
+        "The publisher signs by this key, and reads its public half to compare it with the certificate.";
+    let allow = |resource: String| {
+        Statement::allow("SignReleases", &["kms:GetPublicKey", "kms:Sign"], vec![resource], PURPOSE)
+    };
+    match key.alias() {
+        None => allow(key.arn().to_owned()),
+        Some(alias) => allow(key.all_keys()).when(json!({ "StringEquals": { "kms:RequestAlias": alias } })),
+    }
+}
+
 fn publisher(subject: &Subject) -> Vec<Statement> {
-    vec![
+    let mut statements = vec![
         Statement::allow(
             "ReadRegistry",
             READ,
@@ -364,7 +402,9 @@ fn publisher(subject: &Subject) -> Vec<Statement> {
             "The publisher gets 404 for a missing object, not 403, and may list the registry's folders.",
         )
         .when(subject.listing_condition()),
-    ]
+    ];
+    statements.extend(subject.signer.as_ref().map(sign));
+    statements
 }
 
 fn bucket(subject: &Subject) -> Vec<Statement> {
@@ -521,6 +561,26 @@ mod tests {
         for bad in ["", "aw", "awsx", "aws-", "AWS", "aws-cn:", "aws--cn"] {
             assert!(bad.parse::<Partition>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_publisher_signs_by_one_key_and_no_other() {
+        let subject = || Subject::new(Location::new("bucket", "").unwrap(), None, None, None).unwrap();
+        let statement = |arn: &str| {
+            let policies = Policies::new(&subject().signing_by(arn.parse().unwrap()).unwrap());
+            serde_json::to_value(policies.publisher_policy.statements().last().unwrap()).unwrap()
+        };
+        let arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
+        let by_key = statement(arn);
+        assert_eq!(by_key["Action"], json!(["kms:GetPublicKey", "kms:Sign"]));
+        assert_eq!((&by_key["Resource"], by_key.get("Condition")), (&json!([arn]), None));
+        let by_alias = statement("arn:aws:kms:eu-west-1:123456789012:alias/releases");
+        assert_eq!(by_alias["Resource"], json!(["arn:aws:kms:eu-west-1:123456789012:key/*"]));
+        assert_eq!(
+            by_alias["Condition"],
+            json!({ "StringEquals": { "kms:RequestAlias": "alias/releases" } })
+        );
+        assert!(subject().signing_by(arn.replace("aws:kms", "aws-cn:kms").parse().unwrap()).is_err());
     }
 
     #[test]

@@ -55,6 +55,13 @@ pub(super) struct RunArgs {
     encryption: EncryptionArgs,
 }
 
+impl ChangeArgs {
+    /// The role that is assumed to write.
+    pub(super) fn role_arn(&self) -> Option<&str> {
+        self.run.role_arn.as_deref()
+    }
+}
+
 /// Whether the user agrees to the plan.
 #[derive(Debug, Clone)]
 pub(super) enum Consent {

@@ -3,9 +3,10 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
+use super::key_create::{self, KeyCreateArgs};
 use super::signing::{MAX_SECRET, READ_AHEAD, read_secret};
 use super::{Environment, misplaced};
 use crate::error::{Error, Result};
@@ -38,7 +39,11 @@ Examples:
   The clients that reject it, for another program:
     tfreg key --format json key.asc |
       jq '.clients[] | select(.verdict == \"rejects\")'")]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    command: Option<KeyCommand>,
+
     /// The file with the key; - is standard input [default: the text in TFREG_SIGNING_KEY]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
@@ -46,6 +51,11 @@ pub(super) struct KeyArgs {
     /// Print the public key exactly as the registry's documents embed it, and nothing else
     #[arg(long)]
     public: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    Create(Box<KeyCreateArgs>),
 }
 
 impl KeyArgs {
@@ -74,6 +84,9 @@ impl KeyArgs {
 }
 
 pub(super) fn run(args: &KeyArgs, environment: Environment, reporter: &Reporter) -> Result<()> {
+    if let Some(KeyCommand::Create(args)) = &args.command {
+        return key_create::run(args, &environment, reporter);
+    }
     let (source, key) = args.read(environment)?;
     if args.public {
         reporter.public_key(&inspection::embedded_certificate(&source, &key)?);

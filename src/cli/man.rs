@@ -37,6 +37,7 @@ pub(super) fn run(args: &ManArgs, reporter: &Reporter) -> Result<()> {
     };
     std::fs::create_dir_all(directory).map_err(|error| Error::io("cannot create", directory, error))?;
     let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
+    let commands = commands.flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
     for command in std::iter::once(&root).chain(commands) {
         let file = directory.join(Man::new(command.clone()).get_filename());
         std::fs::write(&file, page(command)?).map_err(|error| Error::io("cannot write", &file, error))?;

@@ -7,6 +7,7 @@ mod drone;
 mod hardening;
 mod init;
 mod key;
+mod key_create;
 mod list;
 mod machine;
 mod man;
@@ -153,7 +154,7 @@ impl Environment {
             signer: text("TFREG_SIGNER"),
             has_gpg_tty: set("GPG_TTY").is_some(),
             ca_bundle: set("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", PathBuf::from(path))),
-            empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+            empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_KMS"]
                 .into_iter()
                 .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
                 .collect(),
@@ -203,9 +204,9 @@ impl Environment {
     /// Refuses an empty address of an S3 server.
     fn check_endpoints(&self) -> Result<()> {
         match self.empty_endpoints.first() {
-            Some(name) => Err(Error::Usage(format!(
-                "{name} is set to nothing; unset it, or name the S3 server's address"
-            ))),
+            Some(name) => {
+                Err(Error::Usage(format!("{name} is set to nothing; unset it, or name the server's address")))
+            }
             None => Ok(()),
         }
     }

@@ -2,10 +2,12 @@
 
 use clap::Args;
 
+use super::values;
 use crate::error::{Error, Result};
 use crate::policy::{Cdn, Partition, Policies, Publisher, Subject};
 use crate::report::Reporter;
 use crate::store::s3::Location;
+use crate::workflow::signer::SignerReference;
 
 /// Print the policies of a bucket that holds a registry
 ///
@@ -50,6 +52,10 @@ pub(super) struct PolicyArgs {
     #[arg(long)]
     allow_init: bool,
 
+    /// The key of AWS KMS that the publisher signs by: awskms:ARN
+    #[arg(long, value_name = "SIGNER", value_parser = values::signer)]
+    signer: Option<SignerReference>,
+
     /// The part of AWS that the bucket is in: aws, aws-cn, aws-us-gov [default: that of the ARNs, else aws]
     #[arg(long, value_name = "PARTITION")]
     partition: Option<Partition>,
@@ -59,7 +65,14 @@ impl PolicyArgs {
     fn into_subject(self) -> Result<Subject> {
         let location = Location::new(&self.bucket, &self.prefix).map_err(Error::Usage)?;
         let subject = Subject::new(location, self.publisher, self.cdn, self.partition);
-        Ok(subject.map_err(Error::Usage)?.with_init(self.allow_init))
+        let subject = subject.map_err(Error::Usage)?.with_init(self.allow_init);
+        match self.signer {
+            None => Ok(subject),
+            Some(SignerReference::Kms(key)) => subject.signing_by(key).map_err(Error::Usage),
+            Some(SignerReference::GnuPg(key)) => {
+                Err(Error::Usage(format!("{key}: a key of GnuPG needs no rights of AWS")))
+            }
+        }
     }
 }
 

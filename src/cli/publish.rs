@@ -302,8 +302,9 @@ pub(super) fn run(
     request.source.patience = request.access.patience.clone();
     check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
-    let (tarballs, signer) =
-        runtime.block_on(request.fetch(async || signing.open(&mut environment).await, reporter))?;
+    let role_arn = request.access.role_arn.clone();
+    let signing = async || signing.open(role_arn.as_deref(), &mut environment).await;
+    let (tarballs, signer) = runtime.block_on(request.fetch(signing, reporter))?;
     let prepared = request.prepare(tarballs, signer, reporter)?;
     let outcome = runtime.block_on(async {
         // From here on, signals have an effect only on code that waits for them. Dropping the publish stops the

@@ -62,7 +62,7 @@ pub(super) struct ResignArgs {
     #[arg(
         long,
         requires = "key",
-        conflicts_with_all = ["signing_key_file", "signing_passphrase_file", "signer", "certificate"],
+        conflicts_with_all = ["signing_key_file", "signing_passphrase_file", "signer", "certificate", "signer_profile", "signer_role_arn"],
         help_heading = "Signing"
     )]
     refresh_key: bool,
@@ -111,7 +111,7 @@ pub(super) fn run(
         let (name, key) = read(path)?;
         (PublishableKey::read(&name, &key)?, Renewal::KeyCopy, None)
     } else {
-        let signer = runtime.block_on(args.signing.open(&mut environment))?;
+        let signer = runtime.block_on(args.signing.open(args.change.role_arn(), &mut environment))?;
         let key = signer.public_key().clone();
         if let Some(warning) = key.expiry_warning() {
             reporter.warn(&warning);

@@ -13,6 +13,7 @@ use crate::openpgp::Signer;
 use crate::openpgp::gpg::{self, CertificateFile};
 use crate::openpgp::signing_key::Secret;
 use crate::regular;
+use crate::store::access::Access;
 use crate::workflow::signer::{KeySource, SignerReference};
 
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(super) struct SigningArgs {
     signing_passphrase_file: Option<PathBuf>,
 
     /// The key that signs, where it stays; or in TFREG_SIGNER. gpg:FINGERPRINT: GnuPG has it, in its keyring, on a card or
-    /// behind a forwarded agent; with a ! behind the fingerprint, exactly this subkey signs
+    /// behind a forwarded agent; with a ! behind the fingerprint, exactly this subkey signs. awskms:ARN: AWS KMS has it
     #[arg(
         long,
         value_name = "SIGNER",
@@ -36,19 +37,59 @@ pub(super) struct SigningArgs {
     )]
     signer: Option<SignerReference>,
 
-    /// The public half of --signer, from `gpg --armor --export` [default: from GnuPG's keyring]
+    /// The public half of --signer: from `gpg --armor --export`; of a key of AWS KMS, for which it is needed, from
+    /// `tfreg key create` [default: from GnuPG's keyring]
     #[arg(long, value_name = "FILE", conflicts_with = "signing_key_file", help_heading = "Signing")]
     certificate: Option<PathBuf>,
+
+    #[command(flatten)]
+    account: SignerAccountArgs,
+}
+
+/// The account that may use a key of AWS KMS.
+#[derive(Debug, Args)]
+pub(super) struct SignerAccountArgs {
+    /// The AWS profile that may use a key of AWS KMS [default: the credentials that write the registry]
+    #[arg(long, value_name = "NAME", help_heading = "Signing")]
+    signer_profile: Option<String>,
+
+    /// The role that is assumed to use a key of AWS KMS
+    #[arg(long, value_name = "ARN", help_heading = "Signing")]
+    signer_role_arn: Option<String>,
+}
+
+impl SignerAccountArgs {
+    /// Access to KMS: the options' own, or the account that writes the registry, by `role_arn` if one is assumed.
+    pub(super) fn access(&self, role_arn: Option<&str>, environment: &Environment) -> Result<Access> {
+        environment.check_endpoints()?;
+        let set = |value: Option<&str>| value.filter(|text| !text.is_empty()).map(str::to_owned);
+        let (profile, role) = (set(self.signer_profile.as_deref()), set(self.signer_role_arn.as_deref()));
+        let is_own = profile.is_some() || role.is_some();
+        Ok(Access {
+            profile,
+            role_arn: if is_own { role } else { set(role_arn) },
+            ca_bundle: environment.ca_bundle()?,
+            ..Access::default()
+        })
+    }
+
+    fn is_given(&self) -> bool {
+        self.signer_profile.is_some() || self.signer_role_arn.is_some()
+    }
 }
 
 impl SigningArgs {
     /// Opens the key: one that stays elsewhere, or the text of one in a file or in the environment. It is unlocked here,
-    /// once for each run.
+    /// once for each run. `role_arn` is the role that writes the registry, if one is assumed.
     ///
     /// # Errors
     /// Fails if there is no key, or more than one, or it cannot sign for clients.
-    pub(super) async fn open(&self, environment: &mut Environment) -> Result<Arc<dyn Signer>> {
-        let source = self.source(environment)?;
+    pub(super) async fn open(
+        &self,
+        role_arn: Option<&str>,
+        environment: &mut Environment,
+    ) -> Result<Arc<dyn Signer>> {
+        let source = self.source(role_arn, environment)?;
         let passphrase = match &self.signing_passphrase_file {
             // Its name is not repeated in messages: it may be the passphrase itself.
             Some(file) => Some(read_secret(file, "the file that --signing-passphrase-file names")?),
@@ -66,6 +107,8 @@ impl SigningArgs {
             ("--signing-key-file", self.signing_key_file.is_some()),
             ("--signer", self.signer.is_some()),
             ("--certificate", self.certificate.is_some()),
+            ("--signer-profile", self.account.signer_profile.is_some()),
+            ("--signer-role-arn", self.account.signer_role_arn.is_some()),
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
@@ -76,7 +119,7 @@ impl SigningArgs {
         }
     }
 
-    fn source(&self, environment: &mut Environment) -> Result<KeySource> {
+    fn source(&self, role_arn: Option<&str>, environment: &mut Environment) -> Result<KeySource> {
         let usage = |text: &str| Err(Error::Usage(text.to_owned()));
         let key = environment.signing_key.take();
         let signer = match (&self.signer, &environment.signer) {
@@ -98,6 +141,11 @@ impl SigningArgs {
             (_, _, None) if self.certificate.is_some() => {
                 usage("--certificate is the public half of a --signer, and none is given")
             }
+            (_, _, signer) if self.account.is_given() && !matches!(signer, Some(SignerReference::Kms(_))) => {
+                usage(
+                    "--signer-profile and --signer-role-arn are about a key of AWS KMS (--signer awskms:ARN)",
+                )
+            }
             (None, None, None) => usage(
                 "no signing key: give --signing-key-file FILE, or the key's text in TFREG_SIGNING_KEY; or name by --signer a key \
                  that stays where it is",
@@ -112,7 +160,11 @@ impl SigningArgs {
                 let certificate = self.certificate.as_deref().map(certificate).transpose()?;
                 let terminal = if environment.has_gpg_tty { None } else { gpg::terminal() };
                 let gpg = gpg::Settings { terminal, ..gpg::Settings::default() };
-                Ok(KeySource::Signer { reference, certificate, gpg })
+                let access = match &reference {
+                    SignerReference::Kms(_) => Box::new(self.account.access(role_arn, environment)?),
+                    SignerReference::GnuPg(_) => Box::default(),
+                };
+                Ok(KeySource::Signer { reference, certificate, gpg, access })
             }
         }
     }

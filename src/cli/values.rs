@@ -53,7 +53,7 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-/// Reads `gpg:FINGERPRINT`.
+/// Reads `gpg:FINGERPRINT` or `awskms:ARN`.
 pub(super) fn signer(text: &str) -> Result<SignerReference, String> {
     text.trim().parse()
 }

@@ -8,6 +8,7 @@ mod key_check;
 pub mod key_packets;
 pub mod key_text;
 mod names;
+pub mod remote;
 pub mod signature;
 pub mod signer;
 pub mod signing_key;

@@ -70,14 +70,14 @@ impl Access {
     /// # Errors
     /// Fails if a named profile does not exist.
     pub async fn connect(&self) -> Result<Connection, StoreError> {
-        let identity = Identity::find(self.profile.as_deref(), self.role_arn.as_deref()).await?;
+        let identity =
+            Identity::find("--source-profile", self.profile.as_deref(), self.role_arn.as_deref()).await?;
         let region_setting = if self.is_source { "--source-region" } else { "AWS_REGION" };
         Ok(Connection { client: self.client().await?, identity, region_setting })
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
-        let http = self.http_client()?;
-        let shared = self.shared_config(&http).await;
+        let shared = self.sdk_config().await?;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             // Like the AWS CLI, S3 works without a configured region; if the bucket is elsewhere, the answer names its
             // region.
@@ -94,13 +94,20 @@ impl Access {
         if let Some(url) = &self.endpoint_url {
             config = config.endpoint_url(url);
         }
-        if let Some(role) = &self.role_arn {
-            let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
-            let role =
-                AssumeRoleProvider::builder(role).configure(&shared).region(region).session_name(SESSION);
-            config = config.credentials_provider(role.build().await);
-        }
         Ok(Client::from_conf(config.build()))
+    }
+
+    /// The configuration of clients: the standard one, with the settings and the role's credentials of this access.
+    ///
+    /// # Errors
+    /// Fails if the certificates of `AWS_CA_BUNDLE` cannot be used.
+    pub async fn sdk_config(&self) -> Result<SdkConfig, StoreError> {
+        let shared = self.shared_config(&self.http_client()?).await;
+        let Some(role) = &self.role_arn else { return Ok(shared) };
+        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+        let role = AssumeRoleProvider::builder(role).configure(&shared).region(region).session_name(SESSION);
+        let credentials = SharedCredentialsProvider::new(role.build().await);
+        Ok(shared.into_builder().credentials_provider(credentials).build())
     }
 
     /// The SDK's own client ignores proxies and `AWS_CA_BUNDLE`, so the connector is built here.

@@ -46,15 +46,20 @@ enum Provider {
 const LONGEST_CHAIN: usize = 8;
 
 impl Identity {
-    /// Finds the credentials that the SDK will use: those of `profile` first, and then those of `role`.
+    /// Finds the credentials that the SDK will use: those of `profile` first, which the option `setting` names, and then
+    /// those of `role`.
     ///
     /// # Errors
     /// Fails if the profile that `profile` or `AWS_PROFILE` names does not exist, or the configuration cannot be read.
-    pub async fn find(profile: Option<&str>, role: Option<&str>) -> Result<Self, StoreError> {
+    pub async fn find(
+        setting: &'static str,
+        profile: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<Self, StoreError> {
         let (env, fs) = (Env::real(), Fs::real());
         let set = |name: &str| env.get(name).ok().filter(|value| !value.is_empty());
         let (setting, named) = match profile {
-            Some(name) => ("--source-profile", Some(name.to_owned())),
+            Some(name) => (setting, Some(name.to_owned())),
             None => ("AWS_PROFILE", set("AWS_PROFILE")),
         };
         let selected = named.clone().map(Cow::Owned);

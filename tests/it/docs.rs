@@ -262,6 +262,13 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "tfreg publish --to s3://registry-bucket --namespace acme --public-key release-key.asc \\",
         "it needs a code host; tests have one on this machine",
     ),
+    (
+        "docs/signing-keys.md",
+        "tfreg publish --signer gpg:",
+        "the tests of `signers` run it, with keys of their own",
+    ),
+    ("docs/signing-keys.md", "tfreg publish --signer awskms:", "the tests of `signers` run it"),
+    ("docs/signing-keys.md", "aws kms create-key", "it needs an account of AWS"),
     ("drone/README.md", "cargo test", "the test that it names is one of these tests"),
     ("drone/README.md", "drone ", "it needs a Drone server"),
     ("drone/README.md", "docker ", "it needs a container engine"),

@@ -17,6 +17,7 @@ const ROOMS: &[&str] = &[
     "release",
     "package",
     "store",
+    "kms",
     "reader",
     "plan",
     "publish",

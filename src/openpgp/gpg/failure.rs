@@ -54,7 +54,7 @@ mod code {
     pub(super) const FULLY_CANCELED: u32 = 198;
     pub(super) const FORBIDDEN: u32 = 251;
     pub(super) const ASS_CONNECT_FAILED: u32 = 259;
-    pub(super) const ENODEV: u32 = 32_768 | 80;
+    pub(super) const ENODEV: u32 = 32_768 + 80;
     pub(super) const SOURCE_PINENTRY: u32 = 5;
     pub(super) const SOURCE_SCDAEMON: u32 = 6;
 }

@@ -297,6 +297,38 @@ mod tests {
         }
     }
 
+    /// A program in place of GnuPG.
+    fn program(script: &str, patience: Duration) -> (tempfile::TempDir, Settings) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("gpg");
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        (folder, Settings { program: program.into(), terminal: None, patience })
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_answer_is_ended() {
+        let (_folder, settings) = program("#!/bin/sh\nexec sleep 600\n", Duration::from_millis(50));
+        let key: GpgKey = FINGERPRINT.parse().unwrap();
+        let refused = GpgSigner::open(key, None, None, settings).await.err().unwrap().to_string();
+        assert!(refused.contains("GnuPG does not answer") && refused.contains("gpgconf --kill"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_no_gnupg_is_refused() {
+        let key: GpgKey = FINGERPRINT.parse().unwrap();
+        for (script, said) in [
+            ("#!/bin/sh\necho hello\n", "not an OpenPGP key"),
+            ("#!/bin/sh\nexit 1\n", "gpg ended without a message"),
+            ("#!/bin/sh\n", "does not have this secret key"),
+        ] {
+            let (_folder, settings) = program(script, Duration::from_mins(1));
+            let refused = GpgSigner::open(key.clone(), None, None, settings).await.err().unwrap().to_string();
+            assert!(refused.contains(said), "{script}: {refused}");
+        }
+    }
+
     #[test]
     fn stubs_are_told_from_secrets_and_cards() {
         let line = |kind: &str, place: &str, fingerprint: &str| {

@@ -25,6 +25,7 @@ const MORE: &[(&str, &str)] = &[
     ("reindex", "[maintenance.md](maintenance.md#a-lost-or-damaged-index)"),
     ("resign", "[maintenance.md](maintenance.md#another-key-or-a-longer-expiry)"),
     ("key", "[signing-keys.md](signing-keys.md#look-at-a-key)"),
+    ("key create", "[signing-keys.md](signing-keys.md#a-key-in-aws-kms)"),
 ];
 
 fn definition() -> Command {
@@ -47,14 +48,15 @@ fn generated() -> String {
     text.push_str("\n## All commands\n");
     table("Option", root.get_arguments().filter(|arg| arg.is_global_set()), &mut text);
     for command in commands() {
-        section(command, &mut text);
+        section(command.get_name(), command, &mut text);
+        for below in command.get_subcommands() {
+            section(&format!("{} {}", command.get_name(), below.get_name()), below, &mut text);
+        }
     }
     text
 }
 
-fn section(command: &Command, text: &mut String) {
-    assert_eq!(command.get_subcommands().count(), 0, "commands of commands need sections of their own");
-    let name = command.get_name();
+fn section(name: &str, command: &Command, text: &mut String) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
@@ -197,7 +199,8 @@ fn variables() -> BTreeSet<String> {
 fn options_commands_and_variables_that_pages_name_exist() {
     let root = definition();
     let longs = |command: &Command| -> BTreeSet<String> {
-        command.get_arguments().filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
+        let below = command.get_subcommands().flat_map(Command::get_arguments);
+        command.get_arguments().chain(below).filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
     };
     let all: BTreeSet<String> = root.get_subcommands().flat_map(longs).chain(longs(&root)).collect();
     let variables = variables();

@@ -20,12 +20,11 @@ fn keys_of_every_kind_sign_and_clients_take_it() {
     owner.is_hostile();
     // The options spoil what GnuPG signs by itself.
     let document = write(owner.root.path(), "document", "document\n");
-    let spoiled = run(Command::new("gpg")
-        .env("GNUPGHOME", owner.home())
-        .args(["--batch", "--no-tty", "--yes", "--detach-sign", "--output"])
-        .arg(owner.at("spoiled"))
-        .arg(document));
-    assert_eq!(spoiled.code, 0, "{spoiled:#?}");
+    owner.does(&format!(
+        "gpg --batch --no-tty --yes --output {} --detach-sign {}",
+        owner.at("spoiled").display(),
+        document.display()
+    ));
     let packets = owner.gpg(&["--list-packets", owner.at("spoiled").to_str().unwrap()]).succeeds().stdout;
     assert!(packets.contains("hostile@example.com") && packets.contains("sig expires"), "{packets}");
 
@@ -141,13 +140,10 @@ fn a_forwarded_agent_signs_with_a_certificate_from_a_file() {
     let certificate = write(build.root.path(), "release.asc", certificate);
     let certificate = certificate.to_str().unwrap();
     // What `ssh -R` does: the build's socket leads to the extra socket of the owner's agent.
-    run(Command::new("gpgconf").env("GNUPGHOME", owner.home()).args(["--launch", "gpg-agent"])).succeeds();
-    let listed = run(Command::new("gpgconf")
-        .env("GNUPGHOME", owner.home())
-        .args(["--list-dirs", "agent-extra-socket"]));
+    owner.gpgconf(&["--launch", "gpg-agent"]).succeeds();
+    let listed = owner.gpgconf(&["--list-dirs", "agent-extra-socket"]);
     let socket = format!("%Assuan%\nsocket={}\n", listed.succeeds().stdout.trim());
-    let listed =
-        run(Command::new("gpgconf").env("GNUPGHOME", build.home()).args(["--list-dirs", "agent-socket"]));
+    let listed = build.gpgconf(&["--list-dirs", "agent-socket"]);
     fs::write(listed.succeeds().stdout.trim(), socket).unwrap();
 
     // The build has no public half of its own, so the key is not known without one.

@@ -1,7 +1,6 @@
 //! One rule for every signature, whoever made it: what a client would refuse is not published, and not kept.
 
 use std::fs;
-use std::process::Command;
 
 use super::Owner;
 use crate::support::{publish, run, tarball, tree};
@@ -60,7 +59,7 @@ fn what_a_signer_makes_is_judged_before_it_is_published() {
     owner.imports("two-signing-subkeys.asc");
     let script = "#!/bin/sh\nfor word; do shift; case $word in *E2D92651944DD1A1!) word=F7AD68C701F8B8BC0802950F5D6AC67C2CE90A0E;; \
                   esac; set -- \"$@\" \"$word\"; done\nexec REAL \"$@\"\n";
-    let real = run(Command::new("sh").args(["-c", "command -v gpg"])).succeeds().stdout;
+    let real = owner.does("command -v gpg").stdout;
     let listed = owner.gpg(&["--with-colons", "--list-secret-keys", "5D6AC67C2CE90A0E"]).succeeds().stdout;
     let older =
         listed.lines().find(|line| line.starts_with("fpr:") && line.contains("E2D92651944DD1A1")).unwrap();

@@ -13,6 +13,7 @@ use super::archive::write;
 use super::child::Running;
 use super::clients::{require, require_program};
 use super::host::Host;
+use super::kms::KmsServer;
 use super::s3_server::S3Server;
 use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree};
 
@@ -32,6 +33,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// | for `gpg --quick-set-expire` and `gpg --verify`, that key in a key ring | `FINGERPRINT` |
 /// | for `gpg --verify`, the record of the publish and its signature | `provenance.json`, `provenance.json.KEYID.sig` |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TAG`, `PASSPHRASE`, `passphrase.txt`, `TFREG_SIGNING_PASSPHRASE` |
+/// | for `awskms:`, a key in AWS KMS | `alias/releases` and `key/1234abcd-12ab-34cd-56ef-1234567890ab` |
 /// | a home | `HOME`, the folder itself |
 /// | stand-ins for programs that reach into the world | `bin/`, see [`STANDINS`] |
 ///
@@ -39,6 +41,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 pub(crate) struct Fixture {
     root: tempfile::TempDir,
     pub(crate) server: S3Server,
+    kms: Option<KmsServer>,
 }
 
 /// The public addresses of the registry in `site`, and of staging; hosts on this machine stand for them.
@@ -86,6 +89,12 @@ impl Fixture {
         let fixture = Self {
             root: folder(),
             server: S3Server::start(&["registry-bucket", "staging", "artifacts", "production"]),
+            kms: script.contains("awskms:").then(|| {
+                let kms = KmsServer::start();
+                let secret = fs::read(key("ed25519.asc")).unwrap();
+                kms.alias("releases", &kms.add("1234abcd-12ab-34cd-56ef-1234567890ab", &secret));
+                kms
+            }),
         };
         fixture.add_release();
         fixture.add_keys(script);
@@ -220,6 +229,7 @@ impl Fixture {
             .env("FINGERPRINT", "4E8911C0E0EC692102243A48A7F2BC5B6E845A69")
             .env("MANPAGER", "cat")
             .stdin(Stdio::null());
+        command.envs(self.kms.iter().map(|kms| ("AWS_ENDPOINT_URL_KMS", kms.url())));
         command
     }
 

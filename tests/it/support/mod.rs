@@ -8,6 +8,7 @@ pub(crate) mod examples;
 pub(crate) mod host;
 pub(crate) mod iam;
 pub(crate) mod in_process;
+pub(crate) mod kms;
 pub(crate) mod mutated;
 pub(crate) mod plain_host;
 pub(crate) mod programs;
@@ -54,6 +55,7 @@ pub(crate) fn tarball(release: &str, platform: &str) -> PathBuf {
 const INHERITED: &[&str] = &[
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_KMS",
     "AWS_PROFILE",
     "AWS_SESSION_TOKEN",
     "AWS_REGION",
