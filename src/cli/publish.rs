@@ -52,7 +52,7 @@ Examples:
     tfreg publish --to s3://production --namespace acme \\
       --expect-match s3://staging s3://artifacts/sample/v1.2.0/
 
-  A release of GoReleaser, with the signature that it has; no secret key is needed:
+  A release of GoReleaser, with the signature that it has and no secret key:
     tfreg publish --to s3://registry-bucket --namespace acme \\
       --public-key release-key.asc dist/
 

@@ -137,7 +137,7 @@ fn files_that_cannot_be_read() {
     let folder_named_so = root.path().join("terraform-provider-sample_1.2.0_linux_arm64.tar.gz");
     std::fs::create_dir(&folder_named_so).unwrap();
     run(publish(&site, std::slice::from_ref(&folder_named_so)).args(["--protocol", "6.0"]))
-        .fails(3, &[&folder_named_so.display().to_string(), "not a regular file", "remedy:"]);
+        .fails(3, &[&folder_named_so.display().to_string(), "nothing in this folder", "remedy:"]);
 
     std::fs::copy(&good, &absent).unwrap();
     let sidecar = root.path().join(format!("{NAME}.sha256"));
