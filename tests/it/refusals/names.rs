@@ -28,7 +28,8 @@ fn names() {
     for (row, names, texts) in [
         ("none", &[][..], &["ARTIFACT", "no release tarball or zip was given"][..]),
         ("unknown", &["sample.tar.gz"], &["sample.tar.gz: not the name of a release tarball", grammar]),
-        ("zip", &["terraform-provider-sample_1.2.0_linux_amd64.zip"], &["not the name", grammar]),
+        ("zip", &["sample.zip"], &["sample.zip: not the name", grammar]),
+        ("no zip", &["terraform-provider-sample_1.2.0_linux_amd64.zip"], &["(zip-damaged)", "no end record"]),
         (
             "sidecar",
             &["terraform-provider-sample_1.2.0_linux_amd64.tar.gz.sha256"],
