@@ -123,7 +123,9 @@ fn parse(line: &str) -> Result<(Digest, &str), &'static Rule> {
 /// and is kept as it is.
 pub(super) fn is_made_here(document: &Fetched, sums: &Sums, manifest: &str) -> bool {
     let mut made = Checksums::default();
-    sums.iter().for_each(|(name, digest)| made.set(name.clone(), *digest));
+    for (name, digest) in sums.iter() {
+        made.set(name.clone(), *digest);
+    }
     made.to_string().as_bytes() == document.bytes && !sums.contains_key(manifest)
 }
 
