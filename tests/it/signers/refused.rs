@@ -2,13 +2,8 @@
 
 use std::fs;
 
-use sequoia_openpgp::Cert;
-use sequoia_openpgp::crypto::mpi;
-use sequoia_openpgp::parse::Parse as _;
-
 use super::Owner;
 use crate::support::archive::write;
-use crate::support::key;
 
 #[test]
 fn without_gnupg_it_is_told_to_install_it() {
@@ -128,24 +123,4 @@ fn an_agent_that_takes_no_passphrase_is_told_to_or_asks() {
     owner.publishes("asks", &mut owner.publish_by(&key));
     owner.agent(&pinentry);
     owner.publishes("allowed", &mut given());
-}
-
-#[test]
-fn a_card_that_is_absent_is_asked_for() {
-    let Some(owner) = Owner::new() else { return };
-    let fingerprint = owner.imports("ed25519.asc");
-    // What `keytocard` leaves of a secret key: its public part, and the number of the card.
-    let keys = owner.home().join("private-keys-v1.d");
-    let file = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
-    let cert = Cert::from_bytes(&fs::read(key("ed25519.asc")).unwrap()).unwrap();
-    let mpi::PublicKey::EdDSA { q, .. } = cert.primary_key().key().mpis() else { panic!("no Ed25519") };
-    let card = b"\xd2\x76\x00\x01\x24\x01\x02\x00\x00\x06\x12\x34\x56\x78\x00\x00";
-    let begin = b"(20:shadowed-private-key(3:ecc(5:curve7:Ed25519)(5:flags5:eddsa)(1:q33:";
-    let stub = [&begin[..], q.value(), b")(8:shadowed5:t1-v1(16:", card, b"10:OPENPGP.1))))"].concat();
-    owner.forgets();
-    fs::write(&file, stub).unwrap();
-    let listed = owner.gpg(&["--with-colons", "--list-secret-keys", &fingerprint]).succeeds().stdout;
-    assert!(listed.contains("D2760001240102000006123456780000"), "{listed}");
-    let texts = ["GnuPG cannot use the card of this key", "insert the card", "gpg --card-status"];
-    owner.refuses("card", &mut owner.publish_by(&fingerprint), &texts);
 }
