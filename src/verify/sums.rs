@@ -123,7 +123,7 @@ fn parse(line: &str) -> Result<(Digest, &str), &'static Rule> {
 /// and is kept as it is.
 pub(super) fn is_made_here(document: &Fetched, sums: &Sums, manifest: &str) -> bool {
     let mut made = Checksums::default();
-    for (name, digest) in sums.iter() {
+    for (name, digest) in sums {
         made.set(name.clone(), *digest);
     }
     made.to_string().as_bytes() == document.bytes && !sums.contains_key(manifest)

@@ -46,8 +46,9 @@ fn copied(to: &Path) -> PathBuf {
 fn sums(dist: &Path, signer: &Signer) {
     let files =
         tree(dist).into_iter().filter(|(name, _)| name.ends_with(".zip") || name.ends_with("_manifest.json"));
-    let text: String =
+    let lines: Vec<String> =
         files.map(|(name, bytes)| format!("{}  {name}\n", tfreg::content::Digest::of(&bytes))).collect();
+    let text = lines.concat();
     std::fs::write(dist.join(named("SHA256SUMS.sig")), signer.sign(text.as_bytes(), |builder| builder))
         .unwrap();
     std::fs::write(dist.join(named("SHA256SUMS")), text).unwrap();

@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -107,6 +109,13 @@ impl Owner {
 
     fn forgets(&self) {
         drop(self.gpgconf(&["--kill", "gpg-agent"]));
+        // It goes on for a moment, and cuts off who asks it then.
+        let listed = self.gpgconf(&["--list-dirs", "agent-socket"]).succeeds();
+        let socket = PathBuf::from(listed.stdout.trim());
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while socket.exists() && Instant::now() < deadline {
+            sleep(Duration::from_millis(10));
+        }
     }
 
     fn gpgconf(&self, args: &[&str]) -> Ran {
@@ -219,13 +228,13 @@ impl Drop for Owner {
 /// Has real clients take what is published: GnuPG every signature under the embedded key, in a home of its own at
 /// `verifier`; Terraform the provider. Gives the fingerprints of the keys that made the signatures.
 #[track_caller]
-fn clients_take(row: &str, site: &Path, verifier: &Path) -> Vec<String> {
-    drop(fs::remove_dir_all(verifier));
-    fs::create_dir(verifier).unwrap();
-    fs::set_permissions(verifier, fs::Permissions::from_mode(0o700)).unwrap();
+fn clients_take(row: &str, site: &Path, user: &Path) -> Vec<String> {
+    drop(fs::remove_dir_all(user));
+    fs::create_dir(user).unwrap();
+    fs::set_permissions(user, fs::Permissions::from_mode(0o700)).unwrap();
     let gpg = |args: &[&str]| {
         let mut command = Command::new("gpg");
-        command.env("GNUPGHOME", verifier).env("LC_ALL", "C");
+        command.env("GNUPGHOME", user).env("LC_ALL", "C");
         run(command
             .args(["--batch", "--no-tty", "--no-autostart", "--trust-model", "always", "--status-fd", "1"])
             .args(args))
@@ -233,7 +242,7 @@ fn clients_take(row: &str, site: &Path, verifier: &Path) -> Vec<String> {
     let document = fs::read(site.join("registry/acme/sample/1.2.0/download/linux/amd64")).unwrap();
     let document: Value = serde_json::from_slice(&document).unwrap();
     let armor = document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"].as_str().unwrap();
-    let public = write(verifier, "public.asc", armor);
+    let public = write(user, "public.asc", armor);
     gpg(&["--import", public.to_str().unwrap()]).succeeds();
     let mut signers = Vec::new();
     for name in tree(site).keys().filter(|name| name.ends_with(".sig")) {

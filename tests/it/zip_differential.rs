@@ -108,7 +108,7 @@ impl Judges {
             }
         }
         // It shows other characters in its own way.
-        let is_plain = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_graphic());
+        let is_plain = |name: &[u8]| name.iter().all(u8::is_ascii_graphic);
         if self.has_unzip && entries.iter().all(|(name, _)| is_plain(name)) {
             let names: Vec<u8> =
                 entries.iter().flat_map(|(name, _)| [name.as_slice(), b"\n"].concat()).collect();

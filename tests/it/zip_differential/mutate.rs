@@ -53,7 +53,9 @@ pub(super) fn mutant(base: &Pieces, random: &mut Rng) -> Vec<u8> {
     let mut starts = Vec::new();
     for (nth, local) in pieces.locals.iter().enumerate() {
         starts.push(zip.len());
-        local.iter().for_each(|bytes| zip.extend(bytes));
+        for bytes in local {
+            zip.extend(bytes);
+        }
         between
             .iter()
             .filter(|(at, _)| *at == nth)
