@@ -31,8 +31,8 @@ pub(super) struct KeyCreateArgs {
     #[arg(long, value_name = "SIGNER", value_parser = values::signer)]
     signer: Option<SignerReference>,
 
-    /// Whose key it is, for people: 'NAME <MAIL>'
-    #[arg(long, value_name = "TEXT", value_parser = user_id)]
+    // No doc comment: rustdoc would take the mail's brackets for HTML.
+    #[arg(long, value_name = "TEXT", value_parser = user_id, help = "Whose key it is, for people: 'NAME <MAIL>'")]
     user_id: String,
 
     /// When the key expires, counted from now, such as 2y or 18mo [default: it does not]

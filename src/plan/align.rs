@@ -1,5 +1,5 @@
 //! Bringing every document of the registry in line with its settings: documents that were published before the settings
-//! changed, and the discovery document; and with the other documents of their version ([`packages`]).
+//! changed, and the discovery document; and with the other documents of their version (`packages`).
 //!
 //! Whatever documents depend on the settings is made anew here, by the same pure functions as in a publish. What clients
 //! choose from stays: no version is listed or taken out, and no object of `store/` is touched. A document is replaced only
