@@ -111,6 +111,17 @@ struct Part<T> {
     problems: Vec<Refusal>,
 }
 
+impl<T> Part<T> {
+    /// Takes the parts out of `parts`; what is wrong in them is added to `problems`.
+    fn gather(parts: Vec<Self>, problems: &mut Vec<Refusal>) -> Vec<T> {
+        let part = |part: Self| {
+            problems.extend(part.problems);
+            part.part
+        };
+        parts.into_iter().map(part).collect()
+    }
+}
+
 /// Lists what the request names.
 ///
 /// # Errors

@@ -114,11 +114,7 @@ pub(super) async fn list(
         release
     }));
     let parts: Vec<Part<ListedRelease>> = releases.buffered(reads).try_collect().await?;
-    let mut versions = Vec::new();
-    for part in parts {
-        versions.push(part.part);
-        problems.extend(part.problems);
-    }
+    let versions = Part::gather(parts, &mut problems);
     Ok(Part { part: ProviderListing { provider: provider.clone(), warnings, versions }, problems })
 }
 

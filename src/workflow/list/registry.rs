@@ -84,11 +84,7 @@ pub(super) async fn list(reader: &Reader, reads: usize, watch: &dyn Watch) -> Re
         summary
     }));
     let parts: Vec<Part<ProviderSummary>> = summaries.buffered(reads).try_collect().await?;
-    let mut providers = Vec::new();
-    for part in parts {
-        providers.push(part.part);
-        problems.extend(part.problems);
-    }
+    let providers = Part::gather(parts, &mut problems);
     Ok(Part { part: RegistryListing { settings, providers }, problems })
 }
 

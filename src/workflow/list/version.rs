@@ -111,12 +111,9 @@ pub(super) async fn list(
         platform
     }));
     let parts: Vec<Part<(ListedPlatform, Option<Read>)>> = platforms.buffered(reads).try_collect().await?;
-    let (mut platforms, mut documents, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-    for Part { part: (platform, read), problems: those } in parts {
-        platforms.push(platform);
-        documents.extend(read);
-        problems.extend(those);
-    }
+    let mut problems = Vec::new();
+    let (platforms, documents): (Vec<_>, Vec<_>) = Part::gather(parts, &mut problems).into_iter().unzip();
+    let documents: Vec<Read> = documents.into_iter().flatten().collect();
     let mut certificates: BTreeMap<String, Certificate> = BTreeMap::new();
     let mut sums: BTreeMap<String, &Read> = BTreeMap::new();
     for read in &documents {
