@@ -24,7 +24,7 @@ use crate::release::name::Form;
 use crate::release::ready_made::KeptSums;
 use crate::release::{Release, Tarball, manifest};
 use archive::{FileKind, FinishedZip, ZipError, ZipWriter};
-pub use zip_hash::{MAX_ENTRIES, MAX_UNPACKED, zip_hash};
+pub use zip_hash::zip_hash;
 
 /// Files of this size and above keep the compression of the tarball; see [`crate::splice`]. Smaller ones are compressed
 /// again: that costs almost nothing, and the head of such a file's stream may be larger than the file.

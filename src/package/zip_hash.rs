@@ -5,11 +5,9 @@ use std::io::{self, BufReader, Read, Seek};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::content::{CHUNK, Digest, DirHash};
+use crate::release::archive::Limits;
 
-/// No provider has more entries, and each needs memory.
-pub const MAX_ENTRIES: usize = 100_000;
-/// The maximum unpacked size in bytes; no provider is larger.
-pub const MAX_UNPACKED: u64 = 32 << 30;
+const LIMITS: Limits = Limits::PUBLISHED;
 
 /// Reads all entries of a zip, whose checksums are checked, in constant memory.
 ///
@@ -18,7 +16,7 @@ pub const MAX_UNPACKED: u64 = 32 << 30;
 pub fn zip_hash(zip: impl Read + Seek) -> Result<DirHash, String> {
     let mut archive =
         ZipArchive::new(BufReader::with_capacity(CHUNK, zip)).map_err(|error| error.to_string())?;
-    if archive.len() > MAX_ENTRIES {
+    if archive.len() as u64 > LIMITS.entries {
         return Err(format!("{} entries", archive.len()));
     }
     if archive.has_duplicate_names() {
@@ -36,7 +34,7 @@ pub fn zip_hash(zip: impl Read + Seek) -> Result<DirHash, String> {
             return Err(format!("{name:?} has a line end in it"));
         }
         let size = entry.size();
-        let left = MAX_UNPACKED - unpacked;
+        let left = LIMITS.unpacked_bytes - unpacked;
         let digested = Digest::of_reader(&mut entry.take(size.saturating_add(1).min(left)));
         let (digest, len) = digested.map_err(|error: io::Error| format!("{name:?}: {error}"))?;
         if len != size {

@@ -15,6 +15,11 @@ pub struct Limits {
     pub unpacked_bytes: u64,
 }
 
+impl Limits {
+    /// The limits of a zip that is published already: no provider has more, and each entry needs memory.
+    pub const PUBLISHED: Self = Self { entries: 100_000, unpacked_bytes: 32 << 30 };
+}
+
 impl Default for Limits {
     /// 1,000 entries and 4 GiB.
     fn default() -> Self {

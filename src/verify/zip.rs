@@ -60,9 +60,6 @@ pub(super) fn all_rules() -> impl Iterator<Item = &'static Rule> {
     RULES.iter().copied().chain(&INSIDE)
 }
 
-/// The limits of what is read: no provider has more, and each entry needs memory.
-const LIMITS: Limits = Limits { entries: 100_000, unpacked_bytes: 32 << 30 };
-
 /// Checks of a zip that do not open it.
 pub(super) fn unopened(
     subject: &str,
@@ -84,7 +81,7 @@ pub(super) fn unopened(
 
 /// Checks a zip; returns its `h1:` hash for lock files, if every entry can be read.
 pub(super) fn check(subject: &str, expected: &ExpectedZip, file: &File) -> (Vec<Finding>, Option<DirHash>) {
-    let inspection = match zips::inspect(file, expected, LIMITS, &|_| {}) {
+    let inspection = match zips::inspect(file, expected, Limits::PUBLISHED, &|_| {}) {
         Ok(inspection) => inspection,
         Err(error) => {
             let finding = INSIDE.iter().find(|rule| rule.name == "zip-damaged").map(|rule| rule.at(subject));
