@@ -144,14 +144,7 @@ impl FoundTarballs<'_> {
 
     /// Fetches one tarball into a temporary file. It has no name, so it disappears however the run ends.
     async fn fetch_one(&self, listed: &Listed, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
-        let failed = |source| Error::Io {
-            context: format!(
-                "cannot keep {}: the temporary folder {} cannot be used (another one: TMPDIR)",
-                self.address(listed),
-                std::env::temp_dir().display()
-            ),
-            source,
-        };
+        let failed = |source| not_kept(&self.address(listed), source);
         let mut file = tempfile::tempfile().map_err(failed)?;
         let mut len = 0;
         let mut pieces = self.open(listed).await?.body;
@@ -186,6 +179,16 @@ impl FoundTarballs<'_> {
             .remedy("wait until the build has left all of its files there, and run again")
             .into()
     }
+}
+
+/// The error of a file that was fetched from `address`, where the temporary folder fails.
+fn not_kept(address: &str, source: std::io::Error) -> Error {
+    let folder = std::env::temp_dir();
+    let context = format!(
+        "cannot keep {address}: the temporary folder {} cannot be used (another one: TMPDIR)",
+        folder.display()
+    );
+    Error::Io { context, source }
 }
 
 /// The part of a key before its last slash.

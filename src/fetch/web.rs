@@ -15,6 +15,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::not_kept;
 use crate::content::Digest;
 use crate::error::{Error, Refusal, Result, StoreError};
 use crate::provider::{ProviderType, Version};
@@ -144,13 +145,7 @@ impl WebRelease {
     }
 
     async fn fetch_one(&self, url: &Url, listed: Digest) -> Result<File> {
-        let failed = |source| Error::Io {
-            context: format!(
-                "cannot keep {url}: the temporary folder {} cannot be used (another one: TMPDIR)",
-                std::env::temp_dir().display()
-            ),
-            source,
-        };
+        let failed = |source| not_kept(url.as_str(), source);
         let mut file = tempfile::tempfile().map_err(failed)?;
         let (mut hash, mut len) = (Sha256::new(), 0_u64);
         let (mut resumes, mut pause) = (0, PAUSE);
