@@ -17,12 +17,12 @@ pub const NO_CERTIFICATES: &str = "this machine has no certificates of CAs: inst
 /// before any connection is made, even one that needs no certificate.
 #[must_use]
 pub fn machine_has_certificates() -> bool {
-    static FOUND: LazyLock<bool> = LazyLock::new(|| {
-        let found = rustls_native_certs::load_native_certs();
-        found.certs.iter().any(|certificate| webpki::anchor_from_trusted_cert(certificate).is_ok())
-    });
-    *FOUND
+    SYSTEM.iter().any(|certificate| webpki::anchor_from_trusted_cert(certificate).is_ok())
 }
+
+/// The certificates of those places, read once.
+static SYSTEM: LazyLock<Vec<CertificateDer<'static>>> =
+    LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl CaBundle {
     pub fn tls_config(&self) -> Result<ClientConfig, TrustError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(SYSTEM.iter().cloned());
         roots.add_parsable_certificates(self.0.iter().cloned());
         let webpki =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
