@@ -157,8 +157,8 @@ fn packages_of<'a>(
 }
 
 /// The document as the settings have it: a further member that is derived from them is set here. What is derived from the
-/// other documents of the version is in [`packages`]. Files that are derived from a provider's index are writes of their own in [`Align::next`], behind the
-/// documents.
+/// other documents of the version is in [`packages`]. Files that are derived from a provider's index are writes of their own
+/// in [`Align::next`], behind the documents.
 fn aligned(document: &DownloadDocument, links: Option<&Links>, plan: &mut Plan) -> DownloadDocument {
     let Some(links) = links else { return document.clone() };
     for link in document.foreign_links() {

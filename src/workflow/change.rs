@@ -1,5 +1,5 @@
-//! Runs the commands that change what is published, and the registry's settings: plans a goal, asks for confirmation if needed, and applies the
-//! plan.
+//! Runs the commands that change what is published, and the registry's settings: plans a goal, asks for confirmation if
+//! needed, and applies the plan.
 
 use std::path::PathBuf;
 
