@@ -32,7 +32,7 @@
 //! | [`error`], [`provider`], [`content`] | refusals and errors; names, versions, platforms; digests and sealed bytes |
 //! | [`splice`] | gzip and deflate: copying compressed streams into a zip |
 //! | [`openpgp`] | secret keys, public keys, signers ([`openpgp::Signer`]), how each client judges a key |
-//! | [`registry`] | every key, the documents, settings and SHA256SUMS, and how they merge |
+//! | [`registry`] | every key, the documents, settings, SHA256SUMS and mirror files, and how they merge |
 //! | [`release`] | names of tarballs, the strict tar reader, limits, executable headers |
 //! | [`package`] | deterministic zips from tarballs, and their self-check |
 //! | [`store`] | a directory or a bucket, with conditional writes, and time limits for retries of reads and writes |

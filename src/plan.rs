@@ -228,15 +228,18 @@ pub enum Stage {
     Store,
     /// The settings, download documents and yank records; then the record's signature, once the record is known to be this run's.
     Downloads,
-    /// The index.
+    /// The index, and what the network mirror has of a version.
     Index,
+    /// The index of the network mirror, which lists nothing that the index does not.
+    MirrorIndex,
     /// The discovery document.
     Discovery,
 }
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 4] = [Self::Store, Self::Downloads, Self::Index, Self::Discovery];
+    pub const ALL: [Self; 5] =
+        [Self::Store, Self::Downloads, Self::Index, Self::MirrorIndex, Self::Discovery];
 
     /// The stage in which an object is written.
     #[must_use]
@@ -248,7 +251,8 @@ impl Stage {
             Key::Settings | Key::Download { .. } | Key::Yanked { .. } | Key::ProvenanceSignature { .. } => {
                 Self::Downloads
             }
-            Key::Versions { .. } => Self::Index,
+            Key::Versions { .. } | Key::MirrorVersion { .. } => Self::Index,
+            Key::MirrorIndex { .. } => Self::MirrorIndex,
             Key::Discovery => Self::Discovery,
         }
     }

@@ -267,7 +267,7 @@ pub async fn publish<G: Goal>(
         Ok((plan, snapshot)) => Ok(Outcome { plan, written: run.written, snapshot }),
         Err(cause) if run.pending.is_empty() && run.written.is_empty() => Err(cause),
         Err(cause) => {
-            let is_indexed = run.written.keys().any(|key| Stage::of(key) == Stage::Index);
+            let is_indexed = run.written.keys().any(|key| matches!(key, Key::Versions { .. }));
             let index = if is_indexed { goal.indexed() } else { "The index was not changed by this run." };
             let state = Unfinished {
                 target: store.describe(),

@@ -16,8 +16,8 @@ use crate::content::Sealed;
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::registry::versions::{Mark, platforms_of};
-use crate::registry::{Folder, Key, VersionsDocument, YankedRecord};
+use crate::registry::versions::platforms_of;
+use crate::registry::{Folder, Key, Mark, VersionsDocument, YankedRecord};
 
 /// Computes an index again.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use super::{
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::provider::{Provider, ReleaseId, Version};
-use crate::registry::versions::{Mark, platforms_of};
-use crate::registry::{Folder, Key, Settings, VersionsDocument, YankedRecord};
+use crate::registry::versions::platforms_of;
+use crate::registry::{Folder, Key, Mark, Settings, VersionsDocument, YankedRecord};
 
 /// Puts a version back into the index.
 #[derive(Debug)]

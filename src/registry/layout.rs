@@ -13,11 +13,14 @@
 //! store/NS/TYPE/VERSION/D/terraform-provider-TYPE_VERSION_SHA256SUMS.KEYID.sig
 //! store/NS/TYPE/VERSION/D/provenance.json
 //! store/NS/TYPE/VERSION/D/provenance.json.KEYID.sig
+//! mirror/HOST/NS/TYPE/index.json
+//! mirror/HOST/NS/TYPE/VERSION.json
 //! ```
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::mirror::MirrorHost;
 use crate::content::ShortDigest;
 use crate::openpgp::KeyId;
 use crate::provider::{InvalidName, Platform, Provider, ProviderType, ReleaseId, Version};
@@ -87,6 +90,20 @@ pub enum Key {
         /// The key that signed it.
         key_id: KeyId,
     },
+    /// The index of a provider in the network mirror.
+    MirrorIndex {
+        /// The host of the provider's address.
+        host: MirrorHost,
+        /// The rest of its address.
+        provider: Provider,
+    },
+    /// What the network mirror has of a version.
+    MirrorVersion {
+        /// The host of the provider's address.
+        host: MirrorHost,
+        /// The rest of its address, and the version.
+        release: ReleaseId,
+    },
 }
 
 /// The condition under which an object may be written.
@@ -120,11 +137,13 @@ pub enum Area {
     Settings,
     /// Discovery.
     Discovery,
+    /// The files of the network mirror.
+    Mirror,
 }
 
 impl Area {
     /// Every area; together they hold every key.
-    pub const ALL: [Self; 4] = [Self::Store, Self::Registry, Self::Settings, Self::Discovery];
+    pub const ALL: [Self; 5] = [Self::Store, Self::Registry, Self::Settings, Self::Discovery, Self::Mirror];
 
     /// A pattern that matches the area's keys; `*` matches any text, slashes included. Without the target's prefix.
     #[must_use]
@@ -135,6 +154,7 @@ impl Area {
             Self::Registry => "registry/*/*",
             Self::Settings => SETTINGS,
             Self::Discovery => DISCOVERY,
+            Self::Mirror => "mirror/*",
         }
     }
 
@@ -144,6 +164,7 @@ impl Area {
         match self {
             Self::Store => Some("store/"),
             Self::Registry => Some(REGISTRY),
+            Self::Mirror => Some(MIRROR),
             Self::Settings | Self::Discovery => None,
         }
     }
@@ -154,7 +175,7 @@ impl Area {
     pub fn write_rule(self) -> WriteRule {
         match self {
             Self::Store => WriteRule::CreateOnly,
-            Self::Registry | Self::Settings | Self::Discovery => WriteRule::CompareAndSwap,
+            Self::Registry | Self::Settings | Self::Discovery | Self::Mirror => WriteRule::CompareAndSwap,
         }
     }
 }
@@ -162,6 +183,8 @@ impl Area {
 const DISCOVERY: &str = ".well-known/terraform.json";
 const REGISTRY: &str = "registry/";
 const SETTINGS: &str = "registry/settings.json";
+const MIRROR: &str = "mirror/";
+const MIRROR_INDEX: &str = "index.json";
 const JSON: &str = "application/json";
 const PROVENANCE: &str = "provenance.json";
 
@@ -187,7 +210,9 @@ impl Key {
             | Self::Versions { .. }
             | Self::Download { .. }
             | Self::Yanked { .. }
-            | Self::Provenance { .. } => JSON,
+            | Self::Provenance { .. }
+            | Self::MirrorIndex { .. }
+            | Self::MirrorVersion { .. } => JSON,
             Self::Zip { .. } => "application/zip",
             Self::Sums { .. } => "text/plain; charset=utf-8",
             Self::Signature { .. } | Self::ProvenanceSignature { .. } => "application/pgp-signature",
@@ -198,7 +223,7 @@ impl Key {
     #[must_use]
     pub fn cache_control(&self, max_age: DocumentMaxAge) -> String {
         match self.area() {
-            Area::Discovery | Area::Settings | Area::Registry => {
+            Area::Discovery | Area::Settings | Area::Registry | Area::Mirror => {
                 format!("public, max-age={}, must-revalidate", max_age.0)
             }
             Area::Store => "public, max-age=31536000, immutable".to_owned(),
@@ -223,6 +248,7 @@ impl Key {
             | Self::Signature { .. }
             | Self::Provenance { .. }
             | Self::ProvenanceSignature { .. } => Area::Store,
+            Self::MirrorIndex { .. } | Self::MirrorVersion { .. } => Area::Mirror,
         }
     }
 }
@@ -271,6 +297,10 @@ impl fmt::Display for Key {
             }
             Self::ProvenanceSignature { release: ReleaseId { provider, version }, digest, key_id } => {
                 write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}.{key_id}.sig")
+            }
+            Self::MirrorIndex { host, provider } => write!(f, "{MIRROR}{host}/{provider}/{MIRROR_INDEX}"),
+            Self::MirrorVersion { host, release: ReleaseId { provider, version } } => {
+                write!(f, "{MIRROR}{host}/{provider}/{version}.json")
             }
         }
     }
@@ -372,6 +402,16 @@ impl FromStr for Key {
                     }
                 }
             }
+            ["mirror", host, ns, ty, name] => {
+                let (host, provider) = (host.parse()?, provider(ns, ty)?);
+                match name.strip_suffix(".json").ok_or(NotAKey)? {
+                    "index" => Self::MirrorIndex { host, provider },
+                    version => {
+                        let release = ReleaseId { provider, version: version.parse()? };
+                        Self::MirrorVersion { host, release }
+                    }
+                }
+            }
             _ => return Err(NotAKey),
         };
         Ok(key)
@@ -390,6 +430,7 @@ mod tests {
         let release = ReleaseId { provider: provider.clone(), version: "1.2.3-rc.1".parse().unwrap() };
         let platform: Platform = "linux_amd64".parse().unwrap();
         let digest = Digest::of(b"abc").short();
+        let host: MirrorHost = "registry.example.com:8443".parse().unwrap();
         vec![
             Key::Discovery,
             Key::Settings,
@@ -400,7 +441,13 @@ mod tests {
             Key::Sums { release: release.clone(), digest },
             Key::Signature { release: release.clone(), digest, key_id: "0123456789ABCDEF".parse().unwrap() },
             Key::Provenance { release: release.clone(), digest },
-            Key::ProvenanceSignature { release, digest, key_id: "0123456789ABCDEF".parse().unwrap() },
+            Key::ProvenanceSignature {
+                release: release.clone(),
+                digest,
+                key_id: "0123456789ABCDEF".parse().unwrap(),
+            },
+            Key::MirrorIndex { host: host.clone(), provider: release.provider.clone() },
+            Key::MirrorVersion { host, release },
         ]
     }
 
@@ -422,6 +469,8 @@ mod tests {
                 format!("{store}_SHA256SUMS.0123456789ABCDEF.sig"),
                 format!("{folder}/provenance.json"),
                 format!("{folder}/provenance.json.0123456789ABCDEF.sig"),
+                "mirror/registry.example.com:8443/acme/my-x/index.json".to_owned(),
+                "mirror/registry.example.com:8443/acme/my-x/1.2.3-rc.1.json".to_owned(),
             ]
         );
         for (key, text) in keys().into_iter().zip(written) {
@@ -483,6 +532,11 @@ mod tests {
             "store/acme/x/1.0.0/ba7816bf8f01cfea/terraform-provider-y_1.0.0_linux_amd64.zip",
             "store/acme/x/1.0.0/BA7816BF8F01CFEA/terraform-provider-x_1.0.0_linux_amd64.zip",
             "store/acme/x/1.0.0/ba7816bf8f01cfea/terraform-provider-x_1.0.0_SHA256SUMS.sig",
+            "mirror/acme/x/index.json",
+            "mirror/Example.com/acme/x/index.json",
+            "mirror/example.com:443/acme/x/index.json",
+            "mirror/example.com/acme/x/v1.0.0.json",
+            "mirror/example.com/acme/x/1.0.0",
         ] {
             assert_eq!(text.parse::<Key>(), Err(NotAKey), "{text}");
         }
@@ -504,6 +558,8 @@ mod tests {
                 ("application/pgp-signature", CreateOnly),
                 ("application/json", CreateOnly),
                 ("application/pgp-signature", CreateOnly),
+                ("application/json", CompareAndSwap),
+                ("application/json", CompareAndSwap),
             ]
         );
         assert_eq!(keys()[2].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");

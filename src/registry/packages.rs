@@ -66,8 +66,9 @@ impl Packages {
         for (platform, zip) in &self.0 {
             let name = platform.to_string();
             let mut entry = earlier.object(&name);
-            let mut hashes = zip.hashes().to_vec();
-            hashes.extend(others(&entry, &hashes));
+            let [zh, h1] = zip.hashes();
+            let further = others(&entry, &zh);
+            let hashes: Vec<String> = [zh, h1].into_iter().chain(further).collect();
             entry.set(HASHES, &json!(hashes));
             entry.set(SIZE, &json!(zip.size));
             wanted.set_object(&name, &entry);
@@ -81,11 +82,11 @@ impl Packages {
     }
 }
 
-/// The hashes of other schemes that an entry has for the same zip.
-fn others(entry: &RawObject, hashes: &[String]) -> Vec<String> {
+/// The hashes of other schemes that an entry has for the zip whose `zh:` hash is this.
+pub(super) fn others(entry: &RawObject, zh: &str) -> Vec<String> {
     let Some(Value::Array(found)) = entry.value(HASHES) else { return Vec::new() };
     let found: Vec<String> = found.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let same = hashes.first().is_some_and(|zh| found.contains(zh));
+    let same = found.iter().any(|hash| hash == zh);
     let other = |hash: &String| same && !SCHEMES.iter().any(|scheme| hash.starts_with(scheme));
     found.into_iter().filter(other).collect()
 }

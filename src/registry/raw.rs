@@ -171,7 +171,22 @@ impl RawObject {
 
     /// Removes a member.
     pub(super) fn remove(&mut self, name: &str) {
-        self.members.retain(|member| member.name != name);
+        self.retain(|other| other != name);
+    }
+
+    /// Removes the members whose names `keep` is false for.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.members.retain(|member| keep(&member.name));
+    }
+
+    /// Orders the members by a key of their names; those with the same key stay in their order.
+    pub(super) fn sort_by_cached_key<K: Ord>(&mut self, key: impl Fn(&str) -> K) {
+        self.members.sort_by_cached_key(|member| key(&member.name));
+    }
+
+    /// The names of the members, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
     }
 
     /// The same object at another depth: its values are indented again, with the same tokens.

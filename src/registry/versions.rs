@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::json;
 use super::layout::Key;
+use super::marks::{self, Mark};
 use super::raw::RawObject;
 use crate::error::Refusal;
 use crate::provider::{Platform, Version};
@@ -21,8 +22,6 @@ const VERSIONS: &str = "versions";
 const WARNINGS: &str = "warnings";
 /// Not a part of the protocol; clients pass it over.
 const PUBLISHED: &str = "published";
-/// Not a part of the protocol; clients ignore it.
-const YANKED: &str = "yanked";
 /// How deep an entry is in the document.
 const ENTRY_DEPTH: usize = 2;
 
@@ -44,15 +43,6 @@ struct VersionEntry {
     version: Version,
     /// A JSON object; a part of the bytes that were read.
     text: Bytes,
-}
-
-/// The mark of a version that is, or was, yanked: see [`crate::plan::yank`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// Whether it is yanked now.
-    pub is_yanked: bool,
-    /// When it was yanked or unyanked, according to its record.
-    pub when: String,
 }
 
 /// The entry of one version.
@@ -216,31 +206,14 @@ impl VersionsDocument {
     /// # Errors
     /// The member is not a map of marks.
     pub fn marks(&self) -> Result<BTreeMap<Version, Mark>, Refusal> {
-        let key = &self.key;
-        let refuse =
-            || json::refuse(key, format!("{YANKED:?} has something else than marks of yanked versions"));
-        let mark = |(version, mark): (&String, &Value)| {
-            let is_yanked = mark.get("yanked").and_then(Value::as_bool);
-            let when = mark.get("when").and_then(Value::as_str);
-            match (version.parse(), is_yanked, when) {
-                (Ok(version), Some(is_yanked), Some(when)) => {
-                    Ok((version, Mark { is_yanked, when: when.to_owned() }))
-                }
-                _ => Err(refuse()),
-            }
-        };
-        match self.object.values(key, &[YANKED])?.get(YANKED) {
-            None => Ok(BTreeMap::new()),
-            Some(Value::Object(marks)) => marks.iter().map(mark).collect(),
-            Some(_) => Err(refuse()),
-        }
+        marks::read(&self.key, &self.object)
     }
 
     /// Returns the index without marks.
     #[must_use]
     pub fn without_marks(&self) -> Self {
         let mut changed = self.clone();
-        changed.object.remove(YANKED);
+        marks::remove(&mut changed.object);
         changed
     }
 
@@ -248,9 +221,7 @@ impl VersionsDocument {
     #[must_use]
     pub fn with_mark(&self, version: &Version, mark: &Mark) -> Self {
         let mut changed = self.clone();
-        let mut marks = self.object.object(YANKED);
-        marks.set(&version.to_string(), &serde_json::json!({ "yanked": mark.is_yanked, "when": mark.when }));
-        changed.object.set_object(YANKED, &marks);
+        marks::set(&mut changed.object, [(version, mark)]);
         changed
     }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::json;
 use super::layout::Key;
+use super::marks::Mark;
 use super::raw::RawObject;
-use super::versions::Mark;
 use crate::error::Refusal;
 
 /// A version's record; unknown members are kept.

@@ -53,7 +53,9 @@ impl Intent {
             | Key::Versions { .. }
             | Key::Download { .. }
             | Key::Yanked { .. }
-            | Key::Provenance { .. } => Self::Document,
+            | Key::Provenance { .. }
+            | Key::MirrorIndex { .. }
+            | Key::MirrorVersion { .. } => Self::Document,
         }
     }
 }

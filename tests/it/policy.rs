@@ -192,10 +192,11 @@ enum Who {
 /// A row of the table: who asks for what, and whether it is to be allowed.
 type Row = (String, Who, Request, bool);
 
-const AREAS: [&str; 3] = [
+const AREAS: [&str; 4] = [
     "some/prefix/store/acme/sample/1.2.0/0123456789abcdef/x.zip",
     "some/prefix/registry/acme/sample/versions",
     "some/prefix/.well-known/terraform.json",
+    "some/prefix/mirror/registry.example.com/acme/sample/index.json",
 ];
 /// The settings, which the publisher reads and does not write.
 const SETTINGS: &str = "some/prefix/registry/settings.json";

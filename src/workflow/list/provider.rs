@@ -12,7 +12,8 @@ use crate::openpgp::KeyId;
 use crate::openpgp::certificate::Certificate;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::reader::Reader;
-use crate::registry::versions::{ListedVersion, Mark};
+use crate::registry::Mark;
+use crate::registry::versions::ListedVersion;
 use crate::registry::{DownloadDocument, Key, YankedRecord};
 use crate::worker;
 
