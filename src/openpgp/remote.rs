@@ -189,11 +189,28 @@ impl RemoteKey {
         .map(|(made, user_id, failure)| {
             (made.map_err(|error| failure.unwrap_or_else(|| failed(error))), user_id)
         })?;
-        let packets: [Packet; 3] = [key.into(), user_id.into(), binding?.into()];
+        let binding = binding?;
+        // A wrong answer is told here, where it is known whose it is.
+        binding
+            .verify_userid_binding(&key, &key, &user_id)
+            .map_err(|error| wrong_signature(source, &error))?;
+        let packets: [Packet; 3] = [key.into(), user_id.into(), binding.into()];
         let cert = Cert::from_packets(packets.into_iter()).map_err(failed)?;
         let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
         Ok(check.candidate(&cert)?.armored)
     }
+}
+
+/// What signed has made no signature by the public key that it named.
+fn wrong_signature(source: &str, error: &anyhow::Error) -> Error {
+    Refusal::new(source, "its signature is not by its own public key")
+        .found(error)
+        .expected("a signature of the digest as it was sent (MessageType DIGEST)")
+        .remedy(
+            "run this again: an alias may have been moved to another key meanwhile; where AWS_ENDPOINT_URL or \
+             AWS_ENDPOINT_URL_KMS leads to an emulator, use one that signs digests",
+        )
+        .into()
 }
 
 /// The two numbers of an RSA public key, or of an ECDSA signature.

@@ -90,7 +90,8 @@ pub(super) fn bad_signature(key_id: &KeyId, holder: Option<Holder>, found: Strin
         ),
         Some(Holder::Kms) => (
             "the signature that AWS KMS made is not published",
-            "check whether an alias in --signer was moved to another key meanwhile, and name the key's own ARN",
+            "check whether an alias in --signer was moved to another key meanwhile, and name the key's own ARN; where \
+             AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS leads to an emulator, use one that signs digests (MessageType DIGEST)",
         ),
     };
     Refusal::new(format!("signing key {key_id}"), problem)

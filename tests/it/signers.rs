@@ -53,6 +53,11 @@ while read -r line; do
         cancel) echo "ERR 83886179 cancelled" ;;
         wait) : > "$here/waiting"; read -r line; exit 1 ;;
         esac ;;
+    CONFIRM*)
+        case $(cat "$here/mode") in
+        cancel) echo "ERR 83886179 cancelled" ;;
+        *) echo OK ;;
+        esac ;;
     BYE*) echo OK; exit 0 ;;
     *) echo OK ;;
     esac

@@ -13,6 +13,15 @@ pub(super) struct Failure {
     said: String,
 }
 
+/// What is known of the secret that GnuPG was asked to use.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// Whether its passphrase was given to tfreg.
+    pub(super) has_passphrase: bool,
+    /// The number of the card that it is on.
+    pub(super) card: Option<&'a str>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     NotInstalled,
@@ -133,10 +142,49 @@ impl Failure {
         Self { cause: Cause::Silent, said: format!("no answer of gpg in {} s", patience.as_secs()) }
     }
 
-    /// The refusal; `has_passphrase` if the passphrase was given to tfreg.
-    pub(super) fn refusal(&self, key: &GpgKey, has_passphrase: bool) -> Refusal {
+    /// The refusal.
+    pub(super) fn refusal(&self, key: &GpgKey, asked: Asked<'_>) -> Refusal {
+        let (problem, expected, remedy) =
+            asked.card.and_then(|number| self.about_card(number)).unwrap_or_else(|| {
+                let (problem, expected, remedy) = self.about_key(key, asked.has_passphrase);
+                (problem, expected.to_owned(), remedy)
+            });
+        Refusal::new(key, problem).found(&self.said).expected(expected).remedy(remedy)
+    }
+
+    /// Problem, expected and remedy where the secret is on a card: GnuPG asks for the card by the same prompt as for the PIN,
+    /// so a prompt that cannot be shown, or is not answered, may be about either.
+    fn about_card(&self, number: &str) -> Option<(&'static str, String, String)> {
+        let insert = format!("insert the card {number}, and check that `gpg --card-status` shows it");
+        Some(match self.cause {
+            Cause::Cancelled => (
+                "the card or its PIN was asked for, and not given",
+                format!("the card {number} in its reader, and an answer to the prompt"),
+                format!("{insert}; then run this again, and answer the prompt"),
+            ),
+            Cause::NoPrompt => (
+                "GnuPG cannot ask for the card or its PIN",
+                format!(
+                    "the card {number} in its reader, and a terminal and a program (pinentry) to ask for the PIN"
+                ),
+                format!(
+                    "{insert}; on a terminal, install pinentry (Debian: `apt-get install pinentry-curses`) and \
+                     `export GPG_TTY=$(tty)`"
+                ),
+            ),
+            Cause::Card => (
+                "GnuPG cannot use the card of this key",
+                format!("the card {number} in its reader, and GnuPG's daemon for cards"),
+                format!("{insert} (Debian: `apt-get install scdaemon`)"),
+            ),
+            _ => return None,
+        })
+    }
+
+    /// Problem, expected and remedy; `has_passphrase` if the passphrase was given to tfreg.
+    fn about_key(&self, key: &GpgKey, has_passphrase: bool) -> (&'static str, &'static str, String) {
         const OPTION: &str = "give it by --signing-passphrase-file FILE or TFREG_SIGNING_PASSPHRASE";
-        let (problem, expected, remedy) = match self.cause {
+        match self.cause {
             Cause::NotInstalled => (
                 "GnuPG is not installed",
                 "the program gpg in PATH",
@@ -226,14 +274,37 @@ impl Failure {
                 "a signature",
                 format!("see whether GnuPG itself can: `echo test | gpg --no-options --local-user {} --detach-sign > /dev/null`", key.name()),
             ),
-        };
-        Refusal::new(key, problem).found(&self.said).expected(expected).remedy(remedy)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_for_a_key_on_a_card_may_be_about_the_card() {
+        let key: GpgKey = "4E8911C0E0EC692102243A48A7F2BC5B6E845A69".parse().unwrap();
+        for (said, expected) in [
+            (
+                "[GNUPG:] FAILURE sign 83886179",
+                "insert the card D27600; then run this again, and answer the prompt",
+            ),
+            ("[GNUPG:] FAILURE sign 67108949", "insert the card D27600; on a terminal, install pinentry"),
+            (
+                "[GNUPG:] FAILURE sign 100663408",
+                "insert the card D27600 (Debian: `apt-get install scdaemon`)",
+            ),
+            ("[GNUPG:] FAILURE sign 100663383", "run this again with the right PIN"),
+        ] {
+            let asked = Asked { has_passphrase: false, card: Some("D27600") };
+            let refusal = Failure::read(said).refusal(&key, asked).to_string();
+            let refusal = refusal.replace(", and check that `gpg --card-status` shows it", "");
+            assert!(refusal.contains(expected), "{refusal}");
+            let other = Failure::read(said).refusal(&key, Asked::default()).to_string();
+            assert!(!other.contains("D27600"), "{other}");
+        }
+    }
 
     #[test]
     fn causes_are_read_from_status_lines_and_not_from_words() {

@@ -29,7 +29,7 @@ use super::signature::hash_for;
 use super::signer::{Holder, Signer};
 use super::signing_key::Secret;
 use crate::error::{Error, Refusal, Result};
-use failure::Failure;
+use failure::{Asked, Failure};
 use process::Gpg;
 
 /// A key by its name in GnuPG: `FINGERPRINT`, or `FINGERPRINT!` for exactly this primary key or subkey.
@@ -102,6 +102,8 @@ pub struct GpgSigner {
     public: PublishableKey,
     hash: HashAlgorithm,
     passphrase: Option<Secret>,
+    /// The number of the card that holds the secret, if one does.
+    card: Option<String>,
 }
 
 impl GpgSigner {
@@ -137,17 +139,21 @@ impl GpgSigner {
             }
             None => (exported(&gpg, &key).await?, key.to_string()),
         };
+        let listed = secret_keys(&gpg, &key).await?;
         let held = Held {
             holder: Holder::GnuPg,
             reference: key.to_string(),
             file: certificate.map(|file| file.name),
-            keys: held_keys(&gpg, &key).await?,
+            keys: usable_keys(&listed),
             exactly: key.exactly.then(|| key.fingerprint.clone()),
         };
         let check = KeyCheck { source: &source, now: SystemTime::now(), key_use: KeyUse::Held(&held) };
         let candidate = check.candidate(&cert)?;
         let hash = hash_for(candidate.signer.key());
-        Ok(Self { gpg, key, public: PublishableKey::new(candidate), hash, passphrase })
+        let fingerprint = candidate.signer.key().fingerprint();
+        let card =
+            listed.into_iter().find(|secret| secret.fingerprint == fingerprint).and_then(SecretKey::card);
+        Ok(Self { gpg, key, public: PublishableKey::new(candidate), hash, passphrase, card })
     }
 }
 
@@ -180,8 +186,8 @@ impl Signer for GpgSigner {
         arguments.push(format!("{}!", self.public.signing_key()).into());
         arguments.extend(["--output", "-", "--detach-sign"].map(OsString::from));
         let answer = self.gpg.run(&arguments, &input).await;
-        let has_passphrase = self.passphrase.is_some();
-        answer.map_err(|failure| failure.refusal(&self.key, has_passphrase).into())
+        let asked = Asked { has_passphrase: self.passphrase.is_some(), card: self.card.as_deref() };
+        answer.map_err(|failure| failure.refusal(&self.key, asked).into())
     }
 
     fn holder(&self) -> Option<Holder> {
@@ -213,52 +219,86 @@ fn keyring(cert: &Cert) -> Result<TempPath> {
 /// The public half of a key in GnuPG's keyring.
 async fn exported(gpg: &Gpg, key: &GpgKey) -> Result<Cert> {
     let arguments = ["--export".into(), format!("{:X}", key.fingerprint).into()];
-    let exported = gpg.run(&arguments, &[]).await.map_err(|failure| failure.refusal(key, false))?;
+    let exported =
+        gpg.run(&arguments, &[]).await.map_err(|failure| failure.refusal(key, Asked::default()))?;
     if exported.is_empty() {
-        return Err(Failure::unknown().refusal(key, false).into());
+        return Err(Failure::unknown().refusal(key, Asked::default()).into());
     }
     Ok(public_half(&key.to_string(), &Secret::new(exported))?)
 }
 
-/// The keys of the certificate whose secrets GnuPG can use.
+/// A secret key that GnuPG lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SecretKey {
+    fingerprint: openpgp::Fingerprint,
+    place: Place,
+}
+
+/// Where GnuPG has the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// Elsewhere, or not told.
+    Unknown,
+    /// In its keyring.
+    Keyring,
+    /// On the card with this number.
+    Card(String),
+}
+
+impl SecretKey {
+    fn card(self) -> Option<String> {
+        match self.place {
+            Place::Card(number) => Some(number),
+            Place::Unknown | Place::Keyring => None,
+        }
+    }
+}
+
+/// The secret keys of the certificate.
+async fn secret_keys(gpg: &Gpg, key: &GpgKey) -> Result<Vec<SecretKey>> {
+    let name = format!("{:X}", key.fingerprint);
+    let arguments = ["--with-colons", "--fixed-list-mode", "--list-secret-keys", &name].map(OsString::from);
+    let listed = gpg.run(&arguments, &[]).await.map_err(|failure| failure.refusal(key, Asked::default()))?;
+    Ok(parse_listing(&String::from_utf8_lossy(&listed)))
+}
+
+/// The keys whose secrets GnuPG can use.
 ///
 /// A forwarded agent does not tell which of its keys are stubs only, so if none is known to be usable, all may be: the
 /// signature will tell.
-async fn held_keys(gpg: &Gpg, key: &GpgKey) -> Result<Vec<openpgp::Fingerprint>> {
-    let name = format!("{:X}", key.fingerprint);
-    let arguments = ["--with-colons", "--fixed-list-mode", "--list-secret-keys", &name].map(OsString::from);
-    let listed = gpg.run(&arguments, &[]).await.map_err(|failure| failure.refusal(key, false))?;
-    let (all, usable) = parse_listing(&String::from_utf8_lossy(&listed));
-    Ok(if usable.is_empty() { all } else { usable })
+fn usable_keys(listed: &[SecretKey]) -> Vec<openpgp::Fingerprint> {
+    let is_known = listed.iter().any(|key| key.place != Place::Unknown);
+    let usable = listed.iter().filter(|key| !is_known || key.place != Place::Unknown);
+    usable.map(|key| key.fingerprint.clone()).collect()
 }
 
-/// All keys of a listing, and those whose secret is known to be usable.
+/// Reads a listing with colons.
 ///
 /// Source: the file DETAILS of GnuPG: field 15 of `sec` and `ssb` is `#` for a stub, `+` for a secret, or the number of a
 /// card; a record `fpr` follows.
-fn parse_listing(text: &str) -> (Vec<openpgp::Fingerprint>, Vec<openpgp::Fingerprint>) {
-    let (mut all, mut usable) = (Vec::new(), Vec::new());
-    let mut secret: Option<bool> = None;
+fn parse_listing(text: &str) -> Vec<SecretKey> {
+    let mut listed = Vec::new();
+    let mut secret: Option<Place> = None;
     for line in text.lines() {
         let fields: Vec<&str> = line.split(':').collect();
         match fields.first() {
             Some(&"sec" | &"ssb") => {
-                let place = fields.get(14).copied().unwrap_or_default();
-                secret = Some(!matches!(place, "#" | ""));
+                secret = Some(match fields.get(14).copied().unwrap_or_default() {
+                    "#" | "" => Place::Unknown,
+                    "+" => Place::Keyring,
+                    number => Place::Card(number.to_owned()),
+                });
             }
             Some(&"fpr") => {
                 let fingerprint = fields.get(9).and_then(|text| text.parse::<openpgp::Fingerprint>().ok());
-                if let (Some(is_usable), Some(fingerprint)) = (secret.take(), fingerprint) {
-                    if is_usable {
-                        usable.push(fingerprint.clone());
-                    }
-                    all.push(fingerprint);
+                if let (Some(place), Some(fingerprint)) = (secret.take(), fingerprint) {
+                    listed.push(SecretKey { fingerprint, place });
                 }
             }
             _ => {}
         }
     }
-    (all, usable)
+    listed
 }
 
 /// The name of the terminal, for programs that have none of their own: GnuPG's agent starts the prompt for a passphrase.
@@ -338,10 +378,13 @@ mod tests {
         };
         let other = FINGERPRINT.replace("4E", "5E");
         let text = line("sec", "#", FINGERPRINT) + &line("ssb", "D2760001240100000006", &other);
-        let (all, usable) = parse_listing(&text);
-        assert_eq!(all.len(), 2);
-        assert_eq!(usable, [other.parse().unwrap()]);
-        assert_eq!(parse_listing(&line("sec", "+", FINGERPRINT)).1.len(), 1);
-        assert_eq!(parse_listing("fpr:::::::::\n::\n").0.len(), 0);
+        let listed = parse_listing(&text);
+        assert_eq!(listed.len(), 2);
+        assert_eq!(usable_keys(&listed), [other.parse().unwrap()]);
+        assert_eq!(listed[1].clone().card().as_deref(), Some("D2760001240100000006"));
+        assert_eq!(usable_keys(&parse_listing(&line("sec", "+", FINGERPRINT))).len(), 1);
+        // Of a forwarded agent's keys none is known to be usable, and all may be.
+        assert_eq!(usable_keys(&listed[..1]), [FINGERPRINT.parse().unwrap()]);
+        assert_eq!(parse_listing("fpr:::::::::\n::\n"), []);
     }
 }

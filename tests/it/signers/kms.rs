@@ -369,6 +369,20 @@ fn kms_is_asked_at_its_own_address_and_by_its_own_account() {
 }
 
 #[test]
+fn a_service_that_signs_something_else_is_told_and_nothing_is_made_of_it() {
+    let company = Company::new();
+    let arn = company.kms.add("1", &fs::read(key("p256.asc")).unwrap());
+    let certificate = company.certificate(&arn, "release.asc");
+    company.kms.hash_digests();
+    let texts = ["its signature is not by its own public key", "AWS_ENDPOINT_URL_KMS leads to an emulator"];
+    let ran = company.fails("create", &mut company.create(&arn, &[]), 3, &texts);
+    assert_eq!(ran.stdout, "");
+    let texts =
+        ["the signature that AWS KMS made is not published", "AWS_ENDPOINT_URL_KMS leads to an emulator"];
+    company.fails("publish", &mut company.publish(&arn, &certificate), 3, &texts);
+}
+
+#[test]
 fn what_cannot_be_made_a_certificate_is_told() {
     let company = Company::new();
     let text = "--user-id";

@@ -2,8 +2,13 @@
 
 use std::fs;
 
+use sequoia_openpgp::Cert;
+use sequoia_openpgp::crypto::mpi;
+use sequoia_openpgp::parse::Parse as _;
+
 use super::Owner;
 use crate::support::archive::write;
+use crate::support::key;
 
 #[test]
 fn without_gnupg_it_is_told_to_install_it() {
@@ -123,4 +128,55 @@ fn an_agent_that_takes_no_passphrase_is_told_to_or_asks() {
     owner.publishes("asks", &mut owner.publish_by(&key));
     owner.agent(&pinentry);
     owner.publishes("allowed", &mut given());
+}
+
+/// The number of a card that nobody has.
+const CARD: &str = "D2760001240102000006123456780000";
+
+/// Leaves of a secret key in GnuPG's keyring what its command `keytocard` leaves: the public part, and the number of the card.
+///
+/// Source: the file keyformat.txt of GnuPG, "Shadowed Private Key Format".
+fn move_to_card(owner: &Owner, name: &str) {
+    let keys = owner.home().join("private-keys-v1.d");
+    let file = fs::read_dir(&keys).unwrap().next().unwrap().unwrap().path();
+    let cert = Cert::from_bytes(&fs::read(key(name)).unwrap()).unwrap();
+    let mpi::PublicKey::EdDSA { q, .. } = cert.primary_key().key().mpis() else { panic!("no Ed25519") };
+    let text = |bytes: &[u8]| [format!("{}:", bytes.len()).as_bytes(), bytes].concat();
+    let list = |parts: &[Vec<u8>]| [b"(".to_vec(), parts.concat(), b")".to_vec()].concat();
+    let number: Vec<u8> = CARD
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    let stub = list(&[
+        text(b"shadowed-private-key"),
+        list(&[
+            text(b"ecc"),
+            list(&[text(b"curve"), text(b"Ed25519")]),
+            list(&[text(b"flags"), text(b"eddsa")]),
+            list(&[text(b"q"), text(q.value())]),
+            list(&[text(b"shadowed"), text(b"t1-v1"), list(&[text(&number), text(b"OPENPGP.1")])]),
+        ]),
+    ]);
+    owner.forgets();
+    fs::write(&file, stub).unwrap();
+}
+
+#[test]
+fn a_card_that_is_absent_is_asked_for() {
+    let Some(owner) = Owner::new() else { return };
+    let fingerprint = owner.imports("ed25519.asc");
+    move_to_card(&owner, "ed25519.asc");
+    let listed = owner.gpg(&["--with-colons", "--list-secret-keys", &fingerprint]).succeeds().stdout;
+    assert!(listed.contains(CARD), "{listed}");
+    let card = format!("insert the card {CARD}");
+    // With and without GnuPG's daemon for cards, which not every machine has.
+    let texts = [&card, "gpg --card-status"];
+    owner.answers("cancel");
+    owner.refuses("not inserted", &mut owner.publish_by(&fingerprint), &texts);
+    owner.agent("pinentry-program /nonexistent/pinentry");
+    owner.refuses("no prompt", &mut owner.publish_by(&fingerprint), &texts);
+    owner.refuses("PIN", owner.publish_by(&fingerprint).env("TFREG_SIGNING_PASSPHRASE", "123456"), &texts);
+    owner.agent("scdaemon-program /nonexistent/scdaemon");
+    owner.refuses("no daemon", &mut owner.publish_by(&fingerprint), &[&card, "apt-get install scdaemon"]);
 }

@@ -39,6 +39,8 @@ struct State {
     faults: BTreeMap<&'static str, (&'static str, String)>,
     /// How many requests are throttled from now on.
     throttled: u32,
+    /// Whether a digest is hashed once more before it is signed, as emulators do that know no `DIGEST`.
+    hashes_digests: bool,
     requests: Vec<KmsRequest>,
 }
 
@@ -155,6 +157,11 @@ impl KmsServer {
         self.state().throttled = requests;
     }
 
+    /// Hashes digests once more before it signs them, as emulators do that know no `DIGEST`.
+    pub(crate) fn hash_digests(&self) {
+        self.state().hashes_digests = true;
+    }
+
     /// What has come for an operation since the last call.
     pub(crate) fn take(&self, operation: &str) -> Vec<KmsRequest> {
         let all = std::mem::take(&mut self.state().requests);
@@ -256,8 +263,8 @@ fn answer(headers: &BTreeMap<String, String>, body: &[u8], state: &mut State) ->
         })),
         "Sign" => {
             let message = BASE64.decode(body["Message"].as_str().unwrap()).unwrap();
-            let signature =
-                key.sign(&message, body["MessageType"].as_str(), body["SigningAlgorithm"].as_str().unwrap())?;
+            let message_type = body["MessageType"].as_str().filter(|_| !state.hashes_digests);
+            let signature = key.sign(&message, message_type, body["SigningAlgorithm"].as_str().unwrap())?;
             Ok(
                 json!({ "KeyId": arn, "Signature": BASE64.encode(signature), "SigningAlgorithm": body["SigningAlgorithm"] }),
             )
