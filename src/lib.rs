@@ -39,7 +39,7 @@
 //! | [`kms`] | a key of AWS KMS that signs |
 //! | [`reader`] | a registry as its clients see it |
 //! | [`plan`] | the objects to read, sign and write; pure, and without secrets |
-//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`] | the operations on these |
+//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`], [`logs`], [`hosting`] | the operations on these |
 //! | [`workflow`] | one function for each command: a request in, an outcome out |
 //! | [`report`] | the only printer |
 //! | [`cli`] | arguments; the only room that reads the environment |
@@ -48,7 +48,9 @@ pub mod cli;
 pub mod content;
 pub mod error;
 pub mod fetch;
+pub mod hosting;
 pub mod kms;
+pub mod logs;
 pub mod openpgp;
 pub mod package;
 pub mod plan;

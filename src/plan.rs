@@ -45,6 +45,7 @@ pub mod settings_check;
 pub mod unyank;
 pub mod warn;
 pub mod yank;
+pub mod yank_expired;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -90,6 +90,13 @@ impl Arn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publisher(Arn);
 
+impl Publisher {
+    /// As a principal of a policy.
+    pub(crate) fn principal(&self) -> Value {
+        json!({ "AWS": self.0.text })
+    }
+}
+
 impl FromStr for Publisher {
     type Err = InvalidName;
 
@@ -129,14 +136,22 @@ impl FromStr for Cdn {
     }
 }
 
+/// A key of AWS KMS, as policies name it.
+#[derive(Debug, Clone)]
+struct SigningKey {
+    resource: String,
+    alias: Option<String>,
+}
+
 /// The registry, publisher and reader for which policies are made.
 #[derive(Debug, Clone)]
 pub struct Subject {
     location: Location,
     publisher: Option<Publisher>,
     cdn: Option<Cdn>,
-    signer: Option<KmsKey>,
+    signer: Option<SigningKey>,
     partition: Partition,
+    bucket_arn: String,
     /// Whether the publisher may change the registry's settings.
     may_init: bool,
 }
@@ -165,14 +180,15 @@ impl Subject {
                 "the partitions {first} and {other} differ; all of --partition, --publisher and --cdn are of one"
             ));
         }
-        Ok(Self { location, publisher, cdn, signer: None, partition: first, may_init: false })
+        let bucket_arn = format!("arn:{first}:s3:::{}", location.bucket());
+        Ok(Self { location, publisher, cdn, signer: None, partition: first, bucket_arn, may_init: false })
     }
 
     /// The same, for a publisher that signs by a key of AWS KMS.
     ///
     /// # Errors
     /// Fails if the key is in another partition.
-    pub fn signing_by(self, key: KmsKey) -> Result<Self, String> {
+    pub fn signing_by(self, key: &KmsKey) -> Result<Self, String> {
         if key.partition() != self.partition.0 {
             return Err(format!(
                 "the key is in the partition {}, and all else in {}",
@@ -180,7 +196,10 @@ impl Subject {
                 self.partition
             ));
         }
-        Ok(Self { signer: Some(key), ..self })
+        let alias = key.alias().map(ToOwned::to_owned);
+        // Of an alias IAM knows only the key behind it, so all keys are named, and the alias is a condition.
+        let resource = if alias.is_some() { key.all_keys() } else { key.arn().to_owned() };
+        Ok(Self { signer: Some(SigningKey { resource, alias }), ..self })
     }
 
     /// The same, where the publisher may change the registry's settings too, as `tfreg init` does.
@@ -189,8 +208,33 @@ impl Subject {
         Self { may_init, ..self }
     }
 
+    /// A registry in the bucket of a CloudFormation template that names it `Bucket`, behind the `Distribution` of the template,
+    /// and with `signs` signed by its `SigningKey`. The policies then have references to these, as `Fn::Sub` takes them. Of
+    /// `location` only the prefix counts.
+    ///
+    /// # Errors
+    /// Fails if the location cannot be written into a policy.
+    pub fn in_template(
+        location: Location,
+        publisher: Option<Publisher>,
+        signs: bool,
+    ) -> Result<Self, String> {
+        let arn = Arn {
+            text: "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
+                .to_owned(),
+            partition: Partition::default(),
+            service: "cloudfront".to_owned(),
+            resource: "distribution/${Distribution}".to_owned(),
+        };
+        // The stack is in the publisher's partition, whichever that is.
+        let subject = Self::new(location, None, None, None)?;
+        let cdn = Some(Cdn { arn, is_distribution: true });
+        let signer = signs.then(|| SigningKey { resource: "${SigningKey.Arn}".to_owned(), alias: None });
+        Ok(Self { publisher, cdn, signer, bucket_arn: "${Bucket.Arn}".to_owned(), ..subject })
+    }
+
     fn bucket_arn(&self) -> String {
-        format!("arn:{}:s3:::{}", self.partition, self.location.bucket())
+        self.bucket_arn.clone()
     }
 
     /// The resources for the keys of some areas.
@@ -362,6 +406,8 @@ impl Policies {
 const READ: &[&str] = &["s3:GetObject"];
 const WRITE: &[&str] = &["s3:PutObject"];
 const LIST: &[&str] = &["s3:ListBucket"];
+/// What a key of KMS is asked for by those who sign.
+pub(crate) const SIGN: &[&str] = &["kms:GetPublicKey", "kms:Sign"];
 
 fn publisher_writes(subject: &Subject) -> &'static str {
     if subject.may_init {
@@ -372,17 +418,14 @@ fn publisher_writes(subject: &Subject) -> &'static str {
     }
 }
 
-/// The right to sign by a key. Of an alias IAM knows only the key behind it, so all keys are named, and the alias is a
-/// condition.
-fn sign(key: &KmsKey) -> Statement {
+/// The right to sign by a key.
+fn sign(key: &SigningKey) -> Statement {
     const PURPOSE: &str =
         "The publisher signs by this key, and reads its public half to compare it with the certificate.";
-    let allow = |resource: String| {
-        Statement::allow("SignReleases", &["kms:GetPublicKey", "kms:Sign"], vec![resource], PURPOSE)
-    };
-    match key.alias() {
-        None => allow(key.arn().to_owned()),
-        Some(alias) => allow(key.all_keys()).when(json!({ "StringEquals": { "kms:RequestAlias": alias } })),
+    let statement = Statement::allow("SignReleases", SIGN, vec![key.resource.clone()], PURPOSE);
+    match &key.alias {
+        None => statement,
+        Some(alias) => statement.when(json!({ "StringEquals": { "kms:RequestAlias": alias } })),
     }
 }
 
@@ -452,8 +495,8 @@ fn bucket(subject: &Subject) -> Vec<Statement> {
             "Nobody opens an object to others by an ACL.",
         ),
     ];
-    if let Some(Publisher(arn)) = &subject.publisher {
-        let principal = json!({ "AWS": arn.text });
+    if let Some(publisher) = &subject.publisher {
+        let principal = publisher.principal();
         statements.extend([
             Statement::allow(
                 "AllowPublisherRead",
@@ -567,7 +610,7 @@ mod tests {
     fn a_publisher_signs_by_one_key_and_no_other() {
         let subject = || Subject::new(Location::new("bucket", "").unwrap(), None, None, None).unwrap();
         let statement = |arn: &str| {
-            let policies = Policies::new(&subject().signing_by(arn.parse().unwrap()).unwrap());
+            let policies = Policies::new(&subject().signing_by(&arn.parse().unwrap()).unwrap());
             serde_json::to_value(policies.publisher_policy.statements().last().unwrap()).unwrap()
         };
         let arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
@@ -580,7 +623,7 @@ mod tests {
             by_alias["Condition"],
             json!({ "StringEquals": { "kms:RequestAlias": "alias/releases" } })
         );
-        assert!(subject().signing_by(arn.replace("aws:kms", "aws-cn:kms").parse().unwrap()).is_err());
+        assert!(subject().signing_by(&arn.replace("aws:kms", "aws-cn:kms").parse().unwrap()).is_err());
     }
 
     #[test]

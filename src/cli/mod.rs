@@ -3,8 +3,10 @@
 
 mod change;
 mod completions;
+mod downloads;
 mod drone;
 mod hardening;
+mod hosting;
 mod init;
 mod key;
 mod key_create;
@@ -90,6 +92,8 @@ enum Command {
     List(list::ListArgs),
     Serve(serve::ServeArgs),
     Policy(Box<policy::PolicyArgs>),
+    Hosting(Box<hosting::HostingArgs>),
+    Downloads(downloads::DownloadsArgs),
     Warn(warn::WarnArgs),
     Yank(yank::YankArgs),
     Unyank(yank::UnyankArgs),
@@ -320,6 +324,8 @@ fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<(
         Command::List(args) => list::run(args, &cli.global, environment, reporter),
         Command::Serve(args) => serve::run(&args, reporter),
         Command::Policy(args) => policy::run(*args, reporter),
+        Command::Hosting(args) => hosting::run(*args, reporter),
+        Command::Downloads(args) => downloads::run(args, &cli.global, &environment, reporter),
         Command::Resign(args) => resign::run(*args, &cli.global, environment, reporter),
         Command::Reindex(args) => reindex::run(args, &cli.global, &environment, reporter),
         Command::Yank(args) => yank::yank(args, &cli.global, &environment, reporter),

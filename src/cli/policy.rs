@@ -68,7 +68,7 @@ impl PolicyArgs {
         let subject = subject.map_err(Error::Usage)?.with_init(self.allow_init);
         match self.signer {
             None => Ok(subject),
-            Some(SignerReference::Kms(key)) => subject.signing_by(key).map_err(Error::Usage),
+            Some(SignerReference::Kms(key)) => subject.signing_by(&key).map_err(Error::Usage),
             Some(SignerReference::GnuPg(key)) => {
                 Err(Error::Usage(format!("{key}: a key of GnuPG needs no rights of AWS")))
             }

@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
 use crate::fetch;
 use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
 use crate::store::s3::Location;
+use crate::workflow::downloads::Logs;
 use crate::workflow::signer::SignerReference;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target};
@@ -42,6 +47,33 @@ pub(super) fn tarballs(text: &str) -> Result<Source, String> {
             .to_owned());
     }
     Ok(Source::Prefix(location))
+}
+
+/// Reads the path of logs, or `s3://BUCKET[/PREFIX]`.
+pub(super) fn logs(text: &str) -> Result<Logs, String> {
+    if text.starts_with("s3:") {
+        Location::parse(text).map(Logs::Prefix)
+    } else {
+        Ok(Logs::Path(PathBuf::from(text)))
+    }
+}
+
+/// Reads a moment: a date, which is its beginning in UTC, a time with its zone, or how long before `now` it was.
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let expected =
+        || "expected a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or 30d".to_owned();
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    if let Ok(date) = Date::strptime("%Y-%m-%d", text) {
+        return date
+            .to_zoned(TimeZone::UTC)
+            .map(|moment| moment.timestamp())
+            .map_err(|error| error.to_string());
+    }
+    let span = text.parse::<Span>().ok().filter(|span| !span.is_negative()).ok_or_else(expected)?;
+    let earlier = now.to_zoned(TimeZone::UTC).checked_sub(span).map_err(|error| error.to_string())?;
+    Ok(earlier.timestamp())
 }
 
 /// Reads a directory, `s3://BUCKET[/PREFIX]` or `https://HOST/`.
@@ -161,6 +193,26 @@ mod tests {
             "acme/sample@1.2.3@1.2.4",
         ] {
             assert!(named(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let now = "2026-03-31T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+            ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00Z"),
+            ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00Z"),
+            ("30d", "2026-03-01T12:00:00Z"),
+            ("12h", "2026-03-31T00:00:00Z"),
+            ("2w", "2026-03-17T12:00:00Z"),
+            ("1mo", "2026-02-28T12:00:00Z"),
+            ("0d", "2026-03-31T12:00:00Z"),
+        ] {
+            assert_eq!(moment(text, now).map(|moment| moment.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for bad in ["", "30", "-30d", "2026-02-30", "yesterday", "2026-01-31 12:00", "99999y"] {
+            assert!(moment(bad, now).is_err(), "{bad}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::change::{self, ChangeArgs, Consent};
 use super::resign::read_trusted;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::plan::completeness::Trust;
 use crate::plan::unyank::Unyank;
 use crate::plan::yank::Yank;
+use crate::plan::yank_expired::YankExpired;
 use crate::report::Reporter;
 
 /// Take a version out of the index; its objects stay
@@ -28,7 +30,10 @@ Examples:
       --reason \"deletes tags\" --yes
 
   What would be done, without writing to the target:
-    tfreg yank site acme/sample@1.2.0 --dry-run preview")]
+    tfreg yank site acme/sample@1.2.0 --dry-run preview
+
+  Pre-releases that are older than 90 days, but for the newest five:
+    tfreg yank site acme/sample --prereleases --older-than 90d --keep 5 --yes")]
 pub(super) struct YankArgs {
     #[command(flatten)]
     subject: SubjectArgs,
@@ -46,7 +51,32 @@ pub(super) struct YankArgs {
     yes: bool,
 
     #[command(flatten)]
+    expired: ExpiredArgs,
+
+    #[command(flatten)]
     change: ChangeArgs,
+}
+
+/// Which pre-releases are yanked, in place of one version.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Expired pre-releases")]
+struct ExpiredArgs {
+    /// Yank pre-releases that are too old, in place of one version
+    #[arg(long, requires = "older_than", conflicts_with = "version")]
+    prereleases: bool,
+
+    /// Those that were published before: how long ago (90d), or a date. A version whose entry of the index has no date is left alone
+    #[arg(long, value_name = "TIME", requires = "prereleases", value_parser = before)]
+    older_than: Option<Timestamp>,
+
+    /// How many of the newest pre-releases stay, whatever their age [default: 5]
+    #[arg(long, value_name = "N", requires = "prereleases")]
+    keep: Option<usize>,
+}
+
+/// Reads a moment, in relation to now.
+fn before(text: &str) -> Result<Timestamp, String> {
+    values::moment(text, Timestamp::now())
 }
 
 /// Put a yanked version back into the index
@@ -78,6 +108,9 @@ pub(super) struct UnyankArgs {
     change: ChangeArgs,
 }
 
+/// How many pre-releases stay, unless the command line says otherwise.
+const KEPT: usize = 5;
+
 pub(super) fn yank(
     args: YankArgs,
     global: &GlobalArgs,
@@ -91,6 +124,21 @@ pub(super) fn yank(
     }
     let subject =
         args.subject.read(args.version.into_iter().collect(), environment.to.as_deref(), values::target)?;
+    let now = Timestamp::now();
+    if let Some(before) = args.expired.older_than.filter(|_| args.expired.prereleases) {
+        subject.no_version()?;
+        let words = format!(
+            "Clients will not find these pre-releases of {} any more:\n\
+             terraform init fails for lock files and constraints that name one of them.",
+            subject.provider()
+        );
+        let provider = subject.provider().clone();
+        let keep = args.expired.keep.unwrap_or(KEPT);
+        let goal = YankExpired { provider, before, keep, reason: args.reason, now };
+        let consent = Consent::new(args.yes, words);
+        let common = (global, environment, reporter);
+        return change::run("yank", (&subject, &args.change), &goal, None, consent, common);
+    }
     let version = subject.version()?;
     let words = format!(
         "Clients will not find version {} of {} any more:\n\
@@ -98,12 +146,7 @@ pub(super) fn yank(
         version,
         subject.provider()
     );
-    let goal = Yank {
-        provider: subject.provider().clone(),
-        version,
-        reason: args.reason,
-        now: jiff::Timestamp::now(),
-    };
+    let goal = Yank { provider: subject.provider().clone(), version, reason: args.reason, now };
     let consent = Consent::new(args.yes, words);
     change::run("yank", (&subject, &args.change), &goal, None, consent, (global, environment, reporter))
 }
@@ -120,7 +163,7 @@ pub(super) fn unyank(
         provider: subject.provider().clone(),
         version: subject.version()?,
         trust: Trust::new(read_trusted(&args.trusted, reporter)?),
-        now: jiff::Timestamp::now(),
+        now: Timestamp::now(),
     };
     let common = (global, environment, reporter);
     change::run("unyank", (&subject, &args.change), &goal, None, Consent::Given, common)

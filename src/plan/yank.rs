@@ -52,42 +52,10 @@ impl Goal for Yank {
             return lost_index::without_index(seen, &self.provider);
         };
         let index = VersionsDocument::parse(&index_key, &read.bytes)?;
-        let listed = index.listed(&self.version)?;
-        let mark = index.marks()?.remove(&self.version);
-        let entry = index.entry(&self.version);
-        let entry = entry.as_ref();
-
         let mut plan = Plan { condition_check: condition_check(seen, &index_key), ..Plan::default() };
-        let record = match yanked_record(seen, &record_key)? {
-            // Yanked already, or half: an earlier run was stopped before it wrote the index.
-            Some(record) if record.is_yanked() => {
-                if self.reason.is_some() && record.reason() != self.reason.as_deref() {
-                    plan.warnings.push(format!("{record_key}: already {}; it is left so", record.words()));
-                }
-                record.with_entry(entry)
-            }
-            Some(_) if *written => return Err(self.overtaken(&record_key)),
-            _ if listed.is_none() && mark.is_none_or(|mark| !mark.is_yanked) => {
-                return Err(Refusal::new(&index_key, format!("version {} is not published", self.version))
-                    .found(format!("an index without {}", self.version))
-                    .expected("a version that the index lists")
-                    .remedy("check the version; what is not listed cannot be installed either"));
-            }
-            earlier => YankedRecord::of(earlier.as_ref(), self.reason.as_deref(), self.now, entry),
-        };
-        if let Some(listed) = listed {
-            plan.changes.push(format!("- {} ({})", self.version, names(&listed.platforms)));
-        }
-        plan.writes.push(match seen.document(&record_key) {
-            Some(read) if YankedRecord::parse(&record_key, &read.bytes)? == record => {
-                keep(record_key, &read.bytes)
-            }
-            Some(read) => replace(record_key, read, record.to_bytes()),
-            None => {
-                Write { key: record_key, body: Sealed::from_bytes(record.to_bytes()), action: Action::Create }
-            }
-        });
-        let wanted = index.without(&self.version).with_mark(&self.version, &record.mark());
+        let reason = self.reason.as_deref();
+        let wanted =
+            take_out(seen, &index, (&self.provider, &self.version), (reason, self.now), *written, &mut plan)?;
         plan.writes.push(if wanted == index {
             keep(index_key, &read.bytes)
         } else {
@@ -105,11 +73,57 @@ impl Goal for Yank {
     }
 }
 
-impl Yank {
-    fn overtaken(&self, record: &Key) -> Refusal {
-        Refusal::new(record, format!("overtaken: version {} was put back meanwhile", self.version))
-            .found("a record that says that it is not yanked any more")
-            .expected("the record of this run")
-            .remedy("find out which was meant; yank it again if it was this")
+/// Plans to take a version out of `index`, whose record was read: gives the index without it, and adds to `plan` the record and
+/// what changes. `written` says whether this run has written the record.
+pub(super) fn take_out(
+    seen: &Observation,
+    index: &VersionsDocument,
+    (provider, version): (&Provider, &Version),
+    (reason, now): (Option<&str>, Timestamp),
+    written: bool,
+    plan: &mut Plan,
+) -> Result<VersionsDocument, Refusal> {
+    let record_key = Key::Yanked { release: ReleaseId::new(provider, version) };
+    let listed = index.listed(version)?;
+    let mark = index.marks()?.remove(version);
+    let entry = index.entry(version);
+    let entry = entry.as_ref();
+    let record = match yanked_record(seen, &record_key)? {
+        // Yanked already, or half: an earlier run was stopped before it wrote the index.
+        Some(record) if record.is_yanked() => {
+            if reason.is_some() && record.reason() != reason {
+                plan.warnings.push(format!("{record_key}: already {}; it is left so", record.words()));
+            }
+            record.with_entry(entry)
+        }
+        Some(_) if written => return Err(overtaken(&record_key, version)),
+        _ if listed.is_none() && mark.is_none_or(|mark| !mark.is_yanked) => {
+            return Err(Refusal::new(index.key(), format!("version {version} is not published"))
+                .found(format!("an index without {version}"))
+                .expected("a version that the index lists")
+                .remedy("check the version; what is not listed cannot be installed either"));
+        }
+        earlier => YankedRecord::of(earlier.as_ref(), reason, now, entry),
+    };
+    if let Some(listed) = listed {
+        plan.changes.push(format!("- {version} ({})", names(&listed.platforms)));
     }
+    let mark = record.mark();
+    plan.writes.push(match seen.document(&record_key) {
+        Some(read) if YankedRecord::parse(&record_key, &read.bytes)? == record => {
+            keep(record_key, &read.bytes)
+        }
+        Some(read) => replace(record_key, read, record.to_bytes()),
+        None => {
+            Write { key: record_key, body: Sealed::from_bytes(record.to_bytes()), action: Action::Create }
+        }
+    });
+    Ok(index.without(version).with_mark(version, &mark))
+}
+
+fn overtaken(record: &Key, version: &Version) -> Refusal {
+    Refusal::new(record, format!("overtaken: version {version} was put back meanwhile"))
+        .found("a record that says that it is not yanked any more")
+        .expected("the record of this run")
+        .remedy("find out which was meant; yank it again if it was this")
 }

@@ -1,6 +1,7 @@
 //! The only printer: results on standard output, for people or as JSON; progress, warnings and logs on standard error.
 
 mod change;
+mod downloads;
 mod failure;
 mod json;
 mod key;
@@ -20,6 +21,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
+use crate::hosting::Stack;
 use crate::openpgp::KeyId;
 use crate::openpgp::signer::Holder;
 use crate::plan::{Action, Plan, Write};
@@ -35,6 +37,7 @@ use crate::words;
 use crate::workflow;
 use crate::workflow::publish::End;
 pub use change::ChangeReport;
+pub use downloads::{Column, DownloadsView};
 pub use list::ListProgress;
 use masked::masked;
 use progress::{Bars, Repacking, Sending};
@@ -206,6 +209,14 @@ impl Reporter {
             }
         }
         for note in &policies.notes {
+            self.note(&format!("note: {note}"));
+        }
+    }
+
+    /// Prints a template, which is JSON in every format, with the steps that remain.
+    pub fn stack(&self, stack: &Stack) {
+        to_stdout(&json::to_json(&stack.template));
+        for note in &stack.notes {
             self.note(&format!("note: {note}"));
         }
     }

@@ -13,7 +13,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_s3::config::{AppName, Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -91,6 +91,8 @@ impl Access {
                     .operation_attempt_timeout(DOCUMENT_TIMEOUT)
                     .build(),
             );
+        // So that logs of the bucket tell these requests from those of users.
+        config.set_app_name(AppName::new("tfreg").ok());
         if let Some(url) = &self.endpoint_url {
             config = config.endpoint_url(url);
         }

@@ -4,6 +4,7 @@
 //! prints the outcomes. Whether an outcome fails the command is decided here.
 
 pub mod change;
+pub mod downloads;
 pub mod list;
 pub mod publish;
 pub mod signature;

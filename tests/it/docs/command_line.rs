@@ -19,6 +19,8 @@ const MORE: &[(&str, &str)] = &[
     ("verify", "[verify.md](verify.md)"),
     ("list", "[maintenance.md](maintenance.md#what-is-there), [json-output.md](json-output.md#lists)"),
     ("policy", "[policies.md](policies.md)"),
+    ("hosting", "[hosting.md](hosting.md#everything-at-once-on-aws)"),
+    ("downloads", "[downloads.md](downloads.md)"),
     ("warn", "[maintenance.md](maintenance.md#warnings)"),
     ("yank", "[maintenance.md](maintenance.md#yanked-versions)"),
     ("unyank", "[maintenance.md](maintenance.md#yanked-versions)"),

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{codes, page, root};
+use crate::support::archive::write;
 use crate::support::clients::Preview;
-use crate::support::{folder, key, publish, run, tarballs, tfreg, tree};
+use crate::support::{folder, key, publish, run, tarballs, testdata, tfreg, tree};
 
 /// The names of all members of a value, but of what is another document in it.
 fn members(value: &Value, names: &mut BTreeSet<String>) {
@@ -32,6 +33,7 @@ fn every_member_of_the_json_is_documented() {
     let place = site.to_str().unwrap();
     let preview = root.path().join("preview");
     let refused = key("expired.asc");
+    let cut = write(root.path(), "cut.gz", [0x1f, 0x8b, 8, 0]);
     let outputs = [
         run(publish(&site, &tarballs("release-1.2.0")).args(["--format", "json", "--probe-protocol"]))
             .succeeds(),
@@ -49,6 +51,19 @@ fn every_member_of_the_json_is_documented() {
         run(tfreg().args(["list", place, "acme/sample@1.2.0", "--format", "json"])).succeeds(),
         run(tfreg().args(["verify", root.path().to_str().unwrap(), "--format", "json"])),
         run(tfreg().args(["policy", "--bucket", "registry-bucket", "--format", "json"])).succeeds(),
+        run(tfreg()
+            .args([
+                "downloads",
+                "--format",
+                "json",
+                "--by",
+                "version,platform,client,day",
+                "--since",
+                "2026-01-01",
+            ])
+            .arg(testdata("logs")))
+        .succeeds(),
+        run(tfreg().args(["downloads", "--format", "json"]).arg(&cut)).succeeds(),
         run(tfreg().args(["key", "--format", "json"]).arg(key("ed25519.asc"))).succeeds(),
         run(tfreg().args(["key", "--format", "json"]).arg(refused)),
         run(tfreg().args(["publish", "--unknown", "--format", "json"])),

@@ -5,7 +5,7 @@ use std::fs;
 
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::block;
+use super::{block, root};
 use crate::support::clients::require_program;
 use crate::support::examples::Fixture;
 use crate::support::{Ran, run};
@@ -23,7 +23,7 @@ fn pairs(mapping: &Yaml) -> Vec<(String, String)> {
 }
 
 /// Runs a step's commands where only the server's address is set, as the runner would have none.
-fn step(fixture: &Fixture, script: &str, variables: Vec<(String, String)>) -> Ran {
+fn run_step(fixture: &Fixture, script: &str, variables: Vec<(String, String)>) -> Ran {
     let mut command = fixture.bash(script);
     for name in [
         "AWS_ACCESS_KEY_ID",
@@ -70,13 +70,7 @@ fn github_actions() {
     let fixture = Fixture::new("tfreg publish");
     let role = &variables.iter().find(|(name, _)| name == "AWS_ROLE_ARN").unwrap().1;
     fixture.server.add_role(role, &["registry-bucket"]);
-    // GitHub's token service.
-    fixture.add_program(
-        "curl",
-        "#!/bin/bash -eu\n\
-         [[ \"$*\" == *\"Authorization: bearer request-token https://token.example.com/?a=b&audience=sts.amazonaws.com\" ]]\n\
-         echo '{\"value\": \"token-of-the-build\"}'\n",
-    );
+    fixture.add_program("curl", CURL);
     let key = fs::read_to_string(fixture.path("key.asc")).unwrap();
     let mut set: Vec<(String, String)> = variables
         .into_iter()
@@ -95,13 +89,134 @@ fn github_actions() {
     ] {
         set.push((name.to_owned(), value.to_owned()));
     }
-    step(&fixture, script, set.clone()).succeeds();
+    run_step(&fixture, script, set.clone()).succeeds();
     assert_eq!(fs::read_to_string(fixture.path("aws-token")).unwrap().trim(), "token-of-the-build");
     assert_published(&fixture, "registry-bucket");
     // The tag decides.
     set.retain(|(name, _)| name != "GITHUB_REF_NAME");
     set.push(("GITHUB_REF_NAME".to_owned(), "v1.3.0".to_owned()));
-    step(&fixture, script, set).refused("another tag", &["1.3.0"]);
+    run_step(&fixture, script, set).refused("another tag", &["1.3.0"]);
+}
+
+/// The action of `ci/github`, called as the page calls it.
+#[test]
+fn github_action() {
+    let steps = yaml("GitHub Actions", "ci/github@main");
+    let call = steps["steps"].as_vec().unwrap().last().unwrap();
+    let text = fs::read_to_string(root().join("ci/github/action.yml")).unwrap();
+    let action = YamlLoader::load_from_str(&text).unwrap().remove(0);
+    let with = pairs(&call["with"]);
+    let inputs = action["inputs"].as_hash().unwrap();
+    for (name, _) in &with {
+        assert!(inputs.contains_key(&Yaml::String(name.clone())), "no input {name}");
+    }
+    for (name, input) in inputs {
+        let is_required = input["required"].as_bool() == Some(true);
+        let is_given = with.iter().any(|(given, _)| name.as_str() == Some(given));
+        assert!(is_given || !is_required, "{name:?} is required");
+    }
+    let [step] = action["runs"]["steps"].as_vec().unwrap().as_slice() else { panic!("{action:?}") };
+    assert_eq!((step["shell"].as_str(), action["runs"]["using"].as_str()), (Some("bash"), Some("composite")));
+    if !require_program("bash") || !require_program("jq") {
+        return;
+    }
+    let action_script = step["run"].as_str().unwrap();
+    let key = fs::read_to_string(crate::support::key("ed25519.asc")).unwrap();
+    let github = [
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-token"),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://token.example.com/?a=b"),
+        ("GITHUB_REPOSITORY", "acme/terraform-provider-sample"),
+        ("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567"),
+        ("GITHUB_RUN_NUMBER", "7"),
+        ("GITHUB_RUN_ID", "123"),
+        ("GITHUB_SERVER_URL", "https://github.com"),
+        ("GITHUB_EVENT_NAME", "push"),
+        ("GITHUB_REF_TYPE", "tag"),
+    ];
+    let publish = |tag: &str, further: &[(&str, &str)]| {
+        let fixture = Fixture::new("tfreg publish");
+        fixture.server.add_role("arn:aws:iam::111111111111:role/registry-publisher", &["registry-bucket"]);
+        fixture.add_program("curl", CURL);
+        let set = pairs(&step["env"]).into_iter().map(|(name, value)| {
+            let input = value.trim_start_matches("${{ inputs.").trim_end_matches(" }}").to_owned();
+            assert!(inputs.contains_key(&Yaml::String(input.clone())), "{name}: {value}");
+            let given = with.iter().find(|(given, _)| *given == input).map(|(_, value)| value.as_str());
+            let given = further.iter().find(|(given, _)| *given == input).map(|(_, value)| *value).or(given);
+            let value = given.unwrap_or_default().replace("${{ secrets.TFREG_SIGNING_KEY }}", &key);
+            (name, value.replace("${{ secrets.TFREG_SIGNING_PASSPHRASE }}", "not needed"))
+        });
+        let mut set: Vec<(String, String)> = set.collect();
+        set.extend(
+            github
+                .iter()
+                .chain(&[("GITHUB_REF_NAME", tag)])
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let ran = run_step(&fixture, action_script, set);
+        (fixture, ran)
+    };
+    let tag = "terraform-provider-sample-v1.2.0";
+    let (fixture, ran) = publish(tag, &[]);
+    ran.succeeds();
+    assert_published(&fixture, "registry-bucket");
+    let objects = fixture.server.objects("registry-bucket");
+    let record = objects.iter().find(|(key, _)| key.ends_with("provenance.json")).unwrap().1;
+    let record = String::from_utf8(record.bytes.to_vec()).unwrap();
+    for said in [tag, "actions/runs/123", "0123456789abcdef0123456789abcdef01234567"] {
+        assert!(record.contains(said), "{said}: {record}");
+    }
+    // Other settings are told too, and what is none is refused.
+    let settings = r#"{"dry_run": "preview", "expect_platform": ["linux_amd64", "darwin_arm64"]}"#;
+    let (fixture, ran) = publish(tag, &[("settings", settings)]);
+    assert!(ran.succeeds().stdout.contains("Dry run") && fixture.path("preview").exists());
+    publish(tag, &[("settings", r#"{"expect_sun": "shine"}"#)]).1.fails(2, &["expect_sun"]);
+    publish(tag, &[("settings", r#"{"a b": "c"}"#)]).1.fails(2, &["no name of a setting"]);
+    // The tag decides, and all inputs have names of settings.
+    publish("terraform-provider-sample-v1.3.0", &[]).1.refused("another tag", &["1.3.0"]);
+    let all =
+        [("expect_version", "v1.2.0"), ("protocol", "6.0"), ("replace", "false"), ("stable_only", "true")];
+    publish(tag, &all).1.succeeds();
+}
+
+/// GitHub's token service.
+const CURL: &str = "#!/bin/bash -eu\n\
+    [[ \"$*\" == *\"Authorization: bearer request-token https://token.example.com/?a=b&audience=sts.amazonaws.com\" ]]\n\
+    echo '{\"value\": \"token-of-the-build\"}'\n";
+
+#[test]
+fn woodpecker() {
+    let workflow = yaml("Woodpecker", "steps:");
+    let steps = workflow["steps"].as_vec().unwrap();
+    let publish = steps.iter().find(|step| step["name"].as_str() == Some("publish")).unwrap();
+    let commands: Vec<&str> =
+        publish["commands"].as_vec().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(!commands.concat().contains("${"), "Woodpecker would replace it: {commands:?}");
+    if !require_program("bash") {
+        return;
+    }
+    let fixture = Fixture::new("tfreg publish");
+    let key = fixture.server.add_key(&["registry-bucket"], &[]);
+    let secrets = [
+        ("aws_access_key_id", key.id),
+        ("aws_secret_access_key", key.secret),
+        ("tfreg_signing_key", fs::read_to_string(fixture.path("key.asc")).unwrap()),
+        ("tfreg_signing_passphrase", "not needed".to_owned()),
+    ];
+    let environment = publish["environment"].as_hash().unwrap().iter();
+    let set = environment.map(|(name, value)| {
+        let secret = value["from_secret"].as_str();
+        let value = secret.map_or_else(
+            || value.as_str().unwrap().to_owned(),
+            |secret| secrets.iter().find(|(name, _)| *name == secret).unwrap().1.clone(),
+        );
+        (name.as_str().unwrap().to_owned(), value)
+    });
+    let mut set: Vec<(String, String)> = set.collect();
+    set.push(("CI_COMMIT_TAG".to_owned(), "v1.2.0".to_owned()));
+    run_step(&fixture, &commands.join("\n"), set.clone()).succeeds();
+    assert_published(&fixture, "registry-bucket");
+    set.last_mut().unwrap().1 = "v1.3.0".to_owned();
+    run_step(&fixture, &commands.join("\n"), set).refused("another tag", &["1.3.0"]);
 }
 
 #[test]
@@ -126,7 +241,7 @@ fn gitlab_ci() {
     ] {
         set.push((name.to_owned(), value.to_owned()));
     }
-    step(&fixture, &script.join("\n"), set).succeeds();
+    run_step(&fixture, &script.join("\n"), set).succeeds();
     assert_published(&fixture, "registry-bucket");
 }
 

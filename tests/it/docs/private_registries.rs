@@ -26,7 +26,7 @@ fn answer(function: &str, headers: &Value) -> Value {
 
 #[test]
 fn the_function_lets_pass_who_has_the_token() {
-    let heading = "A token in front of registry/";
+    let heading = "A token for the documents";
     let function = block("docs/private-registries.md", heading, "js", "handler");
     let configuration = block("docs/private-registries.md", heading, "hcl", "credentials");
     let token = configuration.split('"').nth(3).unwrap();

@@ -8,16 +8,18 @@ use serde_json::Value;
 use tfreg::plan::completeness::Trust;
 use tfreg::plan::unyank::Unyank;
 use tfreg::plan::yank::Yank;
+use tfreg::plan::yank_expired::YankExpired;
 use tfreg::provider::Version;
 
 use super::{
     INDEX, RECORD, command, edit, every_request, json, on, provider, result, server, site, versions,
 };
+use crate::support::archive::{Archive, genuine_executable, write};
 use crate::support::child::Running;
 use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::in_process::signer;
 use crate::support::watched::{listed, objects};
-use crate::support::{Ran, publish, ran, run, tarballs, tree};
+use crate::support::{Ran, folder, publish, ran, run, tarballs, tfreg, tree};
 
 #[test]
 fn a_version_is_yanked_and_put_back_as_it_was() {
@@ -173,6 +175,86 @@ fn what_cannot_be_yanked_or_put_back_is_refused() {
     run(&mut publish(&site, &tarballs("release-1.2.0"))).succeeds();
     edit(&site, INDEX, |index| index["yanked"] = serde_json::json!(["1.2.0"]));
     yank("1.2.0").refused("foreign marks", &[INDEX, "cannot be understood"]);
+}
+
+/// Adds pre-releases to the index, the second one without a date: 1.11.0-rc.1 of 2026-01-01 and so on, a month each.
+fn add_prereleases(index: &mut Value) {
+    let entries = index["versions"].as_array_mut().unwrap();
+    for number in 1..=8 {
+        let mut entry = entries[0].clone();
+        entry["version"] = format!("1.11.0-rc.{number}").into();
+        entry["published"] = format!("2026-{number:02}-01T00:00:00Z").into();
+        if number == 2 {
+            entry.as_object_mut().unwrap().remove("published");
+        }
+        entries.push(entry);
+    }
+}
+
+#[test]
+fn old_prereleases_are_yanked_but_for_the_newest() {
+    let (_root, site) = site();
+    edit(&site, INDEX, add_prereleases);
+    let before = tree(&site);
+    let args = ["--prereleases", "--older-than", "2026-06-15", "--keep", "3"];
+    let asked = on(&site, "yank", &args).fails(2, &["--yes", "these pre-releases"]);
+    let lines: Vec<&str> = asked.stdout.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+    let names = ["1.11.0-rc.1 (", "1.11.0-rc.3 (", "1.11.0-rc.4 (", "1.11.0-rc.5 ("];
+    assert!(
+        lines.len() == 4 && lines.iter().zip(names).all(|(line, name)| line.starts_with(name)),
+        "{asked:#?}"
+    );
+    let preview = site.with_extension("preview");
+    on(&site, "yank", &[&args[..], &["--dry-run", preview.to_str().unwrap()]].concat()).succeeds();
+    assert_eq!(tree(&site), before);
+    assert_eq!(tree(&preview).len(), 5, "four records and the index");
+
+    let yank = [&args[..], &["--reason", "expired", "--yes", "--format", "json"]].concat();
+    let done = on(&site, "yank", &yank);
+    assert!(done.stderr.contains("left alone") && done.stderr.contains(": 1.11.0-rc.2\n"), "{done:#?}");
+    assert_eq!(result(done)["outcome"], "changed");
+    let left = ["1.2.0", "1.10.0", "1.11.0-rc.2", "1.11.0-rc.6", "1.11.0-rc.7", "1.11.0-rc.8"];
+    assert_eq!(versions(&site), left);
+    let record = json(&site, "registry/acme/sample/1.11.0-rc.1/yanked");
+    assert_eq!((&record["yanked"], &record["reason"]), (&true.into(), &"expired".into()));
+    assert_eq!(tree(&site).len(), before.len() + 4, "objects stay");
+    assert_eq!(result(on(&site, "yank", &yank))["outcome"], "unchanged");
+    // Releases never expire, nor what is newer.
+    let all = ["--prereleases", "--older-than", "2026-07-15", "--keep", "0", "--yes"];
+    on(&site, "yank", &all).succeeds();
+    assert_eq!(versions(&site), ["1.2.0", "1.10.0", "1.11.0-rc.2", "1.11.0-rc.8"]);
+
+    for (args, said) in [
+        (&["--prereleases"][..], "--older-than"),
+        (&["--older-than", "90d"], "--prereleases"),
+        (&["1.2.0", "--prereleases", "--older-than", "90d"], "cannot be used with"),
+        (&["--prereleases", "--older-than", "soon"], "expected a date"),
+        (&["--keep", "1"], "--prereleases"),
+    ] {
+        on(&site, "yank", args).fails(2, &[said]);
+    }
+    let of_a_version =
+        ["yank", site.to_str().unwrap(), "acme/sample@1.2.0", "--prereleases", "--older-than", "90d"];
+    run(tfreg().args(of_a_version)).fails(2, &["this command is about all versions"]);
+}
+
+#[test]
+fn each_request_of_a_yank_of_old_prereleases_may_fail_or_be_its_last() {
+    let (root, server) = (folder(), server());
+    for version in ["1.11.0-rc.1", "1.11.0-rc.2"] {
+        let tarball =
+            Archive::new().file("terraform-provider-sample", genuine_executable("linux-amd64")).gz();
+        let name = format!("terraform-provider-sample_{version}_linux_amd64.tar.gz");
+        let mut command = publish("s3://bucket", &[write(root.path(), &name, tarball)]);
+        run(command.args(["--protocol", "6.0"]).envs(server.envs())).succeeds();
+    }
+    let before = "2100-01-01T00:00:00Z".parse().unwrap();
+    let goal = YankExpired { provider: provider(), before, keep: 1, reason: None, now: before };
+    let args = ["--prereleases", "--older-than", "2100-01-01", "--keep", "1", "--yes"];
+    every_request(&objects(&server, ""), (&goal, &signer()), "yank", &args, &|server| {
+        let listed = listed(server);
+        assert!(listed.len() == 9 && !listed.keys().any(|name| name.contains("rc.1")), "{listed:?}");
+    });
 }
 
 #[test]

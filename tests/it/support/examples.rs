@@ -26,6 +26,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// | the key that signed it, without a passphrase, but for scripts that make one | `key.asc`, `TFREG_SIGNING_KEY` |
 /// | a registry with that release (yanked, for `tfreg unyank`), but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
 /// | the same release in another registry, and its tarballs | `s3://staging`, `s3://artifacts/sample/v1.2.0/` |
+/// | access logs of a registry | `logs/`, `s3://registry-logs/cdn/` |
 /// | `site/` behind a web server, and the other registry | `https://registry.example.com/`, `https://staging.example.com/` |
 /// | an S3 server with these buckets, and `production` | the AWS variables |
 /// | every role that the script names | at that server |
@@ -61,6 +62,12 @@ const STANDINS: &[(&str, &str)] = &[(
     r#"#!/bin/bash -eu
 case "$*" in
 "s3api create-bucket --bucket registry-bucket --region us-east-1") ;;
+"cloudformation deploy --stack-name registry"*" --template-file registry.json --capabilities CAPABILITY_IAM"*)
+    shift 7
+    for override in "${@:3}"; do jq -e --arg name "${override%%=*}" '.Parameters[$name]' registry.json >/dev/null; done
+    jq -e .Resources.Distribution registry.json >/dev/null && echo "a stack" ;;
+"cloudformation describe-stacks --stack-name registry --query Stacks[0].Outputs --output table") ;;
+"acm request-certificate --region us-east-1 --domain-name registry.example.com --validation-method DNS") ;;
 "s3api put-bucket-versioning --bucket registry-bucket --versioning-configuration Status=Enabled") ;;
 "s3api put-bucket-policy --bucket registry-bucket --policy file://"*) jq -e .Statement "${6#file://}" >/dev/null ;;
 "iam put-role-policy --role-name publisher --policy-name tfreg --policy-document file://"*) jq -e .Statement "${8#file://}" >/dev/null ;;
@@ -70,7 +77,7 @@ esac
 )];
 
 /// Programs of examples that a machine may lack; a script with one of these words is skipped there, and fails in CI.
-const PROGRAMS: &[&str] = &["jq", "man", "gpg", "curl"];
+const PROGRAMS: &[&str] = &["jq", "man", "gpg", "curl", "openssl"];
 
 /// Whether this machine has what `script` runs.
 #[track_caller]
@@ -88,7 +95,13 @@ impl Fixture {
     pub(crate) fn new(script: &str) -> Self {
         let fixture = Self {
             root: folder(),
-            server: S3Server::start(&["registry-bucket", "staging", "artifacts", "production"]),
+            server: S3Server::start(&[
+                "registry-bucket",
+                "staging",
+                "artifacts",
+                "production",
+                "registry-logs",
+            ]),
             kms: script.contains("awskms:").then(|| {
                 let kms = KmsServer::start();
                 let secret = fs::read(key("ed25519.asc")).unwrap();
@@ -97,6 +110,7 @@ impl Fixture {
             }),
         };
         fixture.add_release();
+        fixture.add_logs(script);
         fixture.add_keys(script);
         if script.contains("--public-key") {
             fixture.add_ready_made();
@@ -164,6 +178,15 @@ impl Fixture {
             fs::write(self.path("dist").join(name), bytes).unwrap();
         }
         fs::rename(self.path("dist/public-key.asc"), self.path("release-key.asc")).unwrap();
+    }
+
+    fn add_logs(&self, script: &str) {
+        if script.contains("tfreg downloads") {
+            std::os::unix::fs::symlink(testdata("logs"), self.path("logs")).unwrap();
+            for (path, bytes) in tree(&testdata("logs/cdn")) {
+                self.server.put_directly("registry-logs", &format!("cdn/{path}"), bytes);
+            }
+        }
     }
 
     fn add_keys(&self, script: &str) {

@@ -82,12 +82,29 @@ enum Served {
     Port(u16),
 }
 
+/// A request as a host heard it.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// By their names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// What a host and its server share.
+struct Shared {
+    rules: Arc<Mutex<Rules>>,
+    requests: Arc<Mutex<BTreeMap<String, usize>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
 /// A running host; it ends when it is dropped.
 pub(crate) struct Host {
     address: SocketAddr,
     certificate: TempDir,
     rules: Arc<Mutex<Rules>>,
     requests: Arc<Mutex<BTreeMap<String, usize>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -100,20 +117,17 @@ impl Host {
 
     /// The same with another certificate.
     pub(crate) fn with(root: &Path, certificate: &Certificate) -> Self {
-        Self::start(certificate, |rules, requests, port| {
-            Served::Files(Arc::new(Files { root: root.to_owned(), rules, requests, port }))
+        Self::start(certificate, |shared, port| {
+            Served::Files(Arc::new(Files { root: root.to_owned(), shared, port }))
         })
     }
 
     /// Leads to the server at `port` of this machine, which speaks plain http.
     pub(crate) fn before(port: u16, certificate: &Certificate) -> Self {
-        Self::start(certificate, |_, _, _| Served::Port(port))
+        Self::start(certificate, |_, _| Served::Port(port))
     }
 
-    fn start(
-        certified: &Certificate,
-        served: impl FnOnce(Arc<Mutex<Rules>>, Arc<Mutex<BTreeMap<String, usize>>>, u16) -> Served,
-    ) -> Self {
+    fn start(certified: &Certificate, served: impl FnOnce(Shared, u16) -> Served) -> Self {
         let certificate = folder();
         std::fs::write(certificate.path().join("cert.pem"), certified.0.pem()).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.1.serialize_der()));
@@ -127,14 +141,17 @@ impl Host {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (rules, requests) = (Arc::<Mutex<Rules>>::default(), Arc::<Mutex<BTreeMap<_, _>>>::default());
-        let served = served(Arc::clone(&rules), Arc::clone(&requests), address.port());
+        let heard = Arc::<Mutex<Vec<Heard>>>::default();
+        let shared =
+            Shared { rules: Arc::clone(&rules), requests: Arc::clone(&requests), heard: Arc::clone(&heard) };
+        let served = served(shared, address.port());
         let (stop, stopped) = oneshot::channel();
         let serve = serve(listener, TlsAcceptor::from(Arc::new(config)), served, stopped);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(serve);
         });
-        Self { address, certificate, rules, requests, stop: Some(stop), thread: Some(thread) }
+        Self { address, certificate, rules, requests, heard, stop: Some(stop), thread: Some(thread) }
     }
 
     /// `https://localhost:PORT/`
@@ -160,6 +177,11 @@ impl Host {
     /// Serves what has `part` in its path otherwise.
     pub(crate) fn instead(&self, part: &str, instead: Instead) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).push((part.to_owned(), instead));
+    }
+
+    /// All requests so far.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often a path, without its first slash, was asked for by GET.
@@ -210,19 +232,26 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, served: Served, mut stop
 
 struct Files {
     root: PathBuf,
-    rules: Arc<Mutex<Rules>>,
-    requests: Arc<Mutex<BTreeMap<String, usize>>>,
+    shared: Shared,
     port: u16,
 }
 
 impl Files {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().trim_start_matches('/').to_owned();
+        let headers = request.headers().iter();
+        self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).push(Heard {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+                .collect(),
+        });
         if request.method() == Method::GET {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut requests = self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
             *requests.entry(path.clone()).or_default() += 1;
         }
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let rules: Vec<Instead> = rules
             .iter()
             .filter(|(part, _)| path.contains(part.as_str()))
