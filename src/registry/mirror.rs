@@ -547,7 +547,7 @@ mod tests {
             let start = MirrorVersion::empty(&version_key());
             let all = history.iter().fold(start.clone(), |now, archives| now.merged(archives));
             let mut expected = BTreeMap::new();
-            history.iter().for_each(|archives| expected.extend(archives.clone()));
+            expected.extend(history.iter().flatten().map(|(platform, archive)| (platform.clone(), archive.clone())));
             prop_assert_eq!(all.archives(), &expected);
             prop_assert_eq!(&all.to_bytes(), &start.merged(&expected).to_bytes());
             let only = all.with_only(&last, &BTreeSet::new());
