@@ -39,11 +39,12 @@
 //! | [`kms`] | a key of AWS KMS that signs |
 //! | [`reader`] | a registry as its clients see it |
 //! | [`plan`] | the objects to read, sign and write; pure, and without secrets |
-//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`], [`logs`], [`hosting`] | the operations on these |
+//! | [`publish`], [`policy`], [`probe`], [`verify`], [`promotion`], [`fetch`], [`serve`], [`logs`], [`hosting`], [`cdn`] | the operations on these |
 //! | [`workflow`] | one function for each command: a request in, an outcome out |
 //! | [`report`] | the only printer |
 //! | [`cli`] | arguments; the only room that reads the environment |
 
+pub mod cdn;
 pub mod cli;
 pub mod content;
 pub mod error;

@@ -154,6 +154,8 @@ pub struct Subject {
     bucket_arn: String,
     /// Whether the publisher may change the registry's settings.
     may_init: bool,
+    /// Whether the publisher may make the CDN ask again for what has changed.
+    may_invalidate: bool,
 }
 
 impl Subject {
@@ -181,7 +183,16 @@ impl Subject {
             ));
         }
         let bucket_arn = format!("arn:{first}:s3:::{}", location.bucket());
-        Ok(Self { location, publisher, cdn, signer: None, partition: first, bucket_arn, may_init: false })
+        Ok(Self {
+            location,
+            publisher,
+            cdn,
+            signer: None,
+            partition: first,
+            bucket_arn,
+            may_init: false,
+            may_invalidate: false,
+        })
     }
 
     /// The same, for a publisher that signs by a key of AWS KMS.
@@ -206,6 +217,17 @@ impl Subject {
     #[must_use]
     pub fn with_init(self, may_init: bool) -> Self {
         Self { may_init, ..self }
+    }
+
+    /// The same, where the publisher may make the distribution ask again for what has changed, as `tfreg publish --invalidate` does.
+    ///
+    /// # Errors
+    /// Fails if the CDN is none or no distribution.
+    pub fn with_invalidation(self, may_invalidate: bool) -> Result<Self, String> {
+        if may_invalidate && !self.cdn.as_ref().is_some_and(|cdn| cdn.is_distribution) {
+            return Err("--allow-invalidation needs a CloudFront distribution: name it by --cdn".to_owned());
+        }
+        Ok(Self { may_invalidate, ..self })
     }
 
     /// A registry in the bucket of a CloudFormation template that names it `Bucket`, behind the `Distribution` of the template,
@@ -447,6 +469,14 @@ fn publisher(subject: &Subject) -> Vec<Statement> {
         .when(subject.listing_condition()),
     ];
     statements.extend(subject.signer.as_ref().map(sign));
+    if let Some(cdn) = subject.cdn.as_ref().filter(|_| subject.may_invalidate) {
+        statements.push(Statement::allow(
+            "InvalidateDocuments",
+            &["cloudfront:CreateInvalidation"],
+            vec![cdn.arn.text.clone()],
+            "The publisher makes the CDN ask again for what has changed.",
+        ));
+    }
     statements
 }
 

@@ -52,6 +52,10 @@ pub(super) struct PolicyArgs {
     #[arg(long)]
     allow_init: bool,
 
+    /// Let the publisher make the distribution of --cdn ask again for what has changed, as `tfreg publish --invalidate` does
+    #[arg(long, requires = "cdn")]
+    allow_invalidation: bool,
+
     /// The key of AWS KMS that the publisher signs by: awskms:ARN
     #[arg(long, value_name = "SIGNER", value_parser = values::signer)]
     signer: Option<SignerReference>,
@@ -66,6 +70,7 @@ impl PolicyArgs {
         let location = Location::new(&self.bucket, &self.prefix).map_err(Error::Usage)?;
         let subject = Subject::new(location, self.publisher, self.cdn, self.partition);
         let subject = subject.map_err(Error::Usage)?.with_init(self.allow_init);
+        let subject = subject.with_invalidation(self.allow_invalidation).map_err(Error::Usage)?;
         match self.signer {
             None => Ok(subject),
             Some(SignerReference::Kms(key)) => subject.signing_by(&key).map_err(Error::Usage),

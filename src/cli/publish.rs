@@ -13,6 +13,7 @@ use super::source::SourceArgs;
 use super::target::{self, EncryptionArgs};
 use super::values;
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
+use crate::cdn::Distribution;
 use crate::error::{Error, Result};
 use crate::package::BuildOptions;
 use crate::plan::{Published, VersionKey};
@@ -25,6 +26,7 @@ use crate::release::Expected;
 use crate::release::archive::Limits;
 use crate::report::Reporter;
 use crate::store::access::Access;
+use crate::workflow::invalidation::{self, Invalidation};
 use crate::workflow::publish::Request;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target, check_dry_run, scratch};
@@ -172,6 +174,11 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DIR", help_heading = "Safety")]
     dry_run: Option<PathBuf>,
 
+    /// Have a CloudFront distribution, by its id or ARN, ask again for the documents that have changed; for a CDN that keeps them
+    /// for longer than --document-max-age says
+    #[arg(long, value_name = "DISTRIBUTION", help_heading = "Documents")]
+    invalidate: Option<Distribution>,
+
     /// The role that is assumed to publish
     #[arg(long, value_name = "ARN", env = "TFREG_ROLE_ARN", hide_env_values = true)]
     role_arn: Option<String>,
@@ -296,6 +303,7 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
+    let distribution = args.invalidate.clone();
     let (mut request, signing) = args.into_request(global.jobs(), environment.date()?)?;
     complete(&mut request, &environment)?;
     request.access.patience = target::patience(request.options.contention_timeout, reporter);
@@ -303,6 +311,12 @@ pub(super) fn run(
     check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
     let role_arn = request.access.role_arn.clone();
+    let invalidation = distribution.map(|distribution| Invalidation {
+        distribution,
+        target: request.target.clone(),
+        access: request.access.clone(),
+        base_url: request.base_url.clone(),
+    });
     let signing = async || signing.open(role_arn.as_deref(), &mut environment).await;
     let (tarballs, signer) = runtime.block_on(request.fetch(signing, reporter))?;
     let prepared = request.prepare(tarballs, signer, reporter)?;
@@ -313,7 +327,17 @@ pub(super) fn run(
             outcome = prepared.publish(reporter) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
         }
-    })?;
+    });
+    if let Some(invalidation) = invalidation {
+        let written = invalidation::written(&outcome);
+        runtime.block_on(async {
+            tokio::select! {
+                () = invalidation.run(&written, reporter) => Ok(()),
+                () = stop_signal()? => Err(Error::Interrupted),
+            }
+        })?;
+    }
+    let outcome = outcome?;
     reporter.published(&outcome, started.elapsed());
     outcome.verdict()
 }

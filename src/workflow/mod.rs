@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod downloads;
+pub mod invalidation;
 pub mod list;
 pub mod publish;
 pub mod signature;

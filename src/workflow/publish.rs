@@ -18,8 +18,8 @@ use crate::promotion;
 use crate::provider::{Namespace, Provider};
 use crate::publish::{self, Options};
 use crate::reader::Reader;
-use crate::registry::BaseUrl;
 use crate::registry::provenance::Record;
+use crate::registry::{BaseUrl, Key};
 use crate::release::file::TarballFile;
 use crate::release::{Expected, Release};
 use crate::store::RegistryStore;
@@ -237,6 +237,15 @@ async fn run(
 }
 
 impl Outcome {
+    /// The objects that were written.
+    pub fn written(&self) -> impl Iterator<Item = &Key> {
+        let run = match &self.end {
+            End::DryRun { .. } => None,
+            End::Published { run, .. } => Some(run),
+        };
+        run.into_iter().flat_map(|run| run.written.keys())
+    }
+
     /// Whether the command has succeeded. Errors found when reading back fail it, though everything is published then.
     ///
     /// # Errors

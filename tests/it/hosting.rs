@@ -1,6 +1,8 @@
 //! `tfreg hosting`: the template, held to what AWS knows (cfn-lint), deployed on an emulator (moto) and published into; the
 //! function that asks for a token, run for the requests of the real Terraform.
 
+mod invalidation;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

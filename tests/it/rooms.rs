@@ -18,6 +18,7 @@ const ROOMS: &[&str] = &[
     "package",
     "store",
     "kms",
+    "cdn",
     "reader",
     "plan",
     "publish",
