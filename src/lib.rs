@@ -33,6 +33,7 @@
 //! | [`splice`] | gzip and deflate: copying compressed streams into a zip |
 //! | [`openpgp`] | secret keys, public keys, signers ([`openpgp::Signer`]), how each client judges a key |
 //! | [`registry`] | every key, the documents, settings, SHA256SUMS and mirror files, and how they merge |
+//! | [`pages`] | the registry as HTML and feeds, and the providers' documentation |
 //! | [`release`] | names of tarballs, the strict tar reader, limits, executable headers |
 //! | [`package`] | deterministic zips from tarballs, and their self-check |
 //! | [`store`] | a directory or a bucket, with conditional writes, and time limits for retries of reads and writes |
@@ -54,6 +55,7 @@ pub mod kms;
 pub mod logs;
 pub mod openpgp;
 pub mod package;
+pub mod pages;
 pub mod plan;
 pub mod policy;
 pub mod probe;

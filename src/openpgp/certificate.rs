@@ -12,6 +12,7 @@ use openpgp::parse::Parse as _;
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 
+use super::client_support::{Overview, algorithm};
 use super::key_check::{Candidate, public_half, publishable};
 use super::key_packets;
 use super::signature::{self, detached};
@@ -23,6 +24,21 @@ use crate::error::Refusal;
 /// The public half of a key, whatever its state.
 #[derive(Debug, Clone)]
 pub struct Certificate(Cert);
+
+/// What a public key says about itself: the same whenever it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The primary key's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The key's id, by which clients name it.
+    pub key_id: KeyId,
+    /// The signing key's algorithm, with its size or curve.
+    pub algorithm: String,
+    /// When clients begin to refuse its signatures or to warn about them, by its own self-signatures.
+    pub expires: Option<SystemTime>,
+    /// The primary user id.
+    pub user_id: Option<String>,
+}
 
 /// A public key that documents may embed: valid now, and of an algorithm and version that clients can use.
 #[derive(Debug, Clone)]
@@ -121,6 +137,20 @@ impl Certificate {
 
     pub(super) fn cert(&self) -> &Cert {
         &self.0
+    }
+
+    /// What the key says about itself, as of the time of its newest self-signature.
+    #[must_use]
+    pub fn facts(&self) -> KeyFacts {
+        let then = self.newest().unwrap_or(SystemTime::UNIX_EPOCH);
+        let overview = Overview::new(&self.0, None, then);
+        KeyFacts {
+            fingerprint: self.fingerprint(),
+            key_id: self.key_id(),
+            algorithm: algorithm(overview.signer),
+            expires: [overview.expires, overview.signer_expires].into_iter().flatten().min(),
+            user_id: overview.user_id.map(|user_id| String::from_utf8_lossy(user_id.value()).into_owned()),
+        }
     }
 
     /// The time of its newest self-signature.

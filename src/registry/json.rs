@@ -63,7 +63,7 @@ pub fn parse(key: &Key, bytes: &[u8]) -> Result<Object, Refusal> {
 }
 
 /// Reads one strict JSON value. A number too large for `f64` is replaced by the largest `f64`.
-pub(super) fn value(text: &str) -> serde_json::Result<Value> {
+pub fn value(text: &str) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Build(&Cell::new(0)).deserialize(&mut deserializer);
     if let Ok(value) = value.and_then(|value| deserializer.end().map(|()| value)) {

@@ -9,6 +9,7 @@ pub mod links;
 mod marks;
 pub mod mirror;
 pub mod packages;
+pub mod pages;
 pub mod provenance;
 pub mod raw;
 pub mod settings;

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "splice",
     "openpgp",
     "registry",
+    "pages",
     "release",
     "package",
     "store",
