@@ -37,6 +37,7 @@ pub mod align;
 pub mod completeness;
 pub mod init;
 mod lost_index;
+pub mod pages;
 mod planner;
 mod publish_goal;
 pub mod reindex;
@@ -55,6 +56,7 @@ use bytes::Bytes;
 use crate::content::{Digest, DirHash, Sealed};
 use crate::error::Refusal;
 use crate::provider::Provider;
+use crate::registry::pages::PageKey;
 use crate::registry::{DocumentMaxAge, Folder, Key, Settings, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
 use crate::words;
@@ -75,6 +77,11 @@ pub trait Goal: Send + Sync {
     /// What the command line says that the registry's settings may say otherwise.
     fn flags(&self) -> Flags {
         Flags::default()
+    }
+
+    /// What the run wants of the registry's pages.
+    fn pages<'a>(&'a self, _state: &'a Self::RunState) -> pages::Wanted<'a> {
+        pages::Wanted::default()
     }
 
     /// Records a signature that [`Step::Sign`] has requested, and that verifies with this run's key. Not called for a
@@ -235,12 +242,23 @@ pub enum Stage {
     MirrorIndex,
     /// The discovery document.
     Discovery,
+    /// Pages of versions, and what pages load.
+    VersionPages,
+    /// Pages that link to these.
+    Pages,
 }
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 5] =
-        [Self::Store, Self::Downloads, Self::Index, Self::MirrorIndex, Self::Discovery];
+    pub const ALL: [Self; 7] = [
+        Self::Store,
+        Self::Downloads,
+        Self::Index,
+        Self::MirrorIndex,
+        Self::Discovery,
+        Self::VersionPages,
+        Self::Pages,
+    ];
 
     /// The stage in which an object is written.
     #[must_use]
@@ -255,6 +273,10 @@ impl Stage {
             Key::Versions { .. } | Key::MirrorVersion { .. } => Self::Index,
             Key::MirrorIndex { .. } => Self::MirrorIndex,
             Key::Discovery => Self::Discovery,
+            Key::Page(PageKey::Asset { .. } | PageKey::Docs { .. } | PageKey::Release { .. }) => {
+                Self::VersionPages
+            }
+            Key::Page(_) => Self::Pages,
         }
     }
 }

@@ -156,6 +156,8 @@ pub struct Subject {
     may_init: bool,
     /// Whether the publisher may make the CDN ask again for what has changed.
     may_invalidate: bool,
+    /// Whether the registry has pages.
+    has_pages: bool,
 }
 
 impl Subject {
@@ -192,6 +194,7 @@ impl Subject {
             bucket_arn,
             may_init: false,
             may_invalidate: false,
+            has_pages: false,
         })
     }
 
@@ -255,6 +258,18 @@ impl Subject {
         Ok(Self { publisher, cdn, signer, bucket_arn: "${Bucket.Arn}".to_owned(), ..subject })
     }
 
+    /// The same, for a registry with pages for people.
+    #[must_use]
+    pub fn with_pages(self, has_pages: bool) -> Self {
+        Self { has_pages, ..self }
+    }
+
+    /// The areas that the registry has. Without pages what is at their keys is none of the registry's business.
+    fn areas(&self) -> impl Iterator<Item = Area> {
+        let has_pages = self.has_pages;
+        Area::ALL.into_iter().filter(move |area| has_pages || !matches!(area, Area::Pages | Area::FrontPage))
+    }
+
     fn bucket_arn(&self) -> String {
         self.bucket_arn.clone()
     }
@@ -266,23 +281,23 @@ impl Subject {
     }
 
     fn keys_under(&self, rule: WriteRule) -> Vec<String> {
-        self.keys(Area::ALL.into_iter().filter(|area| area.write_rule() == rule))
+        self.keys(self.areas().filter(|area| area.write_rule() == rule))
     }
 
     fn all_keys(&self) -> Vec<String> {
-        self.keys(Area::ALL)
+        self.keys(self.areas())
     }
 
     /// What the publisher writes. The settings bind it, so they are not its own.
     fn published_keys(&self) -> Vec<String> {
-        self.keys(Area::ALL.into_iter().filter(|area| self.may_init || *area != Area::Settings))
+        self.keys(self.areas().filter(|area| self.may_init || *area != Area::Settings))
     }
 
     /// S3 requires this right when an object is missing, and answers 404 only to callers who have it. AWS does not
     /// document whether `s3:prefix` is then the key or not set, so both are allowed.
     fn listing_condition(&self) -> Value {
-        let folders: Vec<&str> = Area::ALL.into_iter().filter_map(Area::folder).collect();
-        let others = Area::ALL.into_iter().map(Area::pattern);
+        let folders: Vec<&str> = self.areas().filter_map(Area::folder).collect();
+        let others = self.areas().map(Area::pattern);
         let others = others.filter(|pattern| !folders.iter().any(|folder| pattern.starts_with(folder)));
         let patterns = folders.iter().map(|folder| format!("{folder}*")).chain(others.map(str::to_owned));
         let patterns: Vec<String> = patterns.map(|pattern| self.location.within(&pattern)).collect();

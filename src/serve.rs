@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::http1;
@@ -214,9 +214,13 @@ impl Found {
 /// Answers a request for an object of the registry, with the headers that it would have on S3.
 async fn as_registry(
     State(site): State<Served>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> std::result::Result<Response, Infallible> {
+    if request.uri().path() == "/" {
+        // The default root object of a CDN. Folders below have none there, so they have none here.
+        *request.uri_mut() = Uri::from_static("/index.html");
+    }
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     let found = {

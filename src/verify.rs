@@ -21,6 +21,7 @@ mod index;
 mod links;
 mod objects;
 mod packages;
+mod pages;
 mod record;
 mod scope;
 mod served;
@@ -67,7 +68,7 @@ impl Watch for Unwatched {
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     let first =
         [discovery::RULES, index::RULES, download::RULES, packages::RULES, sums::RULES, signature::RULES];
-    let last = [served::RULES, objects::RULES, record::RULES, links::RULES];
+    let last = [served::RULES, objects::RULES, record::RULES, links::RULES, pages::RULES];
     first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
@@ -118,6 +119,14 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         sum.findings.extend(unread);
         if scope.extent == Extent::Registry {
             sum.findings.extend(links::check(site, settings.as_ref(), &sum.bases));
+            if let Some(settings) = settings.as_ref().filter(|settings| settings.pages()) {
+                for provider in sum.listed.keys() {
+                    let of = (provider, scope.version.as_ref());
+                    let (pages, found) = pages::check(site, settings, of, scope.depth, reads).await?;
+                    sum.checked.pages += pages;
+                    sum.findings.extend(found);
+                }
+            }
         }
         if let Some(wanted) = scope.version.as_ref().filter(|_| asked > 0 && sum.lacking.len() == asked) {
             let subject = match sum.lacking.first().filter(|_| asked == 1) {

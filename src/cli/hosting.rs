@@ -43,6 +43,10 @@ pub(super) struct HostingArgs {
     #[arg(long)]
     private: bool,
 
+    /// The registry has pages for people (`tfreg init --pages`): the CDN answers its root with index.html
+    #[arg(long)]
+    pages: bool,
+
     /// Make a key of AWS KMS (RSA_3072) that the publisher may sign by
     #[arg(long)]
     kms_key: bool,
@@ -54,9 +58,10 @@ pub(super) struct HostingArgs {
 }
 
 pub(super) fn run(args: HostingArgs, reporter: &Reporter) -> Result<()> {
-    let HostingArgs { domain, prefix, certificate, private, kms_key: signing_key, publisher_oidc } = args;
+    let HostingArgs { domain, prefix, certificate, private, pages, kms_key: signing_key, publisher_oidc } =
+        args;
     let publisher = publisher_oidc.unwrap_or(PublishedBy::User);
-    let stack = stack(&Hosting { domain, prefix, certificate, private, signing_key, publisher })
+    let stack = stack(&Hosting { domain, prefix, certificate, private, pages, signing_key, publisher })
         .map_err(Error::Usage)?;
     reporter.stack(&stack);
     Ok(())

@@ -35,7 +35,7 @@ Examples:
 
   To take back what was set:
     tfreg init site --allow-replace=false --stable-only=false --any-key \\
-      --network-mirror=false --base-url ''")]
+      --network-mirror=false --pages=false --title '' --base-url ''")]
 pub(super) struct InitArgs {
     #[command(flatten)]
     target: TargetArgs,
@@ -73,8 +73,30 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     network_mirror: Option<bool>,
 
+    /// Write HTML pages of the registry for people too, index.html the first of them; needs --base-url; =false takes it back
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pages: Option<bool>,
+
+    /// The title of the pages; '' takes it back [default: the host of --base-url]
+    #[arg(long, value_name = "TEXT", value_parser = title)]
+    title: Option<String>,
+
     #[command(flatten)]
     run: RunArgs,
+}
+
+/// The longest title, in characters.
+const MAX_TITLE: usize = 100;
+
+fn title(text: &str) -> std::result::Result<String, String> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err("it has a control character; expected one line of text".to_owned());
+    }
+    match text.chars().count() {
+        len if len > MAX_TITLE => Err(format!("it has {len} characters; at most {MAX_TITLE} are allowed")),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 pub(super) fn run(
@@ -101,6 +123,8 @@ pub(super) fn run(
         removed_keys: args.removed.into_iter().collect(),
         document_max_age: args.document_max_age.map(DocumentMaxAge),
         network_mirror: args.network_mirror,
+        pages: args.pages,
+        title: args.title,
     };
     let prefix = match &target {
         Target::S3(location) => location.prefix().to_owned(),

@@ -56,6 +56,10 @@ pub(super) struct PolicyArgs {
     #[arg(long, requires = "cdn")]
     allow_invalidation: bool,
 
+    /// The registry has pages for people (`tfreg init --pages`): index.html and providers/ are parts of it too
+    #[arg(long)]
+    pages: bool,
+
     /// The key of AWS KMS that the publisher signs by: awskms:ARN
     #[arg(long, value_name = "SIGNER", value_parser = values::signer)]
     signer: Option<SignerReference>,
@@ -69,7 +73,7 @@ impl PolicyArgs {
     fn into_subject(self) -> Result<Subject> {
         let location = Location::new(&self.bucket, &self.prefix).map_err(Error::Usage)?;
         let subject = Subject::new(location, self.publisher, self.cdn, self.partition);
-        let subject = subject.map_err(Error::Usage)?.with_init(self.allow_init);
+        let subject = subject.map_err(Error::Usage)?.with_init(self.allow_init).with_pages(self.pages);
         let subject = subject.with_invalidation(self.allow_invalidation).map_err(Error::Usage)?;
         match self.signer {
             None => Ok(subject),

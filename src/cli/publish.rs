@@ -118,6 +118,11 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "SECONDS", help_heading = "Documents")]
     document_max_age: Option<u32>,
 
+    /// The provider's documentation, in the layout of the public registries (index.md, resources/, …), for a registry with pages
+    /// [default: docs/ in an ARTIFACT that is a folder]
+    #[arg(long, value_name = "DIR", help_heading = "Documents")]
+    docs: Option<PathBuf>,
+
     /// Refuse tarballs of another version; a tag that ends in -vV is taken as V
     #[arg(long, value_name = "V", value_parser = Version::from_tag, help_heading = "Safety")]
     expect_version: Option<Version>,
@@ -252,6 +257,7 @@ impl PublishArgs {
             },
             expected_in: self.expect_match,
             private_links: self.allow_private_links,
+            docs: self.docs,
             build: BuildOptions {
                 limits: Limits { entries: self.max_entries, unpacked_bytes: self.max_unpacked_bytes },
                 jobs: jobs.repack,

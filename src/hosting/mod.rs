@@ -93,6 +93,8 @@ pub struct Hosting {
     pub certificate: Option<Certificate>,
     /// Whether all but `store/` and discovery needs a token.
     pub private: bool,
+    /// Whether the registry has pages for people.
+    pub pages: bool,
     /// Whether a key of AWS KMS is made, by which the publisher signs.
     pub signing_key: bool,
     /// Who publishes.
@@ -140,7 +142,9 @@ pub fn stack(hosting: &Hosting) -> Result<Stack, String> {
         PublishedBy::Existing(publisher) => Some(publisher.clone()),
         _ => None,
     };
-    let policies = Policies::new(&Subject::in_template(location.clone(), publisher, hosting.signing_key)?);
+    let policies = Policies::new(
+        &Subject::in_template(location.clone(), publisher, hosting.signing_key)?.with_pages(hosting.pages),
+    );
     let mut template = json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "A Terraform provider registry of plain files: bucket, CDN, logs, and who publishes (made by tfreg hosting)",
@@ -405,7 +409,7 @@ fn distribution(hosting: &Hosting, location: &Location) -> Value {
         "HttpVersion": "http2and3",
         "IPV6Enabled": true,
         // Without one the root would list the bucket.
-        "DefaultRootObject": ".well-known/terraform.json",
+        "DefaultRootObject": if hosting.pages { "index.html" } else { ".well-known/terraform.json" },
         "Origins": [origin],
         "DefaultCacheBehavior": behavior(),
         "CustomErrorResponses": [short(403), short(404)],

@@ -10,7 +10,9 @@ mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep, names, replace};
+use super::{
+    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep, names, pages, replace,
+};
 use crate::content::Sealed;
 use crate::error::Refusal;
 use crate::provider::{Platform, ReleaseId};
@@ -113,6 +115,10 @@ impl Goal for Align {
         }
         plan.condition_check = condition_check(seen, &plan);
         Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn pages(&self, _: &KnownZips) -> pages::Wanted<'_> {
+        pages::Wanted { all_versions: true, docs: None }
     }
 
     fn written(&self, _: &Key, _: &mut KnownZips) {}

@@ -22,6 +22,8 @@ pub struct RunState {
     is_written: bool,
     /// Whether documents that are there depend on what it changes.
     moves_documents: bool,
+    /// Whether it turns pages off.
+    leaves_pages: bool,
 }
 
 impl Goal for Init {
@@ -50,12 +52,16 @@ impl Goal for Init {
             (None, Some(read)) => ConditionCheck::there(&Key::Discovery, read),
             (None, None) => ConditionCheck { key: key.clone(), body: body.clone(), is_there: false },
         });
-        let derived = |settings: &Settings| (settings.links(), settings.network_mirror());
-        let was = earlier.map_or((Links::RootRelative, false), derived);
+        let derived = |settings: &Settings| {
+            let title = settings.title().filter(|_| settings.pages()).map(str::to_owned);
+            (settings.links(), settings.network_mirror(), settings.pages(), title)
+        };
+        let was = earlier.map_or((Links::RootRelative, false, false, None), derived);
+        state.leaves_pages |= was.2 && !wanted.pages();
         let is_moved = was != derived(&wanted);
         // Said at the end too, when nothing is left to change.
         state.moves_documents |= is_moved && discovery.is_some();
-        plan.warnings = self.warnings(&wanted, state.moves_documents);
+        plan.warnings = self.warnings(&wanted, state);
         plan.writes.push(match there {
             None => Write { key, body, action: Action::Create },
             Some(read) if plan.changes.is_empty() => keep(key, &read.bytes),
@@ -74,7 +80,7 @@ impl Goal for Init {
 }
 
 impl Init {
-    fn warnings(&self, wanted: &Settings, moves_documents: bool) -> Vec<String> {
+    fn warnings(&self, wanted: &Settings, state: &RunState) -> Vec<String> {
         let mut warnings = Vec::new();
         let prefix = self.prefix.trim_end_matches('/');
         if let Some(base) = wanted.base_url().filter(|base| !prefix.is_empty() && !base.has_path()) {
@@ -83,9 +89,15 @@ impl Init {
                  adds the prefix; else it is {base}{prefix}/"
             ));
         }
-        if moves_documents {
+        if state.moves_documents {
             warnings.push(
                 "documents that were published before are not changed by this: `tfreg reindex TARGET --all` brings them in line"
+                    .to_owned(),
+            );
+        }
+        if state.leaves_pages {
+            warnings.push(
+                "the pages that were written stay as they are: remove index.html and providers/ by hand if nobody shall see them"
                     .to_owned(),
             );
         }

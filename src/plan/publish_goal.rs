@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::pages::{DocsOf, DocsSource, Wanted};
 use super::{Flags, Goal, Observation, Step, ToSign, planner};
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
 use crate::openpgp::certificate::PublishableKey;
 use crate::package::PackageSet;
-use crate::provider::{Platform, Provider};
+use crate::provider::{Platform, Provider, ReleaseId};
+use crate::registry::pages::PageKey;
 use crate::registry::provenance::Record;
 use crate::registry::{Area, BaseUrl, Checksums, Key, ZipFacts};
 
@@ -56,6 +58,8 @@ pub struct PublishGoal {
     pub record: Option<Record>,
     /// The date in the version's entry of the index, if this run lists the version first.
     pub date: Timestamp,
+    /// The version's documentation, for a registry with pages.
+    pub docs: Option<DocsSource>,
 }
 
 /// The state of a publish from round to round.
@@ -79,6 +83,8 @@ pub struct RunState {
     pub zips: BTreeMap<Digest, ZipFacts>,
     /// The lines that were not carried over into the new SHA256SUMS, in words.
     pub left_out: BTreeSet<String>,
+    /// The pages of the documentation that this run has written.
+    pub docs: BTreeSet<PageKey>,
 }
 
 impl Goal for PublishGoal {
@@ -98,6 +104,12 @@ impl Goal for PublishGoal {
         }
     }
 
+    fn pages<'a>(&'a self, state: &'a RunState) -> Wanted<'a> {
+        let release = ReleaseId::new(&self.provider, self.packages.version());
+        let docs = self.docs.as_ref().map(|source| DocsOf { release, source, written: &state.docs });
+        Wanted { all_versions: false, docs }
+    }
+
     fn signed(&self, document: &ToSign, signature: Sealed, state: &mut RunState) {
         state.signatures.insert(Digest::of(&document.document), signature);
     }
@@ -107,6 +119,7 @@ impl Goal for PublishGoal {
             Key::Download { platform, .. } if self.packages.get(platform).is_some() => {
                 state.own_platforms.insert(platform.clone());
             }
+            Key::Page(page @ PageKey::Docs { .. }) => drop(state.docs.insert(page.clone())),
             key if key.area() == Area::Store => {
                 state.known_objects.insert(key.clone());
             }

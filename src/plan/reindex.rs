@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::completeness::{self, Completeness, Trust};
 use super::{
     Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, names,
-    replace,
+    pages, replace,
 };
 use crate::content::Sealed;
 use crate::error::Refusal;
@@ -110,6 +110,10 @@ impl Goal for Reindex {
             Some(read) => replace(key, read, wanted.to_bytes()),
         });
         Ok(Step::Ready(Box::new(plan)))
+    }
+
+    fn pages(&self, (): &()) -> pages::Wanted<'_> {
+        pages::Wanted { all_versions: true, docs: None }
     }
 
     fn written(&self, _: &Key, (): &mut ()) {}

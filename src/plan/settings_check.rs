@@ -4,7 +4,7 @@
 //! A run observes them anew in every round, the last one included. So a run whose registry gets other settings meanwhile
 //! plans again under the new ones, or is refused, and never reports success under the old ones.
 
-use super::{Goal, Observation, Observed, Plan, ReadKind, Step};
+use super::{Goal, Observation, Observed, Plan, ReadKind, Step, pages};
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::provider::Version;
@@ -72,10 +72,25 @@ pub fn next<G: Goal>(
     Ok(match goal.next(seen, state)? {
         Step::Ready(plan) => {
             let max_age = plan.max_age.or(seen.settings().map(Settings::document_max_age));
-            Step::Ready(Box::new(Plan { max_age, ..*plan }))
+            let plan = Plan { max_age, ..*plan };
+            match seen.settings().and_then(pages::site) {
+                Some(site) => pages::with_pages(plan, &goal.pages(state), &site, seen)?,
+                None => Step::Ready(Box::new(without_pages(plan, &goal.pages(state)))),
+            }
         }
         step => step,
     })
+}
+
+/// The plan for a registry without pages, which says so if documentation was to be published.
+fn without_pages(mut plan: Plan, wanted: &pages::Wanted<'_>) -> Plan {
+    if wanted.docs.as_ref().is_some_and(|docs| docs.source.is_named) {
+        plan.warnings.push(
+            "the registry has no pages, so the documentation of --docs is not published; `tfreg init TARGET --pages` turns them on"
+                .to_owned(),
+        );
+    }
+    plan
 }
 
 impl Flags {

@@ -16,11 +16,14 @@
 //! mirror/HOST/NS/TYPE/index.json
 //! mirror/HOST/NS/TYPE/VERSION.json
 //! ```
+//!
+//! Pages, which are for people: [`super::pages`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::mirror::MirrorHost;
+use super::pages::PageKey;
 use crate::content::ShortDigest;
 use crate::openpgp::KeyId;
 use crate::provider::{InvalidName, Platform, Provider, ProviderType, ReleaseId, Version};
@@ -32,6 +35,8 @@ pub enum Key {
     Discovery,
     /// The registry's settings.
     Settings,
+    /// A page, or a file that pages load.
+    Page(PageKey),
     /// The index of a provider's versions.
     Versions {
         /// The provider.
@@ -135,6 +140,10 @@ pub enum Area {
     Registry,
     /// The registry's settings, which bind everybody who publishes.
     Settings,
+    /// The pages of providers, and what all pages load.
+    Pages,
+    /// The page of all providers.
+    FrontPage,
     /// Discovery.
     Discovery,
     /// The files of the network mirror.
@@ -143,7 +152,15 @@ pub enum Area {
 
 impl Area {
     /// Every area; together they hold every key.
-    pub const ALL: [Self; 5] = [Self::Store, Self::Registry, Self::Settings, Self::Discovery, Self::Mirror];
+    pub const ALL: [Self; 7] = [
+        Self::Store,
+        Self::Registry,
+        Self::Settings,
+        Self::Pages,
+        Self::FrontPage,
+        Self::Discovery,
+        Self::Mirror,
+    ];
 
     /// A pattern that matches the area's keys; `*` matches any text, slashes included. Without the target's prefix.
     #[must_use]
@@ -153,6 +170,8 @@ impl Area {
             // Of two parts at least, which the settings do not have.
             Self::Registry => "registry/*/*",
             Self::Settings => SETTINGS,
+            Self::Pages => "providers/*",
+            Self::FrontPage => "index.html",
             Self::Discovery => DISCOVERY,
             Self::Mirror => "mirror/*",
         }
@@ -165,7 +184,8 @@ impl Area {
             Self::Store => Some("store/"),
             Self::Registry => Some(REGISTRY),
             Self::Mirror => Some(MIRROR),
-            Self::Settings | Self::Discovery => None,
+            Self::Pages => Some("providers/"),
+            Self::Settings | Self::FrontPage | Self::Discovery => None,
         }
     }
 
@@ -175,7 +195,12 @@ impl Area {
     pub fn write_rule(self) -> WriteRule {
         match self {
             Self::Store => WriteRule::CreateOnly,
-            Self::Registry | Self::Settings | Self::Discovery | Self::Mirror => WriteRule::CompareAndSwap,
+            Self::Registry
+            | Self::Settings
+            | Self::Pages
+            | Self::FrontPage
+            | Self::Discovery
+            | Self::Mirror => WriteRule::CompareAndSwap,
         }
     }
 }
@@ -213,6 +238,7 @@ impl Key {
             | Self::Provenance { .. }
             | Self::MirrorIndex { .. }
             | Self::MirrorVersion { .. } => JSON,
+            Self::Page(page) => page.content_type(),
             Self::Zip { .. } => "application/zip",
             Self::Sums { .. } => "text/plain; charset=utf-8",
             Self::Signature { .. } | Self::ProvenanceSignature { .. } => "application/pgp-signature",
@@ -223,7 +249,12 @@ impl Key {
     #[must_use]
     pub fn cache_control(&self, max_age: DocumentMaxAge) -> String {
         match self.area() {
-            Area::Discovery | Area::Settings | Area::Registry | Area::Mirror => {
+            Area::Discovery
+            | Area::Settings
+            | Area::Registry
+            | Area::Mirror
+            | Area::Pages
+            | Area::FrontPage => {
                 format!("public, max-age={}, must-revalidate", max_age.0)
             }
             Area::Store => "public, max-age=31536000, immutable".to_owned(),
@@ -242,6 +273,8 @@ impl Key {
         match self {
             Self::Discovery => Area::Discovery,
             Self::Settings => Area::Settings,
+            Self::Page(PageKey::Registry) => Area::FrontPage,
+            Self::Page(_) => Area::Pages,
             Self::Versions { .. } | Self::Download { .. } | Self::Yanked { .. } => Area::Registry,
             Self::Zip { .. }
             | Self::Sums { .. }
@@ -274,6 +307,7 @@ impl fmt::Display for Key {
         match self {
             Self::Discovery => f.write_str(DISCOVERY),
             Self::Settings => f.write_str(SETTINGS),
+            Self::Page(page) => page.fmt(f),
             Self::Versions { provider } => write!(f, "registry/{provider}/versions"),
             Self::Download { release: ReleaseId { provider, version }, platform } => {
                 write!(f, "registry/{provider}/{version}/download/{}/{}", platform.os(), platform.arch())
@@ -364,6 +398,7 @@ impl FromStr for Key {
         let key = match parts.as_slice() {
             [".well-known", "terraform.json"] => Self::Discovery,
             ["registry", "settings.json"] => Self::Settings,
+            ["index.html"] | ["providers", ..] => Self::Page(text.parse()?),
             ["registry", ns, ty, "versions"] => Self::Versions { provider: provider(ns, ty)? },
             ["registry", ns, ty, version, "download", os, arch] => Self::Download {
                 release: ReleaseId { provider: provider(ns, ty)?, version: version.parse()? },
@@ -434,6 +469,8 @@ mod tests {
         vec![
             Key::Discovery,
             Key::Settings,
+            Key::Page(PageKey::Registry),
+            Key::Page(PageKey::Provider { provider: provider.clone() }),
             Key::Versions { provider },
             Key::Download { release: release.clone(), platform: platform.clone() },
             Key::Yanked { release: release.clone() },
@@ -461,6 +498,8 @@ mod tests {
             [
                 ".well-known/terraform.json".to_owned(),
                 "registry/settings.json".to_owned(),
+                "index.html".to_owned(),
+                "providers/acme/my-x/index.html".to_owned(),
                 "registry/acme/my-x/versions".to_owned(),
                 "registry/acme/my-x/1.2.3-rc.1/download/linux/amd64".to_owned(),
                 "registry/acme/my-x/1.2.3-rc.1/yanked".to_owned(),
@@ -550,6 +589,8 @@ mod tests {
             [
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
+                ("text/html; charset=utf-8", CompareAndSwap),
+                ("text/html; charset=utf-8", CompareAndSwap),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
@@ -563,6 +604,6 @@ mod tests {
             ]
         );
         assert_eq!(keys()[2].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");
-        assert_eq!(keys()[5].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
+        assert_eq!(keys()[7].cache_control(DocumentMaxAge(5)), "public, max-age=31536000, immutable");
     }
 }

@@ -65,6 +65,10 @@ pub struct SettingsChange {
     pub document_max_age: Option<DocumentMaxAge>,
     /// Whether the files of a network mirror are written.
     pub network_mirror: Option<bool>,
+    /// Whether pages are written.
+    pub pages: Option<bool>,
+    /// The title of the pages; an empty one takes it back.
+    pub title: Option<String>,
 }
 
 /// The members as they are read.
@@ -197,12 +201,11 @@ impl Settings {
         else {
             return Ok(());
         };
-        let what =
-            if name == MIRROR { "--base-url URL, or --network-mirror=false" } else { "--base-url URL" };
+        let off = if name == MIRROR { "--network-mirror=false" } else { "--pages=false" };
         Err(Refusal::new(Key::Settings, format!("{name:?} needs the address of the registry"))
             .found(format!("{name:?}: true, and no {BASE_URL:?}"))
             .expected(format!("{BASE_URL:?}, where clients reach the registry"))
-            .remedy(format!("give {what} to `tfreg init TARGET`")))
+            .remedy(format!("give --base-url URL, or {off}, to `tfreg init TARGET`")))
     }
 
     /// The settings of a registry after a change; `earlier` are those that it has, if it has any. Of earlier ones only the
@@ -237,6 +240,10 @@ impl Settings {
         }
         next.document_max_age = change.document_max_age.unwrap_or(next.document_max_age);
         next.network_mirror = change.network_mirror.unwrap_or(next.network_mirror);
+        next.pages = change.pages.unwrap_or(next.pages);
+        if let Some(title) = &change.title {
+            next.title = Some(title.clone()).filter(|title| !title.is_empty());
+        }
         next.check_base_url()?;
         let was = earlier.map(Self::values);
         for (name, value) in next.values() {
@@ -251,7 +258,7 @@ impl Settings {
     }
 
     /// The members that `tfreg init` sets, with null for what is not set.
-    fn values(&self) -> [(&'static str, Value); 6] {
+    fn values(&self) -> [(&'static str, Value); 8] {
         let keys = self.signing_keys.iter().map(ToString::to_string).collect::<Vec<_>>();
         [
             (BASE_URL, self.base_url.as_ref().map_or(Value::Null, |base| base.as_str().into())),
@@ -260,6 +267,8 @@ impl Settings {
             (SIGNING_KEYS, keys.into()),
             (MAX_AGE, self.document_max_age.0.into()),
             (MIRROR, self.network_mirror.into()),
+            (PAGES, self.pages.into()),
+            (TITLE, self.title.as_deref().map_or(Value::Null, Value::from)),
         ]
     }
 
@@ -366,7 +375,7 @@ mod tests {
         let expected = format!(
             "{{\n  \"format\": 1,\n  \"base_url\": \"https://registry.example.com/tf/\",\n  \"replace\": false,\n  \
              \"prereleases\": false,\n  \"signing_keys\": [\n    \"{KEY}\"\n  ],\n  \"document_max_age\": 60,\n  \
-             \"network_mirror\": true\n}}\n"
+             \"network_mirror\": true,\n  \"pages\": false\n}}\n"
         );
         assert_eq!(text, expected);
         assert_eq!(read(&text), settings);
@@ -408,6 +417,8 @@ mod tests {
             added_keys: keys(),
             document_max_age: Some(DocumentMaxAge(5)),
             network_mirror: Some(true),
+            pages: Some(true),
+            title: Some("Acme".to_owned()),
             ..SettingsChange::default()
         };
         let off = SettingsChange {
@@ -417,12 +428,14 @@ mod tests {
             any_key: true,
             document_max_age: Some(DocumentMaxAge(60)),
             network_mirror: Some(false),
+            pages: Some(false),
+            title: Some(String::new()),
             ..SettingsChange::default()
         };
         let none = SettingsChange::default();
         let start = Settings::changed(None, &none).unwrap();
         let changed = Settings::changed(Some(&start), &on).unwrap();
-        assert_eq!(changed.differences(Some(&start)).len(), 6);
+        assert_eq!(changed.differences(Some(&start)).len(), 8);
         assert_eq!(Settings::changed(Some(&changed), &none).unwrap(), changed);
         assert_eq!(Settings::changed(Some(&changed), &off).unwrap().to_bytes(), start.to_bytes());
         let last = SettingsChange { removed_keys: keys(), ..none };

@@ -138,11 +138,12 @@ fn word(severity: Severity) -> &'static str {
 }
 
 fn was_checked(verification: &Verification, group: Group) -> bool {
-    let Checked { providers, platforms, .. } = verification.checked;
+    let Checked { providers, platforms, pages, .. } = verification.checked;
     match group {
         Group::Discovery => true,
         Group::Index | Group::Objects => providers > 0,
         Group::Zips => platforms > 0 && verification.depth == Depth::Full,
+        Group::Pages => pages > 0,
         Group::Documents | Group::Checksums | Group::Signature | Group::Record => platforms > 0,
     }
 }
@@ -213,7 +214,7 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
 }
 
 fn summary(verification: &Verification, duration: Duration) -> String {
-    let Checked { providers, versions, platforms, zips, zip_bytes } = verification.checked;
+    let Checked { providers, versions, platforms, zips, zip_bytes, pages } = verification.checked;
     let mut lines = Vec::new();
     let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
     let place = printable(&verification.place);
@@ -229,6 +230,7 @@ fn summary(verification: &Verification, duration: Duration) -> String {
         Depth::Full => format!("{} read ({})", words::count(zips, "zip"), HumanBytes(zip_bytes)),
         Depth::Quick => "zips not downloaded".to_owned(),
     };
+    let read = if pages > 0 { format!("{read}, {} seen", words::count(pages, "page")) } else { read };
     let what = format!(
         "{}, {}, {}; {read}, in {:.2} s",
         words::count(providers, "provider"),

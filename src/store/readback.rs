@@ -50,6 +50,7 @@ impl Intent {
             Key::Signature { .. } | Key::ProvenanceSignature { .. } => Self::Signature(digest),
             Key::Discovery
             | Key::Settings
+            | Key::Page(_)
             | Key::Versions { .. }
             | Key::Download { .. }
             | Key::Yanked { .. }

@@ -35,11 +35,13 @@ pub enum Group {
     Objects,
     /// The record of the publish.
     Record,
+    /// The pages for people.
+    Pages,
 }
 
 impl Group {
     /// All groups, in the order in which clients meet them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Discovery,
         Self::Index,
         Self::Documents,
@@ -48,6 +50,7 @@ impl Group {
         Self::Zips,
         Self::Objects,
         Self::Record,
+        Self::Pages,
     ];
 
     /// The group in words.
@@ -62,6 +65,7 @@ impl Group {
             Self::Zips => "zips",
             Self::Objects => "objects",
             Self::Record => "record of the publish",
+            Self::Pages => "pages",
         }
     }
 
@@ -77,6 +81,7 @@ impl Group {
             Self::Zips => "they are what is installed and started",
             Self::Objects => "a missing object must look missing, and nobody should pay for what nobody uses",
             Self::Record => "it tells what the release was made of",
+            Self::Pages => "people choose a provider by them, and check its key",
         }
     }
 }

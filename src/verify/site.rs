@@ -104,9 +104,10 @@ impl<'a> RegistryView<'a> {
     /// The address of a document.
     pub(super) fn url(&self, key: &Key) -> Url {
         let text = key.to_string();
-        let joined = match (key, text.strip_prefix("registry/")) {
-            (Key::Discovery, _) | (_, None) => self.host.join(&text),
-            (_, Some(path)) => self.service.join(path),
+        let joined = match (key, text.strip_prefix("registry/"), self.base()) {
+            (Key::Discovery, ..) | (_, None, None) => self.host.join(&text),
+            (_, Some(path), _) => self.service.join(path),
+            (_, None, Some(base)) => Url::parse(&format!("{base}{text}")),
         };
         // Keys are made of letters, digits, dots, dashes and slashes: they always join.
         joined.unwrap_or_else(|_| self.host.clone())

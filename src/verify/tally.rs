@@ -74,6 +74,7 @@ impl Checked {
         self.platforms += other.platforms;
         self.zips += other.zips;
         self.zip_bytes += other.zip_bytes;
+        self.pages += other.pages;
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Checked {
     pub zips: u64,
     /// The bytes of these.
     pub zip_bytes: u64,
+    /// Pages of a registry that has them.
+    pub pages: u64,
 }
 
 /// Objects to which no listed version leads.

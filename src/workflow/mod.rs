@@ -4,6 +4,7 @@
 //! prints the outcomes. Whether an outcome fails the command is decided here.
 
 pub mod change;
+mod docs;
 pub mod downloads;
 pub mod invalidation;
 pub mod list;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Observer;
 use super::signature::{Chosen, Signatures};
 use super::source::{Source, Sources};
 use super::target::{self, Place, Target};
+use super::{Observer, docs};
 use crate::error::{Error, Result};
 use crate::openpgp::Signer;
 use crate::package::{BuildOptions, PackageSet};
@@ -47,6 +47,8 @@ pub struct Request {
     pub expected_in: Option<Place>,
     /// Whether that registry may lead to private addresses.
     pub private_links: bool,
+    /// The folder of the provider's documentation, if it is named.
+    pub docs: Option<PathBuf>,
     /// How tarballs are repacked.
     pub build: BuildOptions,
     /// How an executable is asked for its protocols; `None` if none is asked.
@@ -137,6 +139,7 @@ impl Request {
         observer: &dyn Observer,
     ) -> Result<Prepared> {
         let release = Release::open(tarballs, &self.expected)?;
+        let docs = docs::read(self.docs.as_deref(), &self.tarballs)?;
         let Chosen { key, kept, signer } = std::mem::take(&mut self.signatures).choose(&release, signer)?;
         let record = signer.is_some().then(|| self.record.clone());
         self.options.signer = signer;
@@ -174,6 +177,7 @@ impl Request {
             version_key: self.version_key,
             record,
             date: self.date,
+            docs,
         };
         Ok(Prepared { request: self, goal, expiry_warning })
     }

@@ -47,6 +47,20 @@ fn template_of(args: &[&str]) -> Value {
     serde_json::from_str(&hosting(args).succeeds().stdout).unwrap()
 }
 
+#[test]
+fn pages_are_what_the_root_answers_and_the_publisher_may_write_them() {
+    let of = |args: &[&str]| {
+        let template = template_of(args);
+        let config = &template["Resources"]["Distribution"]["Properties"]["DistributionConfig"];
+        (
+            config["DefaultRootObject"].as_str().unwrap().to_owned(),
+            template.to_string().contains("/providers/*"),
+        )
+    };
+    assert_eq!(of(&[]), (".well-known/terraform.json".to_owned(), false));
+    assert_eq!(of(&["--pages"]), ("index.html".to_owned(), true));
+}
+
 /// The value with references replaced by what they would be in a stack.
 fn resolved(value: &Value, names: &[(&str, &str)]) -> Value {
     let text =

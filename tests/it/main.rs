@@ -33,6 +33,7 @@ mod namespaces;
 mod operations;
 mod output;
 mod packages;
+mod pages;
 mod policy;
 mod probe;
 mod programs;

@@ -45,6 +45,15 @@ fn notes_go_to_standard_error() {
 }
 
 #[test]
+fn pages_are_keys_of_a_registry_that_has_them() {
+    let with = |args: &[&str]| {
+        let text = policies(args).to_string();
+        ["/some/prefix/providers/*\"", "/some/prefix/index.html\""].map(|key| text.contains(key))
+    };
+    assert_eq!((with(&[]), with(&["--pages"])), ([false; 2], [true; 2]));
+}
+
+#[test]
 fn partitions_reach_every_resource() {
     let role = "arn:aws-cn:iam::123456789012:role/r";
     for args in [&["--publisher", role][..], &["--cdn", role], &["--partition", "aws-cn"]] {

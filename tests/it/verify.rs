@@ -861,6 +861,11 @@ fn every_rule_has_a_change_that_breaks_it() {
         "settings-json",
         "links-relative",
         "links-elsewhere",
+        // A registry with pages: `pages`.
+        "page-missing",
+        "page-outdated",
+        "page-foreign",
+        "page-link",
     ];
     let rules: BTreeSet<&str> = tfreg::verify::rules().map(|rule| rule.name).collect();
     assert_eq!(rules.len(), tfreg::verify::rules().count(), "each name once");

@@ -22,6 +22,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// | what | where |
 /// |---|---|
 /// | a release of acme/sample 1.2.0 for linux/amd64 and darwin/arm64, with its manifest | `build/`, also as `dist/` |
+/// | its documentation | `docs/` |
 /// | the test data of this repository | `testdata/` |
 /// | the key that signed it, without a passphrase, but for scripts that make one | `key.asc`, `TFREG_SIGNING_KEY` |
 /// | a registry with that release (yanked, for `tfreg unyank`), but for scripts with `tfreg publish`, which find an empty place | `site/`, `s3://registry-bucket` |
@@ -162,6 +163,8 @@ impl Fixture {
             copy(tarball("release-1.2.0", platform));
         }
         copy(testdata("release-1.2.0/terraform-registry-manifest.json"));
+        fs::create_dir(self.path("docs")).unwrap();
+        fs::write(self.path("docs/index.md"), "# Sample provider\n").unwrap();
         for entry in fs::read_dir(&build).unwrap() {
             let path = entry.unwrap().path();
             let key = format!("sample/v1.2.0/{}", path.file_name().unwrap().to_str().unwrap());

@@ -54,6 +54,7 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
         version_key,
         record,
         date,
+        docs: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("bzip2", "bzip2"),
     ("busybox", "busybox"),
     ("cc", "gcc"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("faketime", "faketime"),
     ("git", "git"),
