@@ -319,6 +319,7 @@ fn describe(trip: &[&RecordedRequest]) -> String {
             Ok(Key::Yanked { .. }) => "yanked",
             Ok(Key::MirrorIndex { .. } | Key::MirrorVersion { .. }) => "mirror",
             // A listing names a folder.
+            Ok(Key::Page(_)) => "page",
             Err(_) => "folder",
         };
         let refused = if request.status == Some(412) { " (proof: answered 412)" } else { "" };
