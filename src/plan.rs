@@ -21,7 +21,7 @@
 //! | a line for another platform | publish: `planner::next_checksums` | the SHA256SUMS in use has the digest of its key and a signature by *this run's* key, all its lines are zips of this provider and version, and the platform's document has the line's file name and digest |
 //! | the SHA256SUMS as a whole | publish: `planner` | it consists of these lines only; an existing object under its key must have the same bytes |
 //! | the record of the publish | publish: `planner::record` | it is, byte for byte, what this run would write |
-//! | the hashes of a zip in `packages`, and of an earlier zip in a record | publish: `planner::packages` | the run has made the zip; or a record says it that *this run's* key has signed; or the zip was read, and has the digest of its proven line |
+//! | the hashes of a zip in `packages` and in the network mirror, and of an earlier zip in a record | publish: `planner::packages` | the run has made the zip; or a record says it that *this run's* key has signed; or the zip was read, and has the digest of its proven line |
 //! | an existing SHA256SUMS | [`resign`] | digest, lines of this version only, a signature by a key that is embedded *and* that the user has named; each document matches its line |
 //! | an existing record | [`resign`] | a signature by a key that the user has named, and its contents are about this version and zips in its SHA256SUMS |
 //! | the public key in a document | publish, [`resign`] | it is the key that signs in this run; it replaces another published key only with `--replace-key`, or if the user has named that key |
@@ -37,6 +37,7 @@ pub mod align;
 pub mod completeness;
 pub mod init;
 mod lost_index;
+mod mirror;
 pub mod pages;
 mod planner;
 mod publish_goal;
@@ -236,9 +237,11 @@ pub enum Stage {
     Store,
     /// The settings, download documents and yank records; then the record's signature, once the record is known to be this run's.
     Downloads,
+    /// The index of the network mirror, where it loses versions: it never lists what the index does not.
+    Withdrawal,
     /// The index, and what the network mirror has of a version.
     Index,
-    /// The index of the network mirror, which lists nothing that the index does not.
+    /// The index of the network mirror, where it gets versions.
     MirrorIndex,
     /// The discovery document.
     Discovery,
@@ -250,9 +253,10 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Store,
         Self::Downloads,
+        Self::Withdrawal,
         Self::Index,
         Self::MirrorIndex,
         Self::Discovery,
@@ -260,9 +264,8 @@ impl Stage {
         Self::Pages,
     ];
 
-    /// The stage in which an object is written.
-    #[must_use]
-    pub fn of(key: &Key) -> Self {
+    /// The stage in which an object is written; `withdraws` says whether indexes of the network mirror lose versions.
+    fn of(key: &Key, withdraws: bool) -> Self {
         match key {
             Key::Zip { .. } | Key::Sums { .. } | Key::Signature { .. } | Key::Provenance { .. } => {
                 Self::Store
@@ -271,6 +274,7 @@ impl Stage {
                 Self::Downloads
             }
             Key::Versions { .. } | Key::MirrorVersion { .. } => Self::Index,
+            Key::MirrorIndex { .. } if withdraws => Self::Withdrawal,
             Key::MirrorIndex { .. } => Self::MirrorIndex,
             Key::Discovery => Self::Discovery,
             Key::Page(PageKey::Asset { .. } | PageKey::Docs { .. } | PageKey::Release { .. }) => {
@@ -291,6 +295,8 @@ pub struct Plan {
     condition_check: Option<ConditionCheck>,
     /// How long clients may keep a document, if the registry's settings say it.
     max_age: Option<DocumentMaxAge>,
+    /// Whether indexes of the network mirror lose versions, and are written before the index.
+    withdraws: bool,
 }
 
 /// An object with which a store can be checked for honouring conditions: see [`crate::publish::conditional_writes`].
@@ -336,7 +342,10 @@ impl Plan {
 
     /// The objects of one stage that have to be written.
     pub fn pending(&self, stage: Stage) -> impl Iterator<Item = &Write> {
-        self.writes.iter().filter(move |write| write.action != Action::Keep && Stage::of(&write.key) == stage)
+        let is_pending = move |write: &&Write| {
+            write.action != Action::Keep && Stage::of(&write.key, self.withdraws) == stage
+        };
+        self.writes.iter().filter(is_pending)
     }
 
     /// Whether nothing has to be written.

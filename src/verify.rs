@@ -8,7 +8,7 @@
 //! discovery ─► index ─► download documents ─► SHA256SUMS ─► signature and key
 //!     │          │               │                 └──────► record of the publish
 //!     │          │               └──► zips
-//!     └──────────┴──► objects: unreferenced ones, missing ones
+//!     └──────────┴──► objects: unreferenced ones, missing ones; the network mirror
 //! ```
 //!
 //! Each group of rules is one file; each rule is a small function that returns a [`Finding`]. If something cannot be
@@ -19,6 +19,7 @@ mod download;
 mod finding;
 mod index;
 mod links;
+mod mirror;
 mod objects;
 mod packages;
 mod pages;
@@ -40,7 +41,7 @@ pub use verification::{Checked, Package, SigningKeyUse, Unreferenced, Verificati
 
 use crate::error::{Error, Result};
 use crate::reader::Reader;
-use crate::registry::Key;
+use crate::registry::{Key, Settings};
 use objects::Inventory;
 use site::RegistryView;
 use tally::Sum;
@@ -68,7 +69,7 @@ impl Watch for Unwatched {
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     let first =
         [discovery::RULES, index::RULES, download::RULES, packages::RULES, sums::RULES, signature::RULES];
-    let last = [served::RULES, objects::RULES, record::RULES, links::RULES, pages::RULES];
+    let last = [served::RULES, objects::RULES, record::RULES, links::RULES, mirror::RULES, pages::RULES];
     first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
@@ -88,7 +89,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
     if let Some(service) = service {
         site.found_at(service);
     }
-    let mut unreferenced = None;
+    let (mut unreferenced, mut has_mirror) = (None, false);
     // A host cannot be read without the address of its registry; in a store the keys are known.
     if reachable || site.store().is_some() {
         let inventory = match (site.store(), scope.extent) {
@@ -128,6 +129,10 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
                 }
             }
         }
+        if let Some(host) = settings.as_ref().and_then(Settings::mirror_host) {
+            has_mirror = true;
+            sum.findings.extend(mirror::check(site, &host, scope, &sum.listed, &sum.offered).await?);
+        }
         if let Some(wanted) = scope.version.as_ref().filter(|_| asked > 0 && sum.lacking.len() == asked) {
             let subject = match sum.lacking.first().filter(|_| asked == 1) {
                 Some(provider) => site.name(&site.url(&Key::Versions { provider: provider.clone() })),
@@ -152,6 +157,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         findings: sum.findings,
         checked: sum.checked,
         unreferenced,
+        has_mirror,
         signers: sum.signers.into_values().collect(),
         packages: sum.packages,
     })

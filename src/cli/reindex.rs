@@ -21,9 +21,9 @@ use crate::report::Reporter;
 /// to a zip, a SHA256SUMS of this version, and a signature of it that verifies. Incomplete and yanked versions are skipped and
 /// reported. Warnings and other members of the old index are kept, if it can be read.
 ///
-/// With --all and without NS/TYPE: brings the documents of all providers, and discovery, in line with the registry's settings,
-/// after `tfreg init` has changed its address. Indexes, zips and signatures stay as they are. A run that was stopped is
-/// completed by running it again.
+/// With --all and without NS/TYPE: brings the documents of all providers, the files of the network mirror, and discovery in line
+/// with the registry's settings, after `tfreg init` has changed them. Indexes, zips and signatures stay as they are. A run that
+/// was stopped is completed by running it again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -5,18 +5,24 @@
 //! choose from stays: no version is listed or taken out, and no object of `store/` is touched. A document is replaced only
 //! if it has not changed since it was read, so a publish at the same time loses nothing; and that publish sees the new
 //! settings in its last observation.
+//!
+//! The files of the network mirror are made from the same documents, and list what the indexes list: see [`super::mirror`].
 
-mod packages;
+pub(super) mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep, names, pages, replace,
+    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, keep,
+    mirror::{Mirror, OfProvider},
+    names, pages, replace,
 };
 use crate::content::Sealed;
 use crate::error::Refusal;
 use crate::provider::{Platform, ReleaseId};
-use crate::registry::{DownloadDocument, Folder, Key, Links, Packages, Settings, discovery};
+use crate::registry::{
+    DownloadDocument, Folder, Key, Links, Packages, Settings, VersionsDocument, discovery,
+};
 use crate::words::count;
 use packages::{Found, KnownZips};
 
@@ -64,7 +70,10 @@ impl Goal for Align {
         let Some(listing) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
         let keys: Vec<Key> = listing.iter().filter_map(|listed| listed.key.parse().ok()).collect();
         let documents: Vec<&Key> = keys.iter().filter(|key| matches!(key, Key::Download { .. })).collect();
-        if let Some(step) = seen.missing(documents.iter().map(|key| ((*key).clone(), ReadKind::Read))) {
+        let mirror = Mirror::of(seen.settings());
+        let indexes = keys.iter().filter(|key| mirror.is_some() && matches!(key, Key::Versions { .. }));
+        let reads = documents.iter().copied().chain(indexes.clone());
+        if let Some(step) = seen.missing(reads.map(|key| (key.clone(), ReadKind::Read))) {
             return Ok(step);
         }
         if documents.is_empty() && seen.document(&Key::Discovery).is_none() {
@@ -110,6 +119,17 @@ impl Goal for Align {
             }
             moved.add_to(&mut plan, release, links.as_ref());
         }
+        if let Some(mirror) = &mirror {
+            let mut reads = Vec::new();
+            for key in indexes {
+                if let Some(of) = of_provider(mirror, key, &documents, &packages, seen)? {
+                    reads.extend(mirror.align(of, seen, &mut plan).err().unwrap_or_default());
+                }
+            }
+            if !reads.is_empty() {
+                return Ok(Step::Read(reads));
+            }
+        }
         if let Some(links) = &links {
             align_discovery(links, seen, &mut plan)?;
         }
@@ -139,6 +159,26 @@ fn by_release<'a>(keys: Vec<&'a Key>, seen: &Observation) -> Result<Documents<'a
     Ok(documents)
 }
 
+/// What the network mirror shall have of the provider of an index; `None` if the index is gone since the folder was listed.
+fn of_provider(
+    mirror: &Mirror,
+    key: &Key,
+    documents: &Documents<'_>,
+    packages: &BTreeMap<&ReleaseId, Packages>,
+    seen: &Observation,
+) -> Result<Option<OfProvider>, Refusal> {
+    let (Key::Versions { provider }, Some(read)) = (key, seen.document(key)) else { return Ok(None) };
+    let index = VersionsDocument::parse(key, &read.bytes)?;
+    let of_provider = |release: &&ReleaseId| release.provider == *provider;
+    let versions = documents.keys().copied().filter(of_provider).map(|release| release.version.clone());
+    let archives =
+        documents.iter().filter(|(release, _)| of_provider(release)).filter_map(|(release, documents)| {
+            let archives = mirror.archives_of(packages.get(release)?, documents)?;
+            Some((release.version.clone(), archives))
+        });
+    Ok(Some(OfProvider::new(provider, &index, versions, archives.collect())?))
+}
+
 /// The packages of the versions whose packages are known.
 ///
 /// # Errors
@@ -164,7 +204,7 @@ fn packages_of<'a>(
 
 /// The document as the settings have it: a further member that is derived from them is set here. What is derived from the
 /// other documents of the version is in [`packages`]. Files that are derived from a provider's index are writes of their own
-/// in [`Align::next`], behind the documents.
+/// in [`Align::next`], behind the documents: see [`Mirror::align`].
 fn aligned(document: &DownloadDocument, links: Option<&Links>, plan: &mut Plan) -> DownloadDocument {
     let Some(links) = links else { return document.clone() };
     for link in document.foreign_links() {

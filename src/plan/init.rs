@@ -4,7 +4,7 @@ use super::{Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Wri
 use crate::content::Sealed;
 use crate::error::Refusal;
 use crate::registry::settings::SettingsChange;
-use crate::registry::{Key, Links, Settings};
+use crate::registry::{Key, Links, MirrorHost, Settings};
 
 /// Changes the settings.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct RunState {
     moves_documents: bool,
     /// Whether it turns pages off.
     leaves_pages: bool,
+    /// The host whose files of a network mirror are not written any more.
+    left_host: Option<MirrorHost>,
 }
 
 impl Goal for Init {
@@ -36,7 +38,14 @@ impl Goal for Init {
         }
         let earlier = seen.settings();
         let wanted = Settings::changed(earlier, &self.change)?;
-        let changes = wanted.differences(earlier);
+        let mut changes = wanted.differences(earlier);
+        if let (Some(line), Some(base), true) = (
+            changes.iter_mut().find(|line| line[2..].starts_with("network_mirror:")),
+            wanted.base_url(),
+            wanted.network_mirror(),
+        ) {
+            *line = format!("{line}, at {base}mirror/");
+        }
         let mut plan = Plan { changes, max_age: Some(wanted.document_max_age()), ..Plan::default() };
         if state.is_written && !plan.changes.is_empty() {
             // Two runs that set the same member to different values would overwrite each other endlessly.
@@ -61,6 +70,11 @@ impl Goal for Init {
         let is_moved = was != derived(&wanted);
         // Said at the end too, when nothing is left to change.
         state.moves_documents |= is_moved && discovery.is_some();
+        if let Some(left) =
+            earlier.and_then(Settings::mirror_host).filter(|left| wanted.mirror_host().as_ref() != Some(left))
+        {
+            state.left_host = Some(left);
+        }
         plan.warnings = self.warnings(&wanted, state);
         plan.writes.push(match there {
             None => Write { key, body, action: Action::Create },
@@ -87,6 +101,18 @@ impl Init {
             warnings.push(format!(
                 "the registry is below the prefix {prefix} of its bucket, and {base} has no path: that is right only if the CDN \
                  adds the prefix; else it is {base}{prefix}/"
+            ));
+        }
+        if let Some(host) = wanted.mirror_host().filter(MirrorHost::has_port) {
+            warnings.push(format!(
+                "no client finds a provider of {host} in the network mirror: the host has a port, and Terraform and OpenTofu take \
+                 the path {host}/NAMESPACE/TYPE/index.json for an address of another scheme"
+            ));
+        }
+        if let Some(host) = &state.left_host {
+            warnings.push(format!(
+                "what stands below mirror/{host}/ is not written any more, and goes on offering what it offers, yanked versions \
+                 too; remove it by hand once nobody uses it"
             ));
         }
         if state.moves_documents {

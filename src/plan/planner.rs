@@ -2,6 +2,7 @@
 
 mod kept_sums;
 mod key_change;
+mod mirrored;
 mod next_checksums;
 mod packages;
 mod record;
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, ConditionCheck, Observation, Observed, Plan, PublishGoal, Published, ReadKind, RunState,
-    SignedObjects, Step, ToSign, Write, keep, lost_index, object_conflict, settings_check, yanked_record,
+    SignedObjects, Step, ToSign, Write, keep, lost_index, mirror::Mirror, object_conflict, settings_check,
+    yanked_record,
 };
 use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
@@ -30,8 +32,9 @@ use packages::NextPackages;
 pub(super) fn next(goal: &PublishGoal, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
     let version = goal.packages.version();
     let links = settings_check::links(seen.settings(), goal.base_url.as_ref());
+    let mirror = Mirror::of(seen.settings());
     let (missing, left_out, unsigned) = (Vec::new(), BTreeSet::new(), Vec::new());
-    Planner { goal, version, seen, links, missing, left_out, unsigned }.run(state)
+    Planner { goal, version, seen, links, mirror, missing, left_out, unsigned }.run(state)
 }
 
 /// A platform's document as it was read.
@@ -47,6 +50,8 @@ struct Planner<'a> {
     seen: &'a Observation,
     /// How the documents point to objects.
     links: Links,
+    /// The network mirror, if the registry has one.
+    mirror: Option<Mirror>,
     missing: Vec<(Key, ReadKind)>,
     left_out: BTreeSet<String>,
     unsigned: Vec<ToSign>,
@@ -54,21 +59,9 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn run(mut self, state: &mut RunState) -> Result<Step, Refusal> {
-        // Round one requests all objects whose keys are known before anything was read: a first publish, and a repeated
-        // one, need no others.
         let provider = &self.goal.provider;
         let versions_key = Key::Versions { provider: provider.clone() };
-        self.need(&Key::Discovery, ReadKind::Read);
-        self.need(&Key::Yanked { release: self.release() }, ReadKind::Read);
-        self.need(&versions_key, ReadKind::Read);
-        for package in self.goal.packages.packages() {
-            self.need(&self.download_key(&package.platform), ReadKind::Read);
-            self.need_stored(state, &self.zip_key(package), ReadKind::Summary);
-        }
-        for platform in &state.listed {
-            self.need(&self.download_key(platform), ReadKind::Read);
-        }
-        self.need_signed(state, self.own_sums().digest().short());
+        self.need_known(&versions_key, state);
         if let Some(step) = self.next_reads() {
             return Ok(step);
         }
@@ -87,6 +80,12 @@ impl Planner<'_> {
             self.need(&self.download_key(platform), ReadKind::Read);
             state.listed.insert(platform.clone());
         }
+        self.need_mirror(state);
+        if let Some(step) = self.next_reads() {
+            return Ok(step);
+        }
+        let marks = index.as_ref().map(|(document, _)| document.marks()).transpose()?.unwrap_or_default();
+        let mirrored = self.mirrored(&marks, state)?;
         if let Some(step) = self.next_reads() {
             return Ok(step);
         }
@@ -122,6 +121,13 @@ impl Planner<'_> {
         writes.extend(downloads);
         writes.extend(record.signature);
         writes.push(self.index_write(&versions_key, index, listed)?);
+        let mut withdraws = false;
+        if let Some(mirrored) = &mirrored {
+            let archives = self.archives(packages.known(), &documents);
+            let (files, takes_out) = self.mirror_writes(mirrored, archives.as_ref(), marks)?;
+            writes.extend(files);
+            withdraws = takes_out;
+        }
         // Reported at the end too, when nothing points to it any more.
         state.left_out.append(&mut self.left_out);
         let mut warnings: Vec<String> = provider.namespace.client_warning().into_iter().collect();
@@ -152,8 +158,27 @@ impl Planner<'_> {
         }
         let condition_check = self.condition_check(&signed, &sealed_sums, state);
         let signed = Some(signed);
-        let plan = Plan { changes, writes, warnings, signed, condition_check, max_age: None };
+        let plan = Plan { changes, writes, warnings, signed, condition_check, max_age: None, withdraws };
         Ok(Step::Ready(Box::new(plan)))
+    }
+
+    /// Requests all objects whose keys are known before anything was read: a first publish, and a repeated one, need no
+    /// others.
+    fn need_known(&mut self, versions_key: &Key, state: &RunState) {
+        self.need(&Key::Discovery, ReadKind::Read);
+        self.need(&Key::Yanked { release: self.release() }, ReadKind::Read);
+        self.need(versions_key, ReadKind::Read);
+        for package in self.goal.packages.packages() {
+            self.need(&self.download_key(&package.platform), ReadKind::Read);
+            self.need_stored(state, &self.zip_key(package), ReadKind::Summary);
+        }
+        for platform in &state.listed {
+            self.need(&self.download_key(platform), ReadKind::Read);
+        }
+        for key in &state.mirrored {
+            self.need(key, ReadKind::Read);
+        }
+        self.need_signed(state, self.own_sums().digest().short());
     }
 
     /// A missing index means a first publish only if nothing else of the provider is published. The first publishes of
@@ -306,13 +331,17 @@ impl Planner<'_> {
             }
             (None, ..) => return Ok(()),
         };
-        Err(Refusal::new(subject, format!("version {} is yanked, and is not published again", self.version))
+        Err(self.yanked(subject, found))
+    }
+
+    fn yanked(&self, subject: &Key, found: String) -> Refusal {
+        Refusal::new(subject, format!("version {} is yanked, and is not published again", self.version))
             .found(found)
             .expected("a version that is not yanked")
             .remedy(format!(
                 "release a new version; or put this one back by `tfreg unyank TARGET {} {}` first",
                 self.goal.provider, self.version
-            )))
+            ))
     }
 
     /// Without `--replace`, the contents of a platform are those that its document names, whether it is listed or not;

@@ -81,6 +81,8 @@ pub struct RunState {
     pub is_first: bool,
     /// The hashes and sizes of zips, by their SHA-256.
     pub zips: BTreeMap<Digest, ZipFacts>,
+    /// The files of the network mirror, which are read early in the next round.
+    pub mirrored: BTreeSet<Key>,
     /// The lines that were not carried over into the new SHA256SUMS, in words.
     pub left_out: BTreeSet<String>,
     /// The pages of the documentation that this run has written.

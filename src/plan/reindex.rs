@@ -4,10 +4,14 @@
 //! index; and the index is replaced only if it has not changed since it was read. So a change by a concurrent publish
 //! is either seen, or makes the replacement fail. Yanked versions are skipped, according to their records, or to the
 //! mark in the index if the record is lost. Newly listed versions are proven: see [`super::completeness`].
+//!
+//! The files of the network mirror, if the registry has one, are made anew from the same documents: see [`super::mirror`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::align::packages::{self, Found, KnownZips};
 use super::completeness::{self, Completeness, Trust};
+use super::mirror::{Mirror, OfProvider};
 use super::{
     Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, names,
     pages, replace,
@@ -41,9 +45,9 @@ struct VersionFacts {
 }
 
 impl Goal for Reindex {
-    type RunState = ();
+    type RunState = KnownZips;
 
-    fn next(&self, seen: &Observation, (): &mut ()) -> Result<Step, Refusal> {
+    fn next(&self, seen: &Observation, known: &mut KnownZips) -> Result<Step, Refusal> {
         let key = Key::Versions { provider: self.provider.clone() };
         if let Some(step) = seen.missing([(Key::Discovery, ReadKind::Read), (key.clone(), ReadKind::Read)]) {
             return Ok(step);
@@ -104,19 +108,33 @@ impl Goal for Reindex {
             let documents = seen.objects.keys().filter(|key| matches!(key, Key::Sums { .. }));
             documents.into_iter().find_map(|key| Some(ConditionCheck::there(key, seen.document(key)?)))
         });
+        let mirrored = match Mirror::of(seen.settings()) {
+            Some(mirror) => {
+                match self.mirrored(&mirror, &wanted, &versions, seen, known, &mut plan.warnings)? {
+                    Ok(of) => Some((mirror, of)),
+                    Err(reads) => return Ok(Step::Read(reads)),
+                }
+            }
+            None => None,
+        };
         plan.writes.push(match read {
             None => Write { key, body: Sealed::from_bytes(wanted.to_bytes()), action: Action::Create },
             Some(read) if wanted == index && plan.changes.is_empty() => keep(key, &read.bytes),
             Some(read) => replace(key, read, wanted.to_bytes()),
         });
+        if let Some((mirror, of)) = mirrored
+            && let Err(reads) = mirror.align(of, seen, &mut plan)
+        {
+            return Ok(Step::Read(reads));
+        }
         Ok(Step::Ready(Box::new(plan)))
     }
 
-    fn pages(&self, (): &()) -> pages::Wanted<'_> {
+    fn pages(&self, _: &KnownZips) -> pages::Wanted<'_> {
         pages::Wanted { all_versions: true, docs: None }
     }
 
-    fn written(&self, _: &Key, (): &mut ()) {}
+    fn written(&self, _: &Key, _: &mut KnownZips) {}
 
     fn indexed(&self) -> &'static str {
         "The index is made anew."
@@ -124,6 +142,47 @@ impl Goal for Reindex {
 }
 
 impl Reindex {
+    /// What the network mirror shall have of the provider, or what has to be read first. Versions whose packages are not known
+    /// get a warning.
+    ///
+    /// # Errors
+    /// A document cannot be understood.
+    fn mirrored(
+        &self,
+        mirror: &Mirror,
+        index: &VersionsDocument,
+        versions: &BTreeMap<Version, VersionFacts>,
+        seen: &Observation,
+        known: &mut KnownZips,
+        warnings: &mut Vec<String>,
+    ) -> Result<Result<OfProvider, Vec<(Key, ReadKind)>>, Refusal> {
+        let (mut archives, mut reads) = (BTreeMap::new(), Vec::new());
+        for version in index.versions() {
+            let Some(facts) = versions.get(version) else { continue };
+            let release = ReleaseId::new(&self.provider, version);
+            let documents = packages::documents(&release, &facts.platforms, seen)?;
+            let problem = match packages::of_version(&release, &documents, seen, known) {
+                Found::Read(more) => {
+                    reads.extend(more);
+                    continue;
+                }
+                Found::Left(problem) => problem,
+                Found::Known(packages) => match mirror.archives_of(&packages, &documents) {
+                    Some(found) => {
+                        archives.insert(version.clone(), found);
+                        continue;
+                    }
+                    None => "a zip is not in this registry".to_owned(),
+                },
+            };
+            warnings.push(format!("{version} is left as it is in the network mirror: {problem}"));
+        }
+        if !reads.is_empty() {
+            return Ok(Err(reads));
+        }
+        Ok(Ok(OfProvider::new(&self.provider, index, versions.keys().cloned(), archives)?))
+    }
+
     /// The known facts about each version.
     fn found(
         &self,

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::yank::take_out;
-use super::{Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, replace};
+use super::yank::TakingOut;
+use super::{Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, mirror, replace};
 use crate::error::Refusal;
 use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::{Key, VersionsDocument};
@@ -64,16 +64,22 @@ impl Goal for YankExpired {
         let (mut versions, undated) = self.expired(&index)?;
         versions.extend(written.iter().cloned());
         let record = |version: &Version| Key::Yanked { release: ReleaseId::new(&self.provider, version) };
-        if let Some(step) = seen.missing(versions.iter().map(|version| (record(version), ReadKind::Read))) {
+        let mirrored = mirror::index_key(seen, &self.provider);
+        let reads = versions.iter().map(record).chain(mirrored);
+        if let Some(step) = seen.missing(reads.map(|key| (key, ReadKind::Read))) {
             return Ok(step);
         }
+        let mirrored = mirror::index(seen, &self.provider)?;
         let mut plan = Plan { condition_check: condition_check(seen, &index_key), ..Plan::default() };
         let mut wanted = index.clone();
+        let mut taking =
+            TakingOut { seen, provider: &self.provider, mirrored: mirrored.as_ref(), plan: &mut plan };
         for version in &versions {
             let why = (self.reason.as_deref(), self.now);
             let has_written = written.contains(version);
-            wanted = take_out(seen, &wanted, (&self.provider, version), why, has_written, &mut plan)?;
+            wanted = taking.take_out(&wanted, version, why, has_written)?;
         }
+        taking.withdraw(&wanted, versions)?;
         if !undated.is_empty() {
             let undated: Vec<String> = undated.iter().map(ToString::to_string).collect();
             plan.warnings.push(format!(

@@ -17,6 +17,7 @@ use serde_json::{Map, Number, Value};
 
 use super::layout::Key;
 use crate::error::Refusal;
+use crate::provider::ReleaseId;
 
 /// A JSON object with its members in their order.
 pub type Object = Map<String, Value>;
@@ -31,8 +32,14 @@ const MAX_DEPTH: usize = 127;
 
 /// The refusal of a registry document that cannot be understood. Such a document is never treated as an empty one.
 pub fn refuse(key: &Key, found: impl fmt::Display) -> Refusal {
-    let again =
-        if matches!(key, Key::Versions { .. }) { ", or write it again by `tfreg reindex`" } else { "" };
+    let again = match key {
+        Key::Versions { .. } => ", or write it again by `tfreg reindex`".to_owned(),
+        Key::MirrorIndex { provider, .. }
+        | Key::MirrorVersion { release: ReleaseId { provider, .. }, .. } => {
+            format!("; of a provider of this registry, `tfreg reindex TARGET {provider}` makes it anew")
+        }
+        _ => String::new(),
+    };
     Refusal::new(key, "the registry's document cannot be understood")
         .found(found)
         .expected("the registry protocol's JSON document")

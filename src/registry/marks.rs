@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::json;
@@ -28,8 +28,20 @@ impl Mark {
     /// every other.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let time = |mark: &Self| mark.when.parse::<Timestamp>().ok();
-        time(self) > time(other)
+        self.time() > other.time()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.when.parse().ok()
+    }
+
+    /// The time for what comes after these marks: now, or just after them, where another machine's clock was ahead. So of
+    /// two marks the later one is the newer one, whatever the clocks say.
+    #[must_use]
+    pub fn time_after<'m>(now: Timestamp, marks: impl IntoIterator<Item = &'m Self>) -> Timestamp {
+        let latest = marks.into_iter().filter_map(Self::time).max();
+        let next = latest.and_then(|latest| latest.checked_add(SignedDuration::from_nanos(1)).ok());
+        next.map_or(now, |next| next.max(now))
     }
 }
 

@@ -434,6 +434,12 @@ mod tests {
         let (early, late) = (mark(true, "2026-01-02T03:04:05Z"), mark(false, "2026-01-02T03:04:05.5Z"));
         assert!(late.is_newer_than(&early) && !early.is_newer_than(&late) && !early.is_newer_than(&early));
         assert!(early.is_newer_than(&mark(false, "?")));
+        let time = |text: &str| text.parse().unwrap();
+        let after = |now: &str, marks: &[Mark]| Mark::time_after(time(now), marks).to_string();
+        let now = "2026-01-02T03:04:05.2Z";
+        assert_eq!(after(now, &[]), now);
+        assert_eq!(after(now, &[early.clone(), mark(true, "?")]), now);
+        assert_eq!(after(now, &[late, early]), "2026-01-02T03:04:05.500000001Z");
     }
 
     #[test]

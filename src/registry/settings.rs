@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::json::{self, Object};
 use super::layout::{DocumentMaxAge, Key};
 use super::links::{BaseUrl, Links};
+use super::mirror::MirrorHost;
 use super::raw::RawObject;
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
@@ -194,8 +195,21 @@ impl Settings {
         }
     }
 
-    /// What is written with absolute URLs only needs one.
+    /// What is written with absolute URLs only needs one; and the files of a mirror have its host in their keys.
     fn check_base_url(&self) -> Result<(), Refusal> {
+        if let Some(base) =
+            self.base_url.as_ref().filter(|base| self.network_mirror && MirrorHost::of(base).is_none())
+        {
+            return Err(Refusal::new(
+                Key::Settings,
+                format!("{MIRROR:?} needs a host that providers can have in their address"),
+            )
+            .found(format!("{BASE_URL:?}: {:?}", base.as_str()))
+            .expected("a host with a name, or an IPv4 address")
+            .remedy(
+                "give --base-url URL with such a host, or --network-mirror=false, to `tfreg init TARGET`",
+            ));
+        }
         let needing = [(self.network_mirror, MIRROR), (self.pages, PAGES)];
         let Some((_, name)) = needing.into_iter().find(|(is_set, _)| *is_set && self.base_url.is_none())
         else {
@@ -326,6 +340,12 @@ impl Settings {
     #[must_use]
     pub fn network_mirror(&self) -> bool {
         self.network_mirror
+    }
+
+    /// The host under which the files of the network mirror stand; `None` if they are not written.
+    #[must_use]
+    pub fn mirror_host(&self) -> Option<MirrorHost> {
+        MirrorHost::of(self.base_url.as_ref().filter(|_| self.network_mirror)?)
     }
 
     /// Whether pages are written; then there is a [`base_url`](Self::base_url).

@@ -114,7 +114,7 @@ fn table(verification: &Verification) -> String {
             .filter(|((of, ..), _)| *of == group)
             .map(|(_, (rule, count))| (*rule, *count))
             .collect();
-        if rows.is_empty() {
+        if rows.is_empty() && (group != Group::Mirror || verification.has_mirror) {
             let state = if was_checked(verification, group) { "ok" } else { "not checked" };
             table.add_row([group.name(), state, group.why()]);
         }
@@ -141,7 +141,7 @@ fn was_checked(verification: &Verification, group: Group) -> bool {
     let Checked { providers, platforms, pages, .. } = verification.checked;
     match group {
         Group::Discovery => true,
-        Group::Index | Group::Objects => providers > 0,
+        Group::Index | Group::Objects | Group::Mirror => providers > 0,
         Group::Zips => platforms > 0 && verification.depth == Depth::Full,
         Group::Pages => pages > 0,
         Group::Documents | Group::Checksums | Group::Signature | Group::Record => platforms > 0,

@@ -35,13 +35,15 @@ pub enum Group {
     Objects,
     /// The record of the publish.
     Record,
+    /// The network mirror.
+    Mirror,
     /// The pages for people.
     Pages,
 }
 
 impl Group {
     /// All groups, in the order in which clients meet them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Discovery,
         Self::Index,
         Self::Documents,
@@ -50,6 +52,7 @@ impl Group {
         Self::Zips,
         Self::Objects,
         Self::Record,
+        Self::Mirror,
         Self::Pages,
     ];
 
@@ -65,6 +68,7 @@ impl Group {
             Self::Zips => "zips",
             Self::Objects => "objects",
             Self::Record => "record of the publish",
+            Self::Mirror => "network mirror",
             Self::Pages => "pages",
         }
     }
@@ -81,6 +85,7 @@ impl Group {
             Self::Zips => "they are what is installed and started",
             Self::Objects => "a missing object must look missing, and nobody should pay for what nobody uses",
             Self::Record => "it tells what the release was made of",
+            Self::Mirror => "its users install from it alone",
             Self::Pages => "people choose a provider by them, and check its key",
         }
     }

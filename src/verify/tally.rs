@@ -10,6 +10,7 @@ use crate::registry::{Key, ZipFacts};
 use super::download;
 use super::finding::Finding;
 use super::links::LinkBases;
+use super::mirror::Offered;
 use super::objects::References;
 use super::signature::SignedBy;
 use super::{Checked, Package, SigningKeyUse};
@@ -23,6 +24,7 @@ pub(super) struct Sum {
     pub(super) packages: Vec<Package>,
     pub(super) references: References,
     pub(super) bases: LinkBases,
+    pub(super) offered: Vec<Offered>,
     pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
     /// Providers that do not list the version that was asked for.
     pub(super) lacking: BTreeSet<Provider>,
@@ -49,6 +51,8 @@ pub(super) struct PartialResult {
     pub(super) read: Vec<ZipFacts>,
     /// What signed records say of zips.
     pub(super) recorded: Vec<ZipFacts>,
+    /// What the documents offer.
+    pub(super) offered: Vec<Offered>,
 }
 
 impl PartialResult {
@@ -64,6 +68,7 @@ impl PartialResult {
         self.bases.extend(other.bases);
         self.read.extend(other.read);
         self.recorded.extend(other.recorded);
+        self.offered.extend(other.offered);
     }
 }
 
@@ -88,6 +93,7 @@ impl Sum {
         self.lacking.extend(part.lacking);
         self.unsure.extend(part.unsure);
         self.bases.extend(part.bases);
+        self.offered.extend(part.offered);
         for SignedBy { key_id, fingerprint, clients } in part.signers {
             let used = self.signers.entry(fingerprint.clone()).or_insert(SigningKeyUse {
                 key_id,

@@ -82,6 +82,8 @@ pub struct Verification {
     pub checked: Checked,
     /// Unreferenced objects; `None` if nothing was, or could be, listed.
     pub unreferenced: Option<Unreferenced>,
+    /// Whether the registry has a network mirror, which was checked.
+    pub has_mirror: bool,
     /// The signers.
     pub signers: Vec<SigningKeyUse>,
     /// The zips whose contents were checked.

@@ -18,6 +18,7 @@ use crate::release::zips::ExpectedZip;
 use super::download::{self, Download};
 use super::finding::{Finding, Severity};
 use super::index::{self, IndexEntry};
+use super::mirror::Offered;
 use super::signature::{self, EmbeddedKey};
 use super::site::{self, RegistryView};
 use super::sums::{self, Sums};
@@ -70,6 +71,17 @@ impl VersionCheck<'_> {
             part.findings.extend(packages::against_zips(download, "the zip", &part.read));
             let record = "the record of the publish";
             part.findings.extend(packages::against_zips(download, record, &part.recorded));
+            let zip = download
+                .shasum
+                .and_then(|shasum| part.read.iter().chain(&part.recorded).find(|zip| zip.shasum == shasum));
+            let h1 = zip.map(|zip| zip.h1.to_string());
+            part.offered.push(Offered {
+                release: self.release(),
+                platform: download.platform.clone(),
+                zip: download.zip.clone(),
+                shasum: download.shasum,
+                h1,
+            });
         }
         Ok(part)
     }

@@ -20,6 +20,7 @@ use crate::support::watched::{listed, objects, watched, watched_with};
 use crate::support::{Ran, folder, publish, ran, run, tarball, tarballs, tfreg, tree, undated};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const BASE: &str = "https://registry.example.com/";
 
 /// What a store can do to a request.
 struct Fault {
@@ -45,9 +46,12 @@ const FAULTS: &[Fault] = &[
     fault("403", || Action::AnswerBefore(403, "AccessDenied"), false),
 ];
 
-/// A registry with two versions, each of one platform, as it is in a bucket.
+/// A registry with a network mirror and two versions, each of one platform, as it is in a bucket.
 fn base() -> Objects {
     let server = S3Server::start(&["bucket"]);
+    let mut init = tfreg();
+    init.args(["init", "s3://bucket", "--base-url", BASE, "--network-mirror"]);
+    run(init.envs(server.envs())).succeeds();
     for release in ["release-1.2.0", "release-1.10.0"] {
         let linux =
             tarballs(release).into_iter().find(|path| path.to_string_lossy().contains("amd64")).unwrap();
@@ -223,6 +227,7 @@ fn a_process_killed_at_each_request_leaves_a_whole_registry() {
         server.clear_rules();
         run(&mut start(&adding)).succeeds();
         assert_eq!(listed(&server).len(), 4);
+        reader::mirrored(&objects(&server, ""), BASE).unwrap();
         server.verify();
         killed
     };

@@ -28,6 +28,7 @@ mod keys;
 mod list;
 mod machine;
 mod memory;
+mod mirror;
 mod model;
 mod namespaces;
 mod operations;

@@ -15,6 +15,9 @@
 //! step. Then R1 is his to break, and what is judged is every write of the honest runs: what they sign, list and embed is
 //! theirs, or was in the registry before him (R7), and an index that he deletes never comes back with fewer versions (R5).
 //!
+//! Where the registry has a network mirror, its files are documents like the others: in every state it lists no version whose
+//! file is not there, and none that the registry's index does not list, and at every end it says what the registry says.
+//!
 //! Where somebody changes the registry's settings, or brings everything in line with them, reads and writes of the settings, and
 //! of the discovery document, are steps too. Who reports success has written what the settings wanted that it saw last.
 //!
@@ -69,6 +72,18 @@ struct Memory {
     honest: Option<Arc<Honest>>,
     /// Whether settings change.
     has_settings: bool,
+    /// The documents that are no steps.
+    quiet: Quiet,
+}
+
+/// Documents whose operations are no steps of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    Nothing,
+    /// Those of platforms, where two runs meet in a version's file of the mirror.
+    Platforms,
+    /// Those of platforms, and versions' files of the mirror, where nobody reads or writes one that another writes.
+    Versions,
 }
 
 /// What honest runs may sign, list and embed.
@@ -233,7 +248,12 @@ impl Memory {
     /// Waits until this step is chosen.
     async fn step(&self, key: &str) {
         let key: Key = key.parse().unwrap();
-        let is_document = matches!(key, Key::Versions { .. } | Key::Download { .. } | Key::Yanked { .. });
+        let is_document = match key {
+            Key::Versions { .. } | Key::Yanked { .. } | Key::MirrorIndex { .. } => true,
+            Key::Download { .. } => self.quiet == Quiet::Nothing,
+            Key::MirrorVersion { .. } => self.quiet != Quiet::Versions,
+            _ => false,
+        };
         if is_document || self.has_settings && matches!(key, Key::Settings | Key::Discovery) {
             self.wait().await;
         }
@@ -442,6 +462,8 @@ struct World<'a> {
     /// `Ok`, or the exit code; `None` while it runs and when it has crashed.
     results: Vec<Option<Result<(), u8>>>,
     crashed: Option<usize>,
+    /// Whether the registry has had a network mirror from the beginning.
+    has_mirror: bool,
     attacks: &'a [Attack],
     /// Those that were carried out.
     attacked: BTreeSet<usize>,
@@ -455,7 +477,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl<'a> World<'a> {
     fn new(start: &Objects, wanted: &'a [Actor]) -> Self {
-        Self::attacked(start, wanted, None, &[])
+        Self::with(start, wanted, None, &[], Quiet::Nothing)
     }
 
     fn attacked(
@@ -464,19 +486,33 @@ impl<'a> World<'a> {
         honest: Option<&Arc<Honest>>,
         attacks: &'a [Attack],
     ) -> Self {
+        Self::with(start, wanted, honest, attacks, Quiet::Nothing)
+    }
+
+    fn with(
+        start: &Objects,
+        wanted: &'a [Actor],
+        honest: Option<&Arc<Honest>>,
+        attacks: &'a [Attack],
+        quiet: Quiet,
+    ) -> Self {
         let objects = Arc::new(Mutex::new(start.clone()));
         let has_settings = changes_settings(wanted);
         let publishers: Vec<Arc<Mutex<Publisher>>> = wanted.iter().map(|_| Arc::default()).collect();
         let running = wanted.iter().zip(&publishers).map(|(wanted, publisher)| {
             let (objects, publisher) = (Arc::clone(&objects), Arc::clone(publisher));
-            let store = Memory { objects, publisher, honest: honest.cloned(), has_settings };
+            let store = Memory { objects, publisher, honest: honest.cloned(), has_settings, quiet };
             let run: Publishing<'a> = Box::pin(async move { wanted.run(&store).await });
             Some(run)
         });
         let running = running.collect();
         let results = wanted.iter().map(|_| None).collect();
         let attacked = BTreeSet::new();
-        let mut world = Self { objects, publishers, running, results, crashed: None, attacks, attacked };
+        let settings =
+            start.get(SETTINGS).map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap());
+        let has_mirror = settings["network_mirror"] == true;
+        let mut world =
+            Self { objects, publishers, running, results, crashed: None, has_mirror, attacks, attacked };
         (0..wanted.len()).for_each(|publisher| world.go_on(publisher));
         world
     }
@@ -560,6 +596,11 @@ impl<'a> World<'a> {
         if let Err(error) = reader::packaged(&self.objects.lock().unwrap()) {
             panic!("not for OpenTofu after {path:?}: {error}");
         }
+        if self.has_mirror
+            && let Err(error) = reader::mirrored(&self.objects.lock().unwrap(), BASE)
+        {
+            panic!("not in the mirror after {path:?}: {error}");
+        }
     }
 }
 
@@ -573,11 +614,25 @@ struct Covered {
 
 /// Explores all interleavings of `wanted` from `start`, and judges every state and, by `judge`, every end.
 fn explore(start: &Objects, wanted: &[Actor], judge: impl Fn(&World<'_>, &Listed)) -> Covered {
+    explore_from(start, wanted, Quiet::Nothing, judge)
+}
+
+/// The same where all that is disputed are the indexes, and the records of yanks: operations on other documents commute.
+fn explore_indexes(start: &Objects, wanted: &[Actor], judge: impl Fn(&World<'_>, &Listed)) -> Covered {
+    explore_from(start, wanted, Quiet::Versions, judge)
+}
+
+fn explore_from(
+    start: &Objects,
+    wanted: &[Actor],
+    quiet: Quiet,
+    judge: impl Fn(&World<'_>, &Listed),
+) -> Covered {
     let mut covered = Covered::default();
     let (mut seen, mut whole) = (HashSet::new(), HashSet::new());
     let mut todo: Vec<Vec<Choice>> = vec![Vec::new()];
     while let Some(mut path) = todo.pop() {
-        let mut world = World::new(start, wanted);
+        let mut world = World::with(start, wanted, None, &[], quiet);
         for choice in &path {
             world.take(*choice);
         }
@@ -723,7 +778,7 @@ fn assert_in_line(world: &World<'_>, goal: &PublishGoal, seen: Option<&[u8]>, pa
 /// Runs one again when all others have ended.
 fn again_alone(world: &World<'_>, wanted: &Actor) -> Result<Outcome, Error> {
     let (objects, publisher) = (Arc::clone(&world.objects), Arc::default());
-    let store = Memory { objects, publisher, honest: None, has_settings: true };
+    let store = Memory { objects, publisher, honest: None, has_settings: true, quiet: Quiet::Nothing };
     let mut again = Box::pin(wanted.run(&store));
     loop {
         let context = &mut Context::from_waker(futures::task::noop_waker_ref());
@@ -1021,6 +1076,74 @@ fn everything_is_brought_in_line_while_a_platform_is_added() {
     };
     let adding = immutable(&[tarball("release-1.2.0", "linux-amd64")]);
     report("in line", &explore(&start, &[adding, Actor::Align(Align)], in_line));
+}
+
+/// A registry with a network mirror, and with what these publish.
+fn with_mirror(published: &[Actor]) -> Objects {
+    let mirror = SettingsChange { network_mirror: Some(true), ..address() };
+    after_from(&after(&[init(mirror)]), published)
+}
+
+#[test]
+fn two_versions_over_one_mirror() {
+    let two = [
+        immutable(&[tarball("release-1.2.0", "linux-amd64")]),
+        immutable(&[tarball("release-1.10.0", "linux_amd64")]),
+    ];
+    let start = with_mirror(&[immutable(&[tarball("release-1.2.0", "darwin-arm64")])]);
+    report("versions", &explore_indexes(&start, &two, both_succeed));
+}
+
+#[test]
+fn a_yank_and_a_publish_over_one_mirror() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = with_mirror(&[linux()]);
+    let adding = [yank("1.2.0", 1), immutable(&[tarball("release-1.2.0", "darwin-arm64")])];
+    report("another platform", &explore_indexes(&start, &adding, yanked_stays_out("1.2.0")));
+    // It is not in the mirror yet, where the publish lists it.
+    let mut unlisted = start.clone();
+    unlisted.retain(|key, _| !key.starts_with("mirror/"));
+    report("the same", &explore_indexes(&unlisted, &[yank("1.2.0", 1), linux()], yanked_stays_out("1.2.0")));
+}
+
+#[test]
+fn a_version_that_is_put_back_into_a_mirror() {
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let start = with_mirror(&[linux(), yank("1.2.0", 1)]);
+    report("put back", &explore_indexes(&start, &[unyank("1.2.0", 2), linux()], |_, _| {}));
+    report(
+        "put back and yanked",
+        &explore_indexes(&start, &[unyank("1.2.0", 2), yank("1.2.0", 3)], |_, _| {}),
+    );
+}
+
+#[test]
+fn two_platforms_in_one_file_of_a_mirror() {
+    let two = [
+        immutable(&[tarball("release-1.2.0", "linux-amd64")]),
+        immutable(&[tarball("release-1.2.0", "darwin-arm64")]),
+    ];
+    let start = with_mirror(&[immutable(&[tarball("release-1.10.0", "linux_amd64")])]);
+    let all = all_succeed_in_the_end(&two);
+    report("of a new version", &explore_from(&start, &two, Quiet::Platforms, all));
+}
+
+#[test]
+fn a_mirror_that_is_switched_on_while_a_version_is_published() {
+    let start = after(&[immutable(&[tarball("release-1.10.0", "linux_amd64")]), init(address())]);
+    let mirror = || init(SettingsChange { network_mirror: Some(true), ..SettingsChange::default() });
+    let linux = || immutable(&[tarball("release-1.2.0", "linux-amd64")]);
+    let is_mirrored = |world: &World<'_>, listed: &Listed| {
+        both_succeed(world, listed);
+        // Who has seen the mirror has written its files; who has not, was done before.
+        let objects = world.objects.lock().unwrap();
+        let settings = world.publishers[0].lock().unwrap().settings.clone().unwrap_or_default();
+        let has_mirror = String::from_utf8_lossy(&settings).contains("\"network_mirror\": true");
+        let index = objects.get("mirror/registry.example.com/acme/sample/index.json");
+        let is_there = index.is_some_and(|bytes| String::from_utf8_lossy(bytes).contains("\"1.2.0\""));
+        assert!(world.results[0] != Some(Ok(())) || is_there == has_mirror, "{is_there}");
+    };
+    report("switched on", &explore_indexes(&start, &[linux(), mirror()], is_mirrored));
 }
 
 /// Writes of somebody who may write and delete any object of `start`, into which `adding` adds a platform to 1.2.0, which has

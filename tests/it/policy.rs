@@ -149,6 +149,10 @@ fn what_a_publish_does_is_allowed() {
             denied
         };
         server.fault(Matcher::any().when(is_denied), Action::AnswerBefore(403, "AccessDenied"));
+        // With a network mirror, whose files are written too.
+        let settings =
+            r#"{"format": 1, "base_url": "https://h.example/", "network_mirror": true, "replace": true}"#;
+        server.put_directly("bucket", "some/prefix/registry/settings.json", settings);
         let go = |release: &str, further: &[&str]| {
             let mut command = publish("s3://bucket/some/prefix", &tarballs(release));
             run(command.args(further).envs(server.envs())).succeeds();
@@ -165,6 +169,8 @@ fn what_a_publish_does_is_allowed() {
             request.key.starts_with("some/prefix/store/") && request.headers.contains_key("if-match")
         };
         assert!(denied.len() == 1 && is_proof(&denied[0]), "{denied:#?}");
+        let is_mirrored = |key: &String| key.starts_with("some/prefix/mirror/h.example/acme/sample/");
+        assert_eq!(server.objects("bucket").keys().filter(|key| is_mirrored(key)).count(), 3);
         let (mut puts, mut misses) = (0, 0);
         for recorded in server.requests() {
             assert!(matches!(recorded.method.as_str(), "GET" | "HEAD" | "PUT"), "{recorded:#?}");

@@ -866,6 +866,16 @@ fn every_rule_has_a_change_that_breaks_it() {
         "page-outdated",
         "page-foreign",
         "page-link",
+        "mirror-index-missing",
+        "mirror-unreadable",
+        "mirror-json",
+        "mirror-version-missing",
+        "mirror-lacks-version",
+        "mirror-yanked",
+        "mirror-lacks-platform",
+        "mirror-other-platform",
+        "mirror-hashes",
+        "mirror-link",
     ];
     let rules: BTreeSet<&str> = tfreg::verify::rules().map(|rule| rule.name).collect();
     assert_eq!(rules.len(), tfreg::verify::rules().count(), "each name once");

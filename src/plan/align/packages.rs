@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::Digest;
+use crate::error::Refusal;
 use crate::openpgp::certificate::Certificate;
 use crate::plan::completeness::{self, Completeness, Trust};
 use crate::plan::{Observation, Observed, ReadKind, names};
@@ -14,10 +15,10 @@ use crate::provider::{Platform, ReleaseId};
 use crate::registry::{Checksums, DownloadDocument, Key, Links, Packages, ZipFacts, provenance};
 
 /// The hashes and sizes of zips, by their SHA-256: facts that do not change.
-pub(super) type KnownZips = BTreeMap<Digest, ZipFacts>;
+pub(in crate::plan) type KnownZips = BTreeMap<Digest, ZipFacts>;
 
 /// The packages of a version.
-pub(super) enum Found {
+pub(in crate::plan) enum Found {
     /// These objects have to be read first.
     Read(Vec<(Key, ReadKind)>),
     /// They are known.
@@ -26,8 +27,27 @@ pub(super) enum Found {
     Left(String),
 }
 
+/// The documents of these platforms, as they were read.
+///
+/// # Errors
+/// One cannot be understood.
+pub(in crate::plan) fn documents<'a>(
+    release: &ReleaseId,
+    platforms: &'a BTreeSet<Platform>,
+    seen: &Observation,
+) -> Result<BTreeMap<&'a Platform, DownloadDocument>, Refusal> {
+    let mut documents = BTreeMap::new();
+    for platform in platforms {
+        let key = Key::Download { release: release.clone(), platform: platform.clone() };
+        if let Some(read) = seen.document(&key) {
+            documents.insert(platform, DownloadDocument::parse(&key, platform, &read.bytes)?);
+        }
+    }
+    Ok(documents)
+}
+
 /// The packages of a version with these documents, which are all that it has.
-pub(super) fn of_version(
+pub(in crate::plan) fn of_version(
     release: &ReleaseId,
     documents: &BTreeMap<&Platform, DownloadDocument>,
     seen: &Observation,

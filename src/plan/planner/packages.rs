@@ -69,6 +69,12 @@ impl Planner<'_> {
         }
         if !unknown.is_empty() {
             let unknown = unknown.into_iter().collect::<Vec<_>>().join("; ");
+            if self.mirror.is_some() {
+                let release = self.release();
+                self.left_out.insert(format!(
+                    "{release} is not in the network mirror either, which has its zips' hashes"
+                ));
+            }
             self.left_out.insert(format!(
                 "the documents of {} {} get no \"packages\", by which OpenTofu locks all platforms at once: {unknown}",
                 self.goal.provider, self.version

@@ -12,6 +12,7 @@ use super::child::Running;
 use super::host::Host;
 #[allow(unused_imports, reason = "the benchmarks have this file too, and ask for no program")]
 pub(crate) use super::programs::{require, require_program};
+use super::tunnel::Tunnel;
 use super::{Ran, folder, run, tfreg};
 
 /// A running `tfreg serve`; killed when dropped.
@@ -50,6 +51,7 @@ impl Preview {
 /// A Terraform working directory that installs `registry.example.com/acme/sample` from a preview.
 pub(crate) struct Terraform {
     folder: TempDir,
+    envs: Vec<(String, String)>,
 }
 
 pub(crate) const SOURCE: &str = "registry.example.com/acme/sample";
@@ -57,11 +59,27 @@ pub(crate) const SOURCE: &str = "registry.example.com/acme/sample";
 impl Terraform {
     /// A working directory for the sample provider in `version`.
     pub(crate) fn new(preview: &Preview, version: &str) -> Self {
-        let terraform = Self { folder: folder() };
-        std::fs::write(terraform.path("cli.tfrc"), preview.announced["terraformrc"].as_str().unwrap())
-            .unwrap();
+        Self::in_folder(SOURCE, version, preview.announced["terraformrc"].as_str().unwrap())
+    }
+
+    /// A working directory for the sample provider in `version`, which the network mirror on `host` alone offers. The tunnel
+    /// leads to it.
+    pub(crate) fn mirrored(host: &Host, tunnel: &Tunnel, version: &str) -> Self {
+        let mirror = "provider_installation {\n  network_mirror {\n    url = \"https://registry.example.com/mirror/\"\n  }\n}\n";
+        let mut terraform = Self::in_folder(SOURCE, version, mirror);
+        std::fs::copy(host.certificate(), terraform.path("cert.pem")).unwrap();
+        let mut command = Command::new("terraform");
+        let envs = tunnel.used_by(&mut command).get_envs();
+        let text = |text: &std::ffi::OsStr| text.to_str().unwrap().to_owned();
+        terraform.envs = envs.map(|(name, value)| (text(name), text(value.unwrap()))).collect();
+        terraform
+    }
+
+    fn in_folder(source: &str, version: &str, config: &str) -> Self {
+        let terraform = Self { folder: folder(), envs: Vec::new() };
+        std::fs::write(terraform.path("cli.tfrc"), config).unwrap();
         let block = format!(
-            "terraform {{\n required_providers {{\n sample = {{ source = \"{SOURCE}\", version = \"{version}\" }}\n }}\n}}\n"
+            "terraform {{\n required_providers {{\n sample = {{ source = \"{source}\", version = \"{version}\" }}\n }}\n}}\n"
         );
         std::fs::write(terraform.path("main.tf"), block).unwrap();
         terraform
@@ -69,14 +87,8 @@ impl Terraform {
 
     /// A working directory for the sample provider in `version`, found on a host by discovery, as users find it.
     pub(crate) fn over(host: &Host, version: &str) -> Self {
-        let terraform = Self { folder: folder() };
-        std::fs::write(terraform.path("cli.tfrc"), "").unwrap();
+        let terraform = Self::in_folder(&format!("{}/acme/sample", host.name()), version, "");
         std::fs::copy(host.certificate(), terraform.path("cert.pem")).unwrap();
-        let source = format!("{}/acme/sample", host.name());
-        let block = format!(
-            "terraform {{\n required_providers {{\n sample = {{ source = \"{source}\", version = \"{version}\" }}\n }}\n}}\n"
-        );
-        std::fs::write(terraform.path("main.tf"), block).unwrap();
         terraform
     }
 
@@ -95,7 +107,8 @@ impl Terraform {
             .current_dir(self.folder.path())
             .env("TF_CLI_CONFIG_FILE", self.path("cli.tfrc"))
             .env("HOME", self.folder.path())
-            .env("CHECKPOINT_DISABLE", "1");
+            .env("CHECKPOINT_DISABLE", "1")
+            .envs(self.envs.iter().cloned());
         if self.path("cert.pem").exists() {
             command.env("SSL_CERT_FILE", self.path("cert.pem"));
         }

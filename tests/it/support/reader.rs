@@ -44,7 +44,103 @@ pub(crate) fn read(objects: &Objects) -> Result<Listed, String> {
             }
         }
     }
+    mirror(objects)?;
     Ok(listed)
+}
+
+/// A network mirror as its clients find it at any moment: every version that its index lists has its file, all zips of the
+/// registry in it are there with these hashes, and it lists no version of the registry that the registry's index does not.
+fn mirror(objects: &Objects) -> Result<(), String> {
+    for (key, bytes) in objects {
+        let Some(folder) = key.strip_prefix("mirror/").and(key.strip_suffix("/index.json")) else { continue };
+        let (_, provider) = folder["mirror/".len()..].split_once('/').ok_or("no host")?;
+        let listed = versions(objects, provider)?;
+        for version in json(key, bytes)?["versions"].as_object().ok_or(format!("{key}: no versions"))?.keys()
+        {
+            let file = format!("{folder}/{version}.json");
+            let archives =
+                json(&file, objects.get(&file).ok_or(format!("{key} lists {version}, and no {file}"))?)?;
+            let is_ours =
+                objects.keys().any(|key| key.starts_with(&format!("registry/{provider}/{version}/")));
+            if is_ours && !listed.contains(version) {
+                return Err(format!("{key} lists {version}, and the registry does not"));
+            }
+            for (platform, archive) in
+                archives["archives"].as_object().ok_or(format!("{file}: no archives"))?
+            {
+                let url = text(archive, "url")?;
+                let Some(at) = url.find("/store/") else { continue };
+                let document =
+                    format!("registry/{provider}/{version}/download/{}", platform.replace('_', "/"));
+                if !objects.contains_key(&document) {
+                    return Err(format!("{file} has {platform}, and there is no {document}"));
+                }
+                let zip = objects.get(&url[at + 1..]).ok_or(format!("{file}: {url} is not there"))?;
+                let shasum = hex::encode(Sha256::digest(zip));
+                if archive["hashes"] != serde_json::json!([h1(&shasum, zip)?, format!("zh:{shasum}")]) {
+                    return Err(format!("{file}: other hashes than those of {url}: {archive}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The versions that the registry lists of a provider.
+fn versions(objects: &Objects, provider: &str) -> Result<BTreeSet<String>, String> {
+    let key = format!("registry/{provider}/versions");
+    let Some(bytes) = objects.get(&key) else { return Ok(BTreeSet::new()) };
+    let index = json(&key, bytes)?;
+    let entries = index["versions"].as_array().ok_or(format!("{key}: no versions"))?;
+    entries.iter().map(|entry| Ok(text(entry, "version")?.to_owned())).collect()
+}
+
+/// Whether the network mirror below `base` says all that the registry says, as it does whenever nobody is publishing: it
+/// lists the same versions, and offers each platform as its document does.
+pub(crate) fn mirrored(objects: &Objects, base: &str) -> Result<(), String> {
+    read(objects)?;
+    let host = base.split('/').nth(2).ok_or("no host")?;
+    for key in objects.keys() {
+        let Some(provider) = key.strip_prefix("registry/").and_then(|rest| rest.strip_suffix("/versions"))
+        else {
+            continue;
+        };
+        let (index, folder) = (versions(objects, provider)?, format!("mirror/{host}/{provider}"));
+        let key = format!("{folder}/index.json");
+        let mirrored = match objects.get(&key) {
+            Some(bytes) => json(&key, bytes)?,
+            None if index.is_empty() => continue,
+            None => return Err(format!("no {key}")),
+        };
+        let mirrored: BTreeSet<String> = mirrored["versions"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(version, _)| version.clone())
+            .collect();
+        if !index.is_subset(&mirrored) {
+            return Err(format!("{key} lists {mirrored:?}, and the registry {index:?}"));
+        }
+        for version in &index {
+            let file = json(&key, &objects[&format!("{folder}/{version}.json")])?;
+            let mut archives = file["archives"].as_object().cloned().unwrap_or_default();
+            let documents = format!("registry/{provider}/{version}/download/");
+            for (key, bytes) in objects.iter().filter(|(key, _)| key.starts_with(&documents)) {
+                let (platform, document) = (key[documents.len()..].replace('/', "_"), json(key, bytes)?);
+                let archive = archives
+                    .shift_remove(&platform)
+                    .ok_or(format!("{folder}: no {platform} of {version}"))?;
+                let link = text(&document, "download_url")?;
+                if archive["url"] != *link || !link.starts_with(base) {
+                    return Err(format!("{folder} {version}: {archive}, and {link} in {key}"));
+                }
+            }
+            if !archives.is_empty() {
+                return Err(format!("{folder} {version}: {archives:?} has no documents"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether all documents of each listed version point to one SHA256SUMS, as they do whenever nobody is publishing.
