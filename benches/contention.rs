@@ -317,7 +317,6 @@ fn describe(trip: &[&RecordedRequest]) -> String {
             Ok(Key::Signature { .. } | Key::ProvenanceSignature { .. }) => "signature",
             Ok(Key::Provenance { .. }) => "provenance",
             Ok(Key::Yanked { .. }) => "yanked",
-            Ok(Key::Page(_)) => "page",
             Ok(Key::MirrorIndex { .. } | Key::MirrorVersion { .. }) => "mirror",
             // A listing names a folder.
             Ok(Key::Page(_)) => "page",

@@ -307,7 +307,9 @@ impl Reporter {
                 to_stdout(&what);
             }
             None if report.is_unchanged() => {
-                to_stdout(&format!("{BOLD}Nothing to do:{BOLD:#} {about} in {target} needs no change"));
+                to_stdout(&format!(
+                    "{BOLD}Nothing to do:{BOLD:#} no change of {about} in {target} is needed"
+                ));
             }
             None => {
                 to_stdout(&format!(
