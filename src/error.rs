@@ -63,7 +63,7 @@ pub enum Error {
         /// What stopped it; decides the exit code.
         cause: Box<Error>,
         /// What was and what was not written.
-        state: Unfinished,
+        state: Box<Unfinished>,
     },
 }
 
@@ -194,11 +194,32 @@ pub struct Unfinished {
     pub consequence: String,
     /// Whether running the command again can complete the publish; after a refusal it cannot.
     pub completes: bool,
+    /// The versions, where there are several.
+    pub versions: Option<Versions>,
+}
+
+/// The versions of a run that stopped, each as `NAMESPACE/TYPE VERSION`, in the order of publishing.
+#[derive(Debug)]
+pub struct Versions {
+    /// Those that are published.
+    pub published: Vec<String>,
+    /// Those that are not, or not known to be.
+    pub pending: Vec<String>,
 }
 
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.written.is_empty() {
+        if let Some(Versions { published, pending }) = &self.versions {
+            let all = published.len() + pending.len();
+            write!(f, "Published to {}: {} of {all} versions", self.target, published.len())?;
+            if let Some(last) = published.last() {
+                write!(f, ", the last one {last}")?;
+            }
+            if let Some(first) = pending.first() {
+                write!(f, ". Not published, or not known to be: {}, the first one {first}", pending.len())?;
+            }
+            write!(f, ". {}", self.consequence)?;
+        } else if self.written.is_empty() {
             write!(f, "Nothing was written to {}.", self.target)?;
         } else {
             writeln!(f, "Written to {}:", self.target)?;

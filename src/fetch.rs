@@ -1,4 +1,5 @@
-//! Fetches the tarballs or zips of a release below a prefix of an S3 bucket, with the small files beside them.
+//! Finds the tarballs or zips of releases below a prefix of an S3 bucket, with the small files beside them, and fetches
+//! each when it is needed: those of a backfill together may be larger than the disk.
 
 pub mod web;
 
@@ -7,10 +8,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, Refusal, Result};
-use crate::release::file::TarballFile;
+use crate::release::file::{Origin, TarballFile};
 use crate::release::manifest;
 use crate::release::name::TarballName;
 use crate::release::ready_made;
@@ -22,8 +24,8 @@ use crate::words;
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// The release tarballs below a prefix, not fetched yet.
-pub struct FoundTarballs<'a> {
-    source: &'a dyn ObjectStore,
+pub struct FoundTarballs {
+    source: Arc<dyn ObjectStore>,
     tarballs: Vec<Listed>,
     companions: Vec<Listed>,
     others: u64,
@@ -52,37 +54,32 @@ pub fn nothing_found(place: &str, what: &str, others: u64) -> Refusal {
 ///
 /// # Errors
 /// Fails if the bucket cannot be read, or contains no release tarball or zip.
-pub async fn find(source: &dyn ObjectStore) -> Result<FoundTarballs<'_>> {
-    let mut found = FoundTarballs { source, tarballs: Vec::new(), companions: Vec::new(), others: 0 };
+pub async fn find(source: Arc<dyn ObjectStore>) -> Result<FoundTarballs> {
+    let (mut tarballs, mut companions, mut count) = (Vec::new(), Vec::new(), 0);
     let mut listing = source.list("");
     while let Some(listed) = listing.try_next().await? {
         let name = file_name(&listed.key);
         if TarballName::is_in_release(name) {
-            found.tarballs.push(listed);
+            tarballs.push(listed);
         } else if is_companion(name) {
-            found.companions.push(listed);
+            companions.push(listed);
         } else {
-            found.others += 1;
+            count += 1;
         }
     }
-    if found.tarballs.is_empty() {
-        let others = found.others + found.companions.len() as u64;
+    drop(listing);
+    if tarballs.is_empty() {
+        let others = count + companions.len() as u64;
         return Err(nothing_found(&source.describe(), "below this prefix", others).into());
     }
-    Ok(found)
+    Ok(FoundTarballs { source, tarballs, companions, others: count })
 }
 
-impl FoundTarballs<'_> {
+impl FoundTarballs {
     /// The addresses of the tarballs, which are enough to check their names.
     #[must_use]
     pub fn named(&self) -> Vec<TarballFile> {
         self.tarballs.iter().map(|listed| TarballFile::at(self.address(listed).as_ref())).collect()
-    }
-
-    /// How many tarballs there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.tarballs.len()
     }
 
     /// How many objects there are that belong to no release.
@@ -91,32 +88,23 @@ impl FoundTarballs<'_> {
         self.others
     }
 
-    /// The total size of the tarballs.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.tarballs.iter().map(|listed| listed.len).sum()
-    }
-
-    /// Fetches all files, `jobs` objects at once, the tarballs into temporary files without names. `progress` is called
-    /// with the number of bytes as they arrive.
+    /// The tarballs, each of which is fetched when it is needed. The small files beside them are fetched now, `jobs` at
+    /// once.
     ///
     /// # Errors
-    /// Fails if the bucket cannot be read, or the temporary folder cannot be written.
-    pub async fn fetch(&self, jobs: usize, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<TarballFile>> {
+    /// Fails if the bucket cannot be read, or a small file is not small.
+    pub async fn files(&self, jobs: usize) -> Result<Vec<TarballFile>> {
         let folders = self.fetch_companions(jobs).await?;
-        let files = stream::iter(self.tarballs.iter().map(|listed| {
+        let file = |listed: &Listed| {
             let beside = folders.get(folder_of(&listed.key)).cloned().unwrap_or_default();
-            let address = self.address(listed);
-            async move {
-                let file = self.fetch_one(listed, progress).await?;
-                Ok::<_, Error>(TarballFile::fetched(address, file, beside))
-            }
-        }));
-        files.buffered(jobs).try_collect().await
+            let origin = InBucket { source: Arc::clone(&self.source), listed: listed.clone() };
+            TarballFile::remote(self.address(listed), Arc::new(origin), beside)
+        };
+        Ok(self.tarballs.iter().map(file).collect())
     }
 
     fn address(&self, listed: &Listed) -> String {
-        format!("{}{}", self.source.describe(), listed.key)
+        address(&*self.source, listed)
     }
 
     /// The small files, by their folders.
@@ -129,9 +117,10 @@ impl FoundTarballs<'_> {
                     .remedy("look at what is there under this name")
                     .into());
             }
-            let object = self.open(listed).await?;
+            let object = open(&*self.source, listed).await?;
             let len = object.headers.len.unwrap_or_default().max(listed.len + 1);
-            let bytes = object.collect(listed.len).await?.ok_or_else(|| self.changing(listed, len))?;
+            let changing = || changing(&self.address(listed), listed, len);
+            let bytes = object.collect(listed.len).await?.ok_or_else(changing)?;
             Ok::<_, Error>((listed.key.as_str(), bytes.to_vec()))
         }));
         let read: Vec<(&str, Vec<u8>)> = read.buffered(jobs).try_collect().await?;
@@ -141,44 +130,69 @@ impl FoundTarballs<'_> {
         }
         Ok(folders.into_iter().map(|(folder, files)| (folder, Arc::new(files))).collect())
     }
+}
 
-    /// Fetches one tarball into a temporary file. It has no name, so it disappears however the run ends.
-    async fn fetch_one(&self, listed: &Listed, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
-        let failed = |source| not_kept(&self.address(listed), source);
+/// A tarball in a bucket, as it was listed.
+struct InBucket {
+    source: Arc<dyn ObjectStore>,
+    listed: Listed,
+}
+
+impl std::fmt::Debug for InBucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&address(&*self.source, &self.listed))
+    }
+}
+
+#[async_trait(?Send)]
+impl Origin for InBucket {
+    fn length(&self) -> Option<u64> {
+        Some(self.listed.len)
+    }
+
+    /// Fetches it into a temporary file. It has no name, so it disappears however the run ends.
+    async fn fetch(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
+        let listed = &self.listed;
+        let address = address(&*self.source, listed);
+        let failed = |source| not_kept(&address, source);
         let mut file = tempfile::tempfile().map_err(failed)?;
         let mut len = 0;
-        let mut pieces = self.open(listed).await?.body;
+        let mut pieces = open(&*self.source, listed).await?.body;
         while let Some(piece) = pieces.try_next().await? {
             len += piece.len() as u64;
             if len > listed.len {
                 // The object has grown since it was listed; it is discarded.
-                return Err(self.changing(listed, len));
+                return Err(changing(&address, listed, len));
             }
             progress(piece.len() as u64);
             file.write_all(&piece).map_err(failed)?;
         }
         if len != listed.len {
-            return Err(self.changing(listed, len));
+            return Err(changing(&address, listed, len));
         }
         Ok(file)
     }
+}
 
-    /// Opens a listed object, as stored: a tarball is a gzip file, whatever `Content-Encoding` says.
-    async fn open(&self, listed: &Listed) -> Result<Object> {
-        self.source.open(&listed.key, Form::Stored).await?.ok_or_else(|| {
-            let doing = format!("cannot read {}", self.address(listed));
-            let answer = "it was listed, and is not there any more".to_owned();
-            StoreError { doing, answer, status: Some(404), remedy: None }.into()
-        })
-    }
+fn address(source: &dyn ObjectStore, listed: &Listed) -> String {
+    format!("{}{}", source.describe(), listed.key)
+}
 
-    fn changing(&self, listed: &Listed, len: u64) -> Error {
-        Refusal::new(self.address(listed), "the file is changing")
-            .found(format!("{len} bytes, or more"))
-            .expected(format!("{} bytes, as it was listed", listed.len))
-            .remedy("wait until the build has left all of its files there, and run again")
-            .into()
-    }
+/// Opens a listed object, as stored: a tarball is a gzip file, whatever `Content-Encoding` says.
+async fn open(source: &dyn ObjectStore, listed: &Listed) -> Result<Object> {
+    source.open(&listed.key, Form::Stored).await?.ok_or_else(|| {
+        let doing = format!("cannot read {}", address(source, listed));
+        let answer = "it was listed, and is not there any more".to_owned();
+        StoreError { doing, answer, status: Some(404), remedy: None }.into()
+    })
+}
+
+fn changing(address: &str, listed: &Listed, len: u64) -> Error {
+    Refusal::new(address, "the file is changing")
+        .found(format!("{len} bytes, or more"))
+        .expected(format!("{} bytes, as it was listed", listed.len))
+        .remedy("wait until the build has left all of its files there, and run again")
+        .into()
 }
 
 /// The error of a file that was fetched from `address`, where the temporary folder fails.

@@ -34,6 +34,7 @@
 //! version for several; nor that it is the newest one that a trusted key has signed.
 
 pub mod align;
+pub mod batch;
 pub mod completeness;
 pub mod init;
 mod lost_index;
@@ -56,9 +57,9 @@ use bytes::Bytes;
 
 use crate::content::{Digest, DirHash, Sealed};
 use crate::error::Refusal;
-use crate::provider::Provider;
+use crate::provider::{Provider, ReleaseId};
 use crate::registry::pages::PageKey;
-use crate::registry::{DocumentMaxAge, Folder, Key, Settings, YankedRecord};
+use crate::registry::{DocumentMaxAge, Folder, Key, Settings, VersionsDocument, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
 use crate::words;
 pub use publish_goal::{PublishGoal, Published, RunState, VersionKey};
@@ -132,7 +133,7 @@ pub enum Observed {
 }
 
 /// The observations of one round.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Observation {
     /// Objects.
     pub objects: BTreeMap<Key, Observed>,
@@ -140,6 +141,8 @@ pub struct Observation {
     pub folders: BTreeMap<Folder, Vec<Listed>>,
     /// The registry's settings, once they were read.
     settings: Option<Settings>,
+    /// Indexes that are parsed already.
+    indexes: BTreeMap<Key, VersionsDocument>,
 }
 
 impl Observation {
@@ -291,7 +294,11 @@ pub struct Plan {
     changes: Vec<String>,
     writes: Vec<Write>,
     warnings: Vec<String>,
-    signed: Option<SignedObjects>,
+    signed: Vec<SignedObjects>,
+    /// The versions whose entry in the index is new or changes.
+    listed: BTreeSet<ReleaseId>,
+    /// The index as a publish wants it.
+    index: Option<VersionsDocument>,
     condition_check: Option<ConditionCheck>,
     /// How long clients may keep a document, if the registry's settings say it.
     max_age: Option<DocumentMaxAge>,
@@ -360,10 +367,16 @@ impl Plan {
         &self.warnings
     }
 
-    /// The version's SHA256SUMS and signature, if this is the plan of a publish.
+    /// A version's SHA256SUMS and signature, if this is the plan of its publish.
     #[must_use]
-    pub fn signed(&self) -> Option<&SignedObjects> {
-        self.signed.as_ref()
+    pub fn signed(&self, of: &ReleaseId) -> Option<&SignedObjects> {
+        self.signed.iter().find(|signed| signed.sums.release() == Some(of))
+    }
+
+    /// The versions whose entry in the index is new or changes by a publish.
+    #[must_use]
+    pub fn listed(&self) -> &BTreeSet<ReleaseId> {
+        &self.listed
     }
 
     /// The object for a check of conditional writes.

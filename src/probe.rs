@@ -171,7 +171,7 @@ struct Executable {
 
 impl Executable {
     async fn unpack(package: &Package) -> Result<Self> {
-        let (zip, name) = (package.zip.clone(), package.executable.clone());
+        let (zip, name) = (package.zip.at_hand().await?, package.executable.clone());
         let unpack = move || -> Result<Self, ZipError> {
             let private = std::fs::Permissions::from_mode(0o700);
             let folder = tempfile::Builder::new().prefix("tfreg-").permissions(private).tempdir()?;

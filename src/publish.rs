@@ -23,6 +23,7 @@ use crate::plan::{
     self, Action, ConditionCheck, Flags, Goal, Observation, Observed, Plan, ReadKind, Stage, Step, ToSign,
     Write, settings_check,
 };
+use crate::provider::ReleaseId;
 use crate::registry::{DocumentMaxAge, Key};
 use crate::store::budget::Budget;
 use crate::store::readback::{self, Intent, WriteOutcome};
@@ -76,6 +77,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// The objects that this run wrote.
     pub written: BTreeMap<Key, Effect>,
+    /// The versions whose entry in the index this run has written.
+    pub listed: BTreeSet<ReleaseId>,
     /// The plan's objects, read after the last write, if that was [wanted](Options::read_back).
     pub snapshot: Option<Snapshot>,
 }
@@ -106,6 +109,18 @@ pub async fn observe<G: Goal>(
     }
 }
 
+/// Checks that a goal is not refused as the registry is now; signs nothing and writes nothing.
+///
+/// # Errors
+/// Fails if the store cannot be read, or the plan is refused.
+pub async fn check<G: Goal>(store: &RegistryStore, goal: &G, options: &Options) -> Result<()> {
+    match look(store, goal, &mut G::RunState::default(), &mut Observation::default(), options).await? {
+        // Signing comes after all that can be refused.
+        Looked::Plan(_) | Looked::Unsigned(_) => Ok(()),
+        Looked::Missing(refusal) => Err(Error::Refused(refusal)),
+    }
+}
+
 /// The result of an observation.
 enum RoundResult {
     Plan(Box<Plan>),
@@ -121,24 +136,48 @@ async fn observe_once<G: Goal>(
     observer: &dyn Observer,
 ) -> Result<RoundResult> {
     let mut seen = Observation::default();
+    loop {
+        match look(store, goal, state, &mut seen, options).await? {
+            Looked::Plan(plan) => return Ok(RoundResult::Plan(plan)),
+            Looked::Missing(refusal) => return Ok(RoundResult::Missing(refusal)),
+            Looked::Unsigned(documents) => {
+                for (document, signature) in sign_all(options.signer.as_deref(), documents, observer).await? {
+                    goal.signed(&document, signature, state);
+                }
+            }
+        }
+    }
+}
+
+/// What an observation has led to.
+enum Looked {
+    Plan(Box<Plan>),
+    Missing(Box<Refusal>),
+    /// These signatures are needed first.
+    Unsigned(Vec<ToSign>),
+}
+
+/// Reads the objects on which the plan depends, beyond those that were `seen`.
+async fn look<G: Goal>(
+    store: &RegistryStore,
+    goal: &G,
+    state: &mut G::RunState,
+    seen: &mut Observation,
+    options: &Options,
+) -> Result<Looked> {
     let flags = Flags { max_age: options.max_age, ..goal.flags() };
     loop {
-        let next = worker::compute(|| settings_check::next(goal, &flags, &mut seen, state));
+        let next = worker::compute(|| settings_check::next(goal, &flags, seen, state));
         let next = next.map_err(|refusal| with_target(refusal, store))?;
         let missing = match next {
             Step::Ready(mut plan) => {
                 plan.name_target(&words::quoted(&store.describe()));
                 check_sizes(&plan).map_err(|refusal| with_target(refusal, store))?;
-                return Ok(RoundResult::Plan(plan));
+                return Ok(Looked::Plan(plan));
             }
-            Step::Wait(refusal) => return Ok(RoundResult::Missing(Box::new(with_target(*refusal, store)))),
+            Step::Wait(refusal) => return Ok(Looked::Missing(Box::new(with_target(*refusal, store)))),
+            Step::Sign(documents) => return Ok(Looked::Unsigned(documents)),
             Step::Read(missing) => missing,
-            Step::Sign(documents) => {
-                for (document, signature) in sign_all(options.signer.as_deref(), documents, observer).await? {
-                    goal.signed(&document, signature, state);
-                }
-                continue;
-            }
             Step::List(folder) => {
                 let found: Vec<_> = store.list(folder.as_str()).try_collect().await?;
                 tracing::debug!(%folder, objects = found.len(), "listed");
@@ -260,11 +299,12 @@ pub async fn publish<G: Goal>(
         observer,
         state: G::RunState::default(),
         written: BTreeMap::new(),
+        listed: BTreeSet::new(),
         pending: BTreeSet::new(),
         proven: store.conditions() == Conditions::Built,
     };
     match run.until_nothing_is_left().await {
-        Ok((plan, snapshot)) => Ok(Outcome { plan, written: run.written, snapshot }),
+        Ok((plan, snapshot)) => Ok(Outcome { plan, written: run.written, listed: run.listed, snapshot }),
         Err(cause) if run.pending.is_empty() && run.written.is_empty() => Err(cause),
         Err(cause) => {
             let is_indexed = run.written.keys().any(|key| matches!(key, Key::Versions { .. }));
@@ -275,8 +315,9 @@ pub async fn publish<G: Goal>(
                 pending: run.pending.iter().map(ToString::to_string).collect(),
                 consequence: format!("{index} What is listed is whole at every point."),
                 completes: !matches!(cause, Error::Refused(_)),
+                versions: None,
             };
-            Err(Error::Unfinished { cause: Box::new(cause), state })
+            Err(Error::Unfinished { cause: Box::new(cause), state: Box::new(state) })
         }
     }
 }
@@ -328,6 +369,7 @@ struct Run<'a, G: Goal> {
     observer: &'a dyn Observer,
     state: G::RunState,
     written: BTreeMap<Key, Effect>,
+    listed: BTreeSet<ReleaseId>,
     pending: BTreeSet<Key>,
     proven: bool,
 }
@@ -389,6 +431,7 @@ impl<G: Goal> Run<'_, G> {
             match self.apply(&plan).await? {
                 None => {
                     clean += 1;
+                    self.listed.extend(plan.listed().iter().cloned());
                     written = Some(objects(&plan));
                 }
                 Some(interruption) => {
@@ -537,7 +580,12 @@ async fn write_one(store: &RegistryStore, write: &Write, on_sent: OnSent) -> Wri
         Action::Create | Action::Keep => Condition::Absent,
     };
     let meant = Intent::by(&write.key, write.body.digest());
-    let answer = store.put(&write.key, &write.body, &condition, on_sent).await;
+    let body = match write.body.at_hand().await {
+        Ok(body) => body,
+        Err(error) => return Written::Failed(error),
+    };
+    let answer = store.put(&write.key, &body, &condition, on_sent).await;
+    drop(body);
     let now = if readback::needs_reading(meant, &answer) {
         match store.summary(&write.key).await {
             Ok(now) => now,

@@ -122,7 +122,8 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
             sum.findings.extend(links::check(site, settings.as_ref(), &sum.bases));
             if let Some(settings) = settings.as_ref().filter(|settings| settings.pages()) {
                 for provider in sum.listed.keys() {
-                    let of = (provider, scope.version.as_ref());
+                    let only = scope.versions.first().filter(|_| scope.versions.len() == 1);
+                    let of = (provider, only);
                     let (pages, found) = pages::check(site, settings, of, scope.depth, reads).await?;
                     sum.checked.pages += pages;
                     sum.findings.extend(found);
@@ -133,9 +134,13 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
             has_mirror = true;
             sum.findings.extend(mirror::check(site, &host, scope, &sum.listed, &sum.offered).await?);
         }
-        if let Some(wanted) = scope.version.as_ref().filter(|_| asked > 0 && sum.lacking.len() == asked) {
-            let subject = match sum.lacking.first().filter(|_| asked == 1) {
-                Some(provider) => site.name(&site.url(&Key::Versions { provider: provider.clone() })),
+        for wanted in &scope.versions {
+            let mut lacking = sum.lacking.iter().filter(|(_, version)| version == wanted);
+            if asked == 0 || lacking.clone().count() < asked {
+                continue;
+            }
+            let subject = match lacking.next().filter(|_| asked == 1) {
+                Some((provider, _)) => site.name(&site.url(&Key::Versions { provider: provider.clone() })),
                 None => reader.describe(),
             };
             sum.findings.push(index::NOT_LISTED.at(subject).found(format!("no {wanted}")).expected(wanted));

@@ -20,6 +20,9 @@ use crate::provider::{ProviderType, Version};
 /// hands settings over as variables, PLUGIN_EXPECT_MATCH; lists have commas. Beyond the options there are `signing_key` and
 /// `signing_passphrase`, the texts of these secrets, and `registries`, which says what build goes where.
 ///
+/// With `all_versions: true` the artifacts may be of several versions and providers (a backfill), and nothing is expected of
+/// DRONE_TAG.
+///
 /// Unless settings say otherwise, the release must be of the version and the provider that DRONE_TAG names, and the
 /// executable is asked which plugin protocol it speaks (probe_protocol: false turns that off). In `artifacts`, {type} and
 /// {version} stand for that provider and that version.
@@ -108,6 +111,8 @@ const REGISTRIES: &str = "registries";
 const SIGNING_KEY: &str = "signing_key";
 const SIGNING_PASSPHRASE: &str = "signing_passphrase";
 const TARBALLS: &str = "tarballs";
+/// The setting of a backfill, whose versions no tag names.
+const ALL_VERSIONS: &str = "all_versions";
 /// Another name of the same setting, for releases of ready-made zips.
 const ARTIFACTS: &str = "artifacts";
 
@@ -223,6 +228,15 @@ fn text_of(value: &Value) -> Option<String> {
 /// Adds settings that a pipeline should not have to give.
 fn add_defaults(settings: &mut Settings, runner: &Runner<'_>) -> Result<()> {
     settings.entry("probe_protocol".to_owned()).or_insert_with(|| "true".to_owned().into());
+    match settings.remove(ALL_VERSIONS).as_ref().map(|value| value.trim()) {
+        None | Some("false") => {}
+        Some("true") => return Ok(()),
+        Some(other) => {
+            return Err(Error::Usage(format!(
+                "the setting {ALL_VERSIONS} is {other:?}; expected true or false"
+            )));
+        }
+    }
     let tag = (runner.variable)("DRONE_TAG");
     if let Some(provider_type) = tag.as_deref().and_then(ProviderType::from_tag) {
         settings.entry("expect_type".to_owned()).or_insert_with(|| provider_type.to_string().into());
@@ -285,7 +299,7 @@ fn arguments(settings: &Settings) -> Result<Vec<String>> {
             let known: BTreeSet<&str> = options
                 .keys()
                 .map(String::as_str)
-                .chain([REGISTRIES, SIGNING_KEY, SIGNING_PASSPHRASE, TARBALLS, ARTIFACTS])
+                .chain([REGISTRIES, SIGNING_KEY, SIGNING_PASSPHRASE, TARBALLS, ARTIFACTS, ALL_VERSIONS])
                 .collect();
             return Err(Error::Usage(format!(
                 "the setting {name} is not known; there are {}",
@@ -400,6 +414,18 @@ mod tests {
         assert_eq!(arguments_of(&other[..2], &[]), "tfreg publish --expect-version=1.0.0 --");
         assert!(refused(&[("TO", "site")], &[]).contains("DRONE_TAG is not set"));
         assert!(refused(&[("TO", "site")], &[("DRONE_TAG", "")]).contains("DRONE_TAG is not set"));
+    }
+
+    #[test]
+    fn a_backfill_expects_no_version() {
+        let all = ("ALL_VERSIONS", "true");
+        let expected = "tfreg publish --probe-protocol -- releases/";
+        assert_eq!(arguments_of(&[all, ("ARTIFACTS", "releases/")], &[]), expected);
+        assert_eq!(arguments_of(&[all, ("ARTIFACTS", "releases/")], &[TAG]), expected);
+        let one = arguments_of(&[("ALL_VERSIONS", "false"), ("ARTIFACTS", "releases/")], &[TAG]);
+        assert!(one.contains("--expect-version="), "{one}");
+        assert!(refused(&[("ALL_VERSIONS", "yes")], &[TAG]).contains("expected true or false"));
+        assert!(refused(&[all, ("ARTIFACTS", "v{version}/")], &[TAG]).contains("has braces"));
     }
 
     #[test]

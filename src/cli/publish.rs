@@ -31,12 +31,15 @@ use crate::workflow::publish::Request;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target, check_dry_run, scratch};
 
-/// Publish a release to a registry that `terraform init` installs from
+/// Publish releases to a registry that `terraform init` installs from
 ///
-/// Reads the release tarballs of one version of one provider, checks them (names, checksums, limits, executable headers),
+/// Reads the release tarballs of a version of a provider, checks them (names, checksums, limits, executable headers),
 /// repacks each as a zip, signs one SHA256SUMS for the version, and merges the registry's documents. Ready-made zips, as
 /// GoReleaser leaves them, are checked and published byte for byte, with their own SHA256SUMS and its signature. Publishing
 /// the same release again writes nothing. Other contents for a published platform are refused.
+///
+/// Several versions, and several providers of the namespace, may be in one run: all are checked before anything is written,
+/// and published the oldest first. A run that is stopped goes on where it was when it is run again.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_long_help = "\
@@ -58,6 +61,10 @@ Examples:
     tfreg publish --to s3://registry-bucket --namespace acme \\
       --public-key release-key.asc dist/
 
+  All releases so far (a backfill), each in a folder of its own:
+    tfreg publish --to s3://registry-bucket --namespace acme \\
+      --public-key release-key.asc releases/*/
+
   What would be done, without writing to the target:
     tfreg publish --to s3://registry-bucket --namespace acme --dry-run preview \\
       build/*.tar.gz
@@ -72,7 +79,7 @@ belongs to these:
 The AWS configuration is that of the AWS CLI: AWS_PROFILE, AWS_REGION, roles,
 AWS_ENDPOINT_URL (path style then), AWS_CA_BUNDLE, HTTPS_PROXY, NO_PROXY.")]
 pub(super) struct PublishArgs {
-    /// Release tarballs or ready-made zips, all of one version of one provider; each may have its FILE.sha256 or
+    /// Release tarballs or ready-made zips, of one version or of several; each may have its FILE.sha256 or
     /// the release's SHA256SUMS beside it. A folder stands for all tarballs or zips in it, s3://BUCKET/PREFIX/
     /// for those below the prefix, https://…_SHA256SUMS for the zips that it lists, which are beside it
     #[arg(value_name = "ARTIFACT", value_parser = values::tarballs)]
@@ -123,7 +130,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DIR", help_heading = "Documents")]
     docs: Option<PathBuf>,
 
-    /// Refuse tarballs of another version; a tag that ends in -vV is taken as V
+    /// Refuse tarballs of another version, and several versions, as every --expect-… option does; a tag that ends in -vV is taken as V
     #[arg(long, value_name = "V", value_parser = Version::from_tag, help_heading = "Safety")]
     expect_version: Option<Version>,
 
@@ -205,7 +212,15 @@ pub(super) struct PublishArgs {
     /// Bytes that a tarball may hold, unpacked
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().unpacked_bytes, help_heading = "Limits")]
     max_unpacked_bytes: u64,
+
+    /// Bytes of zips that a run of several versions keeps in the temporary folder until they are written; the others are
+    /// made again, or read again, then
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_KEPT_BYTES, help_heading = "Limits")]
+    max_kept_bytes: u64,
 }
+
+/// Several large releases of a provider, and a part of the disk of a small runner.
+const MAX_KEPT_BYTES: u64 = 4 << 30;
 
 /// The path of this program, to start it again.
 fn this_program() -> Result<PathBuf> {
@@ -254,6 +269,7 @@ impl PublishArgs {
                 prerelease,
                 version: self.expect_version,
                 platforms: self.expect_platforms.into_iter().collect::<BTreeSet<_>>(),
+                elsewhere: self.expect_match.is_some(),
             },
             expected_in: self.expect_match,
             private_links: self.allow_private_links,
@@ -264,6 +280,7 @@ impl PublishArgs {
                 protocols: Protocols::new(protocols),
                 scratch,
             },
+            max_kept_bytes: self.max_kept_bytes,
             probe: self.probe_protocol.then(this_program).transpose()?.map(probe::Options::new),
             base_url,
             published: if self.replace { Published::Replaceable } else { Published::Immutable },
@@ -324,14 +341,15 @@ pub(super) fn run(
         base_url: request.base_url.clone(),
     });
     let signing = async || signing.open(role_arn.as_deref(), &mut environment).await;
-    let (tarballs, signer) = runtime.block_on(request.fetch(signing, reporter))?;
-    let prepared = request.prepare(tarballs, signer, reporter)?;
+    let (artifacts, signer) = runtime.block_on(request.find(signing, reporter))?;
+    let prepared = runtime.block_on(request.prepare(artifacts, signer, reporter))?;
+    let progress = prepared.progress();
     let outcome = runtime.block_on(async {
         // From here on, signals have an effect only on code that waits for them. Dropping the publish stops the
         // processes that it has started.
         tokio::select! {
             outcome = prepared.publish(reporter) => outcome,
-            () = stop_signal()? => Err(Error::Interrupted),
+            () = stop_signal()? => Err(progress.stopped(Error::Interrupted)),
         }
     });
     if let Some(invalidation) = invalidation {

@@ -109,7 +109,7 @@ pub(super) fn run(
     let scope = Scope {
         namespace: namespace.or(args.namespace),
         provider_type: provider_type.or(args.provider_type),
-        version: version.flatten().or(args.version),
+        versions: version.flatten().or(args.version).into_iter().collect(),
         depth: if args.quick { Depth::Quick } else { Depth::Full },
         extent: Extent::Registry,
         max_zip: args.max_zip_mib.saturating_mul(1 << 20),

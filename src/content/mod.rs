@@ -8,4 +8,4 @@ mod sealed;
 pub use digest::{Digest, NotADigest, ShortDigest};
 pub use dir_hash::DirHash;
 pub use scratch::Scratch;
-pub use sealed::{CHUNK, Sealed, SealedReader};
+pub use sealed::{CHUNK, Remake, Sealed, SealedReader};

@@ -8,9 +8,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use super::Digest;
 use super::scratch::BegunSync;
-use bytes::Bytes;
+use crate::error::{Refusal, Result};
 
 /// The unit in which files are read: large enough for the disk, small enough for many at once.
 pub const CHUNK: usize = 128 * 1024;
@@ -29,6 +32,21 @@ enum Storage {
     /// An unnamed temporary file: no other process can change it, and it is deleted when the process ends, unless it
     /// was [linked](Sealed::link).
     File(Arc<Temporary>),
+    /// Contents that are made again when they are needed.
+    Later(Arc<dyn Remake>),
+}
+
+/// Makes contents again that were made before, checked, and not kept.
+#[async_trait(?Send)]
+pub trait Remake: std::fmt::Debug + Send + Sync {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// They cannot be made, for example because a file that they are made of is gone.
+    async fn remake(&self) -> Result<Sealed>;
+
+    /// What they are made of, for messages.
+    fn made_of(&self) -> String;
 }
 
 #[derive(Debug)]
@@ -62,6 +80,35 @@ impl Sealed {
         Self { body: Storage::File(Arc::new(Temporary { file, sync })), digest, len }
     }
 
+    /// The same digest and length, with contents that `remake` makes when they are needed: meanwhile they take no room.
+    #[must_use]
+    pub fn later(&self, remake: Arc<dyn Remake>) -> Self {
+        Self { body: Storage::Later(remake), digest: self.digest, len: self.len }
+    }
+
+    /// Whether the contents can be read now; if not, [`Self::at_hand`] makes them.
+    #[must_use]
+    pub fn is_at_hand(&self) -> bool {
+        !matches!(self.body, Storage::Later(_))
+    }
+
+    /// The same contents, which can be read; they are made again if they were not kept.
+    ///
+    /// # Errors
+    /// They cannot be made, or are not the same any more.
+    pub async fn at_hand(&self) -> Result<Self> {
+        let Storage::Later(remake) = &self.body else { return Ok(self.clone()) };
+        let made = remake.remake().await?;
+        if made.digest != self.digest || made.len != self.len {
+            return Err(Refusal::new(remake.made_of(), "the file has changed since this run checked it")
+                .found(format!("{} bytes, SHA-256 {}, of the zip", made.len, made.digest))
+                .expected(format!("{} bytes, SHA-256 {}, as it was checked", self.len, self.digest))
+                .remedy("let nothing change the files while they are published; then run again")
+                .into());
+        }
+        Ok(made)
+    }
+
     /// The SHA-256 of the contents.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -85,7 +132,7 @@ impl Sealed {
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.body {
             Storage::Memory(bytes) => Some(bytes),
-            Storage::File(_) => None,
+            Storage::File(_) | Storage::Later(_) => None,
         }
     }
 
@@ -102,7 +149,7 @@ impl Sealed {
         Ok(linked)
     }
 
-    /// A reader from the beginning; several may read at once.
+    /// A reader from the beginning; several may read at once. The contents have to be [at hand](Self::at_hand).
     #[must_use]
     pub fn reader(&self) -> SealedReader {
         SealedReader { sealed: self.clone(), position: 0 }
@@ -139,6 +186,7 @@ impl Read for SealedReader {
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);
                 count
             }
+            Storage::Later(_) => return Err(io::Error::other("contents that are not made yet were read")),
         };
         self.position += count as u64;
         Ok(count)

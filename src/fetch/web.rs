@@ -11,7 +11,8 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use async_trait::async_trait;
+use futures::stream::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -21,7 +22,7 @@ use crate::error::{Error, Refusal, Result, StoreError};
 use crate::provider::{ProviderType, Version};
 use crate::reader::web::{Part, Web, is_allowed};
 use crate::reader::{Fetched, Reply};
-use crate::release::file::TarballFile;
+use crate::release::file::{Origin, TarballFile};
 use crate::release::manifest;
 use crate::release::ready_made::{self, KeptSums};
 use crate::store::trust::CaBundle;
@@ -68,7 +69,7 @@ fn named(url: &Url) -> Option<(ProviderType, Version)> {
 
 /// A release on the web, whose zips are not fetched yet.
 pub struct WebRelease {
-    web: Web,
+    web: Arc<Web>,
     sums: Url,
     zips: Vec<(Url, Digest)>,
     /// SHA256SUMS, its signature and the manifest, by their names.
@@ -83,7 +84,7 @@ impl WebRelease {
     pub async fn find(sums: &Url, ca_bundle: Option<&CaBundle>) -> Result<Self> {
         let mut host = sums.clone();
         host.set_path("/");
-        let web = Web::connect(host, ca_bundle, false)?;
+        let web = Arc::new(Web::connect(host, ca_bundle, false)?);
         let refuse = |problem: &str, found: String| {
             Refusal::new(sums, problem)
                 .found(found)
@@ -132,25 +133,47 @@ impl WebRelease {
         self.zips.len()
     }
 
-    /// Fetches all zips, `jobs` at once, into temporary files without names.
-    ///
-    /// # Errors
-    /// One is not there, cannot be read, or is not the one that SHA256SUMS lists.
-    pub async fn fetch(&self, jobs: usize) -> Result<Vec<TarballFile>> {
-        let files = stream::iter(self.zips.iter().map(|(url, digest)| async move {
-            let file = self.fetch_one(url, *digest).await?;
-            Ok::<_, Error>(TarballFile::fetched(url.to_string(), file, Arc::clone(&self.beside)))
-        }));
-        files.buffered(jobs).try_collect().await
+    /// The zips, each of which is fetched when it is needed.
+    #[must_use]
+    pub fn files(&self) -> Vec<TarballFile> {
+        let file = |(url, listed): &(Url, Digest)| {
+            let (web, sums) = (Arc::clone(&self.web), self.sums.clone());
+            let origin = OnWeb { web, sums, url: url.clone(), listed: *listed };
+            TarballFile::remote(url.to_string(), Arc::new(origin), Arc::clone(&self.beside))
+        };
+        self.zips.iter().map(file).collect()
+    }
+}
+
+/// A zip on the web.
+struct OnWeb {
+    web: Arc<Web>,
+    sums: Url,
+    url: Url,
+    listed: Digest,
+}
+
+impl std::fmt::Debug for OnWeb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.url.as_str())
+    }
+}
+
+#[async_trait(?Send)]
+impl Origin for OnWeb {
+    fn length(&self) -> Option<u64> {
+        None
     }
 
-    async fn fetch_one(&self, url: &Url, listed: Digest) -> Result<File> {
+    /// Fetches it into a temporary file without a name.
+    async fn fetch(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
+        let url = self.url.clone();
         let failed = |source| not_kept(url.as_str(), source);
         let mut file = tempfile::tempfile().map_err(failed)?;
         let (mut hash, mut len) = (Sha256::new(), 0_u64);
         let (mut resumes, mut pause) = (0, PAUSE);
         loop {
-            let Part { start, mut pieces } = found(url, self.web.part(url, len, MAX_ZIP - len).await?)?;
+            let Part { start, mut pieces } = found(&url, self.web.part(&url, len, MAX_ZIP - len).await?)?;
             if start != len {
                 // The server sends all of it.
                 file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(failed)?;
@@ -162,6 +185,7 @@ impl WebRelease {
                     Ok(Some(piece)) => {
                         hash.update(&piece);
                         len += piece.len() as u64;
+                        progress(piece.len() as u64);
                         file.write_all(&piece).map_err(failed)?;
                     }
                     Err(error) => break Some(error),
@@ -169,17 +193,17 @@ impl WebRelease {
             };
             let Some(error) = broken else { break };
             if !error.may_pass() || resumes == RESUMES {
-                return Err(unread(url, error.to_string()).into());
+                return Err(unread(&url, error.to_string()).into());
             }
             tracing::debug!(%url, len, "resumed: {error}");
             tokio::time::sleep(pause).await;
             (resumes, pause) = (resumes + 1, pause * 2);
         }
         let digest = Digest::from_hasher(hash);
-        if digest != listed {
-            return Err(Refusal::new(url, "the zip does not have the checksum in its SHA256SUMS file")
+        if digest != self.listed {
+            return Err(Refusal::new(&url, "the zip does not have the checksum in its SHA256SUMS file")
                 .found(format!("{len} bytes, SHA-256 {digest}"))
-                .expected(format!("SHA-256 {listed}, from {}", self.sums))
+                .expected(format!("SHA-256 {}, from {}", self.listed, self.sums))
                 .remedy(
                     "try again; if it is the same, the release was changed after it was made: do not use it",
                 )

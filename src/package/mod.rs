@@ -5,13 +5,14 @@ pub mod archive;
 mod check;
 mod container;
 mod file_hasher;
+mod later;
 mod ready_made;
 mod zip_hash;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::content::{Digest, DirHash, Scratch, Sealed};
 use crate::error::{Error, Refusal, Result};
@@ -45,6 +46,8 @@ pub struct Package {
     pub tarball: TarballFile,
     /// The SHA-256 of that file.
     pub tarball_digest: Digest,
+    /// What the zip can be made of again.
+    source: Arc<Tarball>,
 }
 
 impl Package {
@@ -108,6 +111,9 @@ impl PackageSet {
             sources.extend(manifests);
             warnings.extend(about);
         }
+        if let Some(sums) = &release.sums {
+            check_listed(sums, &packages)?;
+        }
         let protocols = manifest::settle(&sources)?;
         let declared_by = sources.into_keys().collect();
         Ok(Self {
@@ -170,11 +176,43 @@ impl PackageSet {
         &self.packages
     }
 
+    /// How many bytes of zips are kept until they are written.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let kept = self.packages.iter().filter(|package| package.zip.is_at_hand());
+        kept.map(|package| package.zip.len()).sum()
+    }
+
+    /// Gives the zips up, and the room that they take. Each is made again when it is written, and must be the same.
+    pub fn give_zips_up(&mut self, options: &BuildOptions) {
+        for package in &mut self.packages {
+            package.zip = later::later(package, options);
+        }
+    }
+
     /// The package of a platform.
     #[must_use]
     pub fn get(&self, platform: &Platform) -> Option<&Package> {
         self.packages.iter().find(|package| package.platform == *platform)
     }
+}
+
+/// Checks that the zips are those that the release's SHA256SUMS lists: one may be from another folder than that file.
+fn check_listed(sums: &KeptSums, packages: &[Package]) -> Result<(), Refusal> {
+    let differs = |package: &&Package| sums.lines.get(package.tarball.name()) != Some(package.tarball_digest);
+    let Some(package) = packages.iter().find(differs) else { return Ok(()) };
+    let listed = sums.lines.get(package.tarball.name());
+    Err(Refusal::new(
+        package.tarball.display(),
+        "the zip does not have the checksum in the release's SHA256SUMS file",
+    )
+    .found(format!("SHA-256 {}", package.tarball_digest))
+    .expected(format!(
+        "SHA-256 {}, from {}",
+        listed.map_or_else(String::new, |digest| digest.to_string()),
+        sums.shown
+    ))
+    .remedy("give the zips of the release that this SHA256SUMS is of"))
 }
 
 /// The package of one archive.
@@ -201,11 +239,7 @@ fn repack_all(
             tarballs.get(index).map(|tarball| (index, tarball))
         } {
             let progress = |bytes| progress(index, bytes);
-            let repacked = match tarball.name.form {
-                Form::Tarball => repack(tarball, options, &progress),
-                Form::Zip => ready_made::take(tarball, options, &progress)
-                    .map(|(package, warnings)| Repacked { package, manifests: BTreeMap::new(), warnings }),
-            };
+            let repacked = package(tarball, options, &progress);
             if repacked.is_err() {
                 next.store(tarballs.len(), Ordering::Relaxed);
             }
@@ -223,6 +257,23 @@ fn repack_all(
         work();
     });
     results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
+}
+
+/// The package of one archive, whatever it is.
+fn package(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
+    match tarball.name.form {
+        Form::Tarball => repack(tarball, options, progress),
+        Form::Zip => ready_made::take(tarball, options, progress).map(|(package, warnings)| Repacked {
+            package,
+            manifests: BTreeMap::new(),
+            warnings,
+        }),
+    }
+}
+
+/// The archive without what was fetched of it, so that nothing of it takes room while the package is kept.
+fn source_of(tarball: &Tarball) -> Arc<Tarball> {
+    Arc::new(Tarball { file: tarball.file.unfetched(), ..tarball.clone() })
 }
 
 /// Converts one tarball into its zip.
@@ -292,8 +343,9 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
         zip,
         h1,
         executable: contents.executable_name(),
-        tarball: tarball.file.clone(),
+        tarball: tarball.file.unfetched(),
         tarball_digest: digest,
+        source: source_of(tarball),
     };
     Ok(Repacked { package, manifests, warnings: Vec::new() })
 }

@@ -46,8 +46,9 @@ pub(super) fn take(
         zip: Sealed::from_digested(file, sync, digest, len),
         h1,
         executable,
-        tarball: zip.file.clone(),
+        tarball: zip.file.unfetched(),
         tarball_digest: digest,
+        source: super::source_of(zip),
     };
     Ok((package, warnings))
 }

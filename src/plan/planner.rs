@@ -120,7 +120,8 @@ impl Planner<'_> {
         writes.extend(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
-        writes.push(self.index_write(&versions_key, index, listed)?);
+        let (index_write, index) = self.index_write(&versions_key, index, listed)?;
+        writes.push(index_write);
         let mut withdraws = false;
         if let Some(mirrored) = &mirrored {
             let archives = self.archives(packages.known(), &documents);
@@ -157,8 +158,12 @@ impl Planner<'_> {
             return Ok(Step::Sign(self.unsigned));
         }
         let condition_check = self.condition_check(&signed, &sealed_sums, state);
-        let signed = Some(signed);
-        let plan = Plan { changes, writes, warnings, signed, condition_check, max_age: None, withdraws };
+        let is_listed = |write: &Write| write.key == versions_key && write.action != Action::Keep;
+        let listed = writes.iter().any(is_listed).then(|| self.release()).into_iter().collect();
+        let signed = vec![signed];
+        let index = Some(index);
+        let plan =
+            Plan { changes, writes, warnings, signed, listed, index, condition_check, max_age: None, withdraws };
         Ok(Step::Ready(Box::new(plan)))
     }
 
@@ -191,12 +196,18 @@ impl Planner<'_> {
         let folder = Folder::provider(&self.goal.provider);
         let Some(listing) = self.seen.folders.get(&folder) else { return Some(Step::List(folder)) };
         let mut published = lost_index::published(&self.goal.provider, listing);
-        if let Some(platforms) = published.get_mut(self.version) {
-            platforms.retain(|platform| self.package(platform).is_none());
-            if platforms.is_empty() {
-                published.remove(self.version);
+        let together = &self.goal.together;
+        published.retain(|version, platforms| {
+            let others = together.get(version);
+            if others.is_none() && version != self.version {
+                return true;
             }
-        }
+            platforms.retain(|platform| {
+                let is_own = version == self.version && self.package(platform).is_some();
+                !is_own && !others.is_some_and(|others| others.contains(platform))
+            });
+            !platforms.is_empty()
+        });
         if published.is_empty() {
             state.is_first = true;
             return None;
@@ -283,7 +294,11 @@ impl Planner<'_> {
 
     fn index(&self, key: &Key) -> Result<Option<(VersionsDocument, Document)>, Refusal> {
         let Some(document) = self.document(key) else { return Ok(None) };
-        Ok(Some((VersionsDocument::parse(key, &document.bytes)?, document.clone())))
+        let parsed = match self.seen.indexes.get(key) {
+            Some(parsed) => parsed.clone(),
+            None => VersionsDocument::parse(key, &document.bytes)?,
+        };
+        Ok(Some((parsed, document.clone())))
     }
 
     /// The existing documents of this run's platforms and of all platforms that the index lists.
@@ -556,18 +571,18 @@ impl Planner<'_> {
         key: &Key,
         index: Option<(VersionsDocument, Document)>,
         listed: Option<ListedVersion>,
-    ) -> Result<Write, Refusal> {
+    ) -> Result<(Write, VersionsDocument), Refusal> {
         let platforms: BTreeSet<Platform> =
             self.goal.packages.packages().iter().map(|package| package.platform.clone()).collect();
         let protocols = self.goal.packages.protocols().to_strings();
         let same_protocols = |listed: &ListedVersion| {
             listed.protocols.iter().collect::<BTreeSet<_>>() == protocols.iter().collect::<BTreeSet<_>>()
         };
-        if let (Some((_, read)), Some(listed)) = (&index, &listed)
+        if let (Some((document, read)), Some(listed)) = (&index, &listed)
             && same_protocols(listed)
             && platforms.is_subset(&listed.platforms)
         {
-            return Ok(keep(key.clone(), &read.bytes));
+            return Ok((keep(key.clone(), &read.bytes), document.clone()));
         }
         let (document, action) = match index {
             Some((document, read)) => {
@@ -577,6 +592,7 @@ impl Planner<'_> {
         };
         let protocols = listed.filter(same_protocols).map_or(protocols.clone(), |listed| listed.protocols);
         let merged = document.merged(self.version, &protocols, &platforms, self.goal.date)?;
-        Ok(Write { key: key.clone(), body: Sealed::from_bytes(merged.to_bytes()), action })
+        let body = Sealed::from_bytes(merged.to_bytes());
+        Ok((Write { key: key.clone(), body, action }, merged))
     }
 }

@@ -1,6 +1,7 @@
 //! The goal of a publish: a release that is listed, complete and signed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::content::{Digest, Sealed, ShortDigest};
 use crate::error::Refusal;
 use crate::openpgp::certificate::PublishableKey;
 use crate::package::PackageSet;
-use crate::provider::{Platform, Provider, ReleaseId};
+use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::pages::PageKey;
 use crate::registry::provenance::Record;
 use crate::registry::{Area, BaseUrl, Checksums, Key, ZipFacts};
@@ -60,6 +61,9 @@ pub struct PublishGoal {
     pub date: Timestamp,
     /// The version's documentation, for a registry with pages.
     pub docs: Option<DocsSource>,
+    /// All that the run publishes of the provider, where that is more than this version: an earlier attempt of the run
+    /// may have written it, and not the index.
+    pub together: Arc<BTreeMap<Version, BTreeSet<Platform>>>,
 }
 
 /// The state of a publish from round to round.

@@ -261,6 +261,26 @@ impl Key {
         }
     }
 
+    /// The release that the object is of; `None` of what a whole provider or registry shares.
+    #[must_use]
+    pub fn release(&self) -> Option<&ReleaseId> {
+        match self {
+            Self::Discovery
+            | Self::Settings
+            | Self::Versions { .. }
+            | Self::MirrorIndex { .. }
+            | Self::Page(_) => None,
+            Self::MirrorVersion { release, .. }
+            | Self::Download { release, .. }
+            | Self::Yanked { release }
+            | Self::Zip { release, .. }
+            | Self::Sums { release, .. }
+            | Self::Signature { release, .. }
+            | Self::Provenance { release, .. }
+            | Self::ProvenanceSignature { release, .. } => Some(release),
+        }
+    }
+
     /// How the object may be written.
     #[must_use]
     pub fn write_rule(&self) -> WriteRule {

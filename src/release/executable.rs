@@ -26,6 +26,7 @@ use systems::Evidence;
 pub const HEADER_BYTES: usize = 64 * 1024;
 
 /// The identifiers of a `GOARCH` in the three formats; `None` if a format does not support it.
+#[derive(Debug)]
 struct Arch {
     name: &'static str,
     elf: Option<(elf_format::Machine, Width, Order)>,
@@ -33,13 +34,13 @@ struct Arch {
     pe: Option<pe_format::Machine>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     Bits32,
     Bits64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Little,
     Big,
@@ -91,7 +92,7 @@ const ARCHES: &[Arch] = &[
     arch("s390x", Some((elf_format::EM_S390, Width::Bits64, Order::Big)), None, None),
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Elf,
     MachO,
@@ -153,6 +154,7 @@ pub(super) fn go_name(word: &str) -> Option<&'static str> {
 }
 
 /// The properties that an executable must have for a platform.
+#[derive(Debug, Clone)]
 pub struct Expectation {
     platform: Platform,
     format: Format,

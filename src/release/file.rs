@@ -1,10 +1,12 @@
-//! A release tarball that can be read: a local file, or one that was fetched.
+//! A release tarball: a local file, or one that is fetched when it is needed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use super::manifest;
 use crate::error::{Error, Refusal, Result};
@@ -22,7 +24,25 @@ pub struct TarballFile {
 #[derive(Debug, Clone)]
 enum Content {
     Local(PathBuf),
-    Fetched { file: Arc<File>, beside: Arc<BTreeMap<String, Vec<u8>>> },
+    Remote {
+        /// The contents, once they are fetched.
+        file: Option<Arc<File>>,
+        origin: Arc<dyn Origin>,
+        beside: Arc<BTreeMap<String, Vec<u8>>>,
+    },
+}
+
+/// Where a file is fetched from.
+#[async_trait(?Send)]
+pub trait Origin: std::fmt::Debug + Send + Sync {
+    /// Its length in bytes, if it is known.
+    fn length(&self) -> Option<u64>;
+
+    /// Fetches it into a file without a name. `progress` is called with the numbers of bytes that arrive.
+    ///
+    /// # Errors
+    /// It cannot be read, is not the file that was listed, or the temporary folder cannot be written.
+    async fn fetch(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<File>;
 }
 
 /// A small file that accompanies a tarball.
@@ -45,12 +65,43 @@ impl TarballFile {
         }
     }
 
-    /// A file that was fetched from `address` (it ends in the file's name), with the small files beside it there, by
-    /// their names.
+    /// A file at `address` (it ends in the file's name) that is fetched from `origin`, with the small files beside it
+    /// there, by their names.
     #[must_use]
-    pub fn fetched(address: String, file: File, beside: Arc<BTreeMap<String, Vec<u8>>>) -> Self {
+    pub fn remote(address: String, origin: Arc<dyn Origin>, beside: Arc<BTreeMap<String, Vec<u8>>>) -> Self {
         let name = address.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { shown: address, name, content: Content::Fetched { file: Arc::new(file), beside } }
+        Self { shown: address, name, content: Content::Remote { file: None, origin, beside } }
+    }
+
+    /// Whether it has to be [fetched](Self::fetched) before it is opened.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.content, Content::Remote { .. })
+    }
+
+    /// The file, ready to be opened: it is fetched if it is not local. It disappears with the last copy of what is
+    /// returned.
+    ///
+    /// # Errors
+    /// Those of [`Origin::fetch`].
+    pub async fn fetched(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Self> {
+        let mut fetched = self.clone();
+        if let Content::Remote { file, origin, .. } = &mut fetched.content
+            && file.is_none()
+        {
+            *file = Some(Arc::new(origin.fetch(progress).await?));
+        }
+        Ok(fetched)
+    }
+
+    /// The same file without its fetched contents, which take room in the temporary folder.
+    #[must_use]
+    pub fn unfetched(&self) -> Self {
+        let mut unfetched = self.clone();
+        if let Content::Remote { file, .. } = &mut unfetched.content {
+            *file = None;
+        }
+        unfetched
     }
 
     /// The name in messages.
@@ -65,23 +116,38 @@ impl TarballFile {
         &self.name
     }
 
-    /// The address that it was fetched from, if it was.
+    /// The address that it is fetched from, if it is not local.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         match self.content {
             Content::Local(_) => None,
-            Content::Fetched { .. } => Some(&self.shown),
+            Content::Remote { .. } => Some(&self.shown),
         }
+    }
+
+    /// Whether two files are in one folder.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let folder = |file: &Self| {
+            let path = Path::new(&file.shown).parent().map(Path::to_owned).unwrap_or_default();
+            match file.content {
+                Content::Local(_) => std::fs::canonicalize(&path).unwrap_or(path),
+                Content::Remote { .. } => path,
+            }
+        };
+        self.is_remote() == other.is_remote() && folder(self) == folder(other)
     }
 
     /// Its length in bytes, if it is known; for progress.
     #[must_use]
     pub fn len_hint(&self) -> Option<u64> {
-        let metadata = match &self.content {
-            Content::Local(path) => std::fs::metadata(path),
-            Content::Fetched { file, .. } => file.metadata(),
-        };
-        metadata.ok().map(|metadata| metadata.len())
+        match &self.content {
+            Content::Local(path) => std::fs::metadata(path).ok().map(|metadata| metadata.len()),
+            Content::Remote { file, origin, .. } => {
+                let fetched = file.as_ref().and_then(|file| file.metadata().ok());
+                fetched.map(|metadata| metadata.len()).or_else(|| origin.length())
+            }
+        }
     }
 
     /// Opens it at its beginning. A fetched file can be read by one reader at a time.
@@ -92,7 +158,8 @@ impl TarballFile {
         let failed = |source| Error::Io { context: format!("cannot open {}", self.shown), source };
         let path = match &self.content {
             Content::Local(path) => path,
-            Content::Fetched { file, .. } => {
+            Content::Remote { file, .. } => {
+                let file = file.as_ref().ok_or_else(|| failed(io::Error::other("it is not fetched")))?;
                 let mut file = file.try_clone().map_err(failed)?;
                 file.rewind().map_err(failed)?;
                 return Ok(file);
@@ -120,7 +187,7 @@ impl TarballFile {
                 let shown = path.display().to_string();
                 Ok(read_small(&path)?.map(|bytes| Companion { shown, bytes }))
             }
-            Content::Fetched { beside, .. } => Ok(beside.get(name).map(|bytes| Companion {
+            Content::Remote { beside, .. } => Ok(beside.get(name).map(|bytes| Companion {
                 shown: format!("{}{name}", self.shown.strip_suffix(&self.name).unwrap_or_default()),
                 bytes: bytes.clone(),
             })),

@@ -1,4 +1,4 @@
-//! The release: tarballs or zips whose names belong together, and the rules for their contents.
+//! Releases: tarballs or zips whose names belong together, and the rules for their contents. A run may have several.
 
 pub mod archive;
 pub mod contents;
@@ -25,7 +25,7 @@ use name::{Form, TarballName};
 use ready_made::KeptSums;
 use sidecar::Sidecar;
 
-/// The user's requirements for the release.
+/// The user's requirements for a release. All but [`stable`](Self::stable) need a run with one release.
 #[derive(Debug, Default)]
 pub struct Expected {
     /// The provider's type.
@@ -38,9 +38,26 @@ pub struct Expected {
     pub stable: bool,
     /// The one pre-release that is accepted nevertheless.
     pub prerelease: Option<Version>,
+    /// Whether another registry has to list the same zips (`--expect-match`).
+    pub elsewhere: bool,
+}
+
+impl Expected {
+    /// The option that names one release, if there is one.
+    fn names_one(&self) -> Option<&'static str> {
+        [
+            ("--expect-version", self.version.is_some()),
+            ("--expect-type", self.provider_type.is_some()),
+            ("--expect-platform", !self.platforms.is_empty()),
+            ("--expect-match", self.elsewhere),
+        ]
+        .into_iter()
+        .find_map(|(option, is_given)| is_given.then_some(option))
+    }
 }
 
 /// One archive of a release, a tarball or a ready-made zip: its name is valid, its platform known, its sidecar read; its contents were not read yet.
+#[derive(Debug, Clone)]
 pub struct Tarball {
     /// The file.
     pub file: TarballFile,
@@ -69,30 +86,73 @@ pub struct Release {
 }
 
 impl Release {
-    /// Checks that these tarballs form one release, and reads the files beside them.
+    /// Sorts these tarballs and zips into releases, and reads the files beside them: provider by provider, and of each
+    /// the oldest version first.
     ///
     /// # Errors
     /// Those of [`Release::check_names`], or a bad sidecar or manifest.
+    pub fn open_all(files: Vec<TarballFile>, expected: &Expected) -> Result<Vec<Self>> {
+        let releases = checked(files, expected)?;
+        releases.into_iter().map(Self::with_files_beside).collect()
+    }
+
+    /// The one release that these tarballs or zips are.
+    ///
+    /// # Errors
+    /// Those of [`Release::open_all`], or there are several.
     pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
-        let mut tarballs = named(files)?;
-        let (provider_type, version) = check(&tarballs, expected)?;
-        let form = tarballs.first().map_or(Form::Tarball, |tarball| tarball.name.form);
-        let sums = if form == Form::Zip { KeptSums::beside(&tarballs)? } else { None };
-        let manifests = manifests_beside(&tarballs, sums.as_ref())?;
-        for tarball in &mut tarballs {
-            tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
+        let mut releases = Self::open_all(files, expected)?;
+        let release = releases.pop();
+        match (release, releases.pop()) {
+            (Some(release), None) => Ok(release),
+            (Some(release), Some(other)) => {
+                Err(several(&other.tarballs, &release.tarballs, "one release").into())
+            }
+            (None, _) => Err(nothing_given().into()),
         }
-        Ok(Self { provider_type, version, form, tarballs, sums, manifests })
     }
 
     /// Checks the tarballs by their names alone, before any of them is fetched.
     ///
     /// # Errors
-    /// No tarball, a name of no known form, two providers or versions or two tarballs for one platform, an unknown
-    /// platform, or a mismatch with `expected`.
+    /// No tarball, a name of no known form, two tarballs for one platform, tarballs and zips of one version, an unknown
+    /// platform, or a mismatch with `expected`, several releases where it describes one included.
     pub fn check_names(files: Vec<TarballFile>, expected: &Expected) -> Result<()> {
-        check(&named(files)?, expected).map(drop)
+        checked(files, expected).map(drop)
     }
+
+    /// The release that these archives are, with the files beside them.
+    fn with_files_beside(mut tarballs: Vec<Tarball>) -> Result<Self> {
+        let Some(first) = tarballs.first() else { return Err(nothing_given().into()) };
+        let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
+        let form = first.name.form;
+        let sums = if form == Form::Zip { KeptSums::beside(&tarballs)? } else { None };
+        let manifests = manifests_beside(&tarballs, sums.as_ref())?;
+        for tarball in &mut tarballs {
+            tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
+        }
+        ready_made::merge_given_twice(&mut tarballs)?;
+        Ok(Self { provider_type, version, form, tarballs, sums, manifests })
+    }
+}
+
+/// The tarballs and zips by their releases, in order, each release in the order of its platforms.
+fn checked(files: Vec<TarballFile>, expected: &Expected) -> Result<Vec<Vec<Tarball>>> {
+    let mut releases: BTreeMap<(ProviderType, Version), Vec<Tarball>> = BTreeMap::new();
+    for tarball in named(files)? {
+        let TarballName { provider_type, version, .. } = &tarball.name;
+        releases.entry((provider_type.clone(), version.clone())).or_default().push(tarball);
+    }
+    let mut given = releases.values();
+    let Some(first) = given.next() else { return Err(nothing_given().into()) };
+    if let (Some(second), Some(option)) = (given.next(), expected.names_one()) {
+        return Err(several(first, second, option).into());
+    }
+    for tarballs in releases.values() {
+        check_together(tarballs)?;
+        check_expected(tarballs, expected)?;
+    }
+    Ok(releases.into_values().collect())
 }
 
 /// The tarballs with their parsed names, in the order of their platforms.
@@ -112,40 +172,37 @@ fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
     Ok(tarballs)
 }
 
-/// Returns the one provider and version of the tarballs.
-fn check(tarballs: &[Tarball], expected: &Expected) -> Result<(ProviderType, Version)> {
-    let Some(first) = tarballs.first() else {
-        return Err(Refusal::new("ARTIFACT", "no release tarball or zip was given")
-            .found("nothing")
-            .expected("at least one terraform-provider-….tar.gz or .zip")
-            .remedy("check the path; a pattern that matches no file gives nothing")
-            .into());
-    };
-    check_together(tarballs)?;
-    check_expected(tarballs, expected)?;
-    Ok((first.name.provider_type.clone(), first.name.version.clone()))
+fn nothing_given() -> Refusal {
+    Refusal::new("ARTIFACT", "no release tarball or zip was given")
+        .found("nothing")
+        .expected("at least one terraform-provider-….tar.gz or .zip")
+        .remedy("check the path; a pattern that matches no file gives nothing")
 }
 
-/// Checks that there is one provider, one version, and one tarball for each platform.
+/// The refusal of two releases where `option` describes one.
+fn several(one: &[Tarball], other: &[Tarball], option: &str) -> Refusal {
+    let (Some(a), Some(b)) = (one.first(), other.first()) else { return nothing_given() };
+    let (what, of_a, of_b) = if a.name.provider_type == b.name.provider_type {
+        ("versions", a.name.version.to_string(), b.name.version.to_string())
+    } else {
+        ("providers", a.name.provider_type.to_string(), b.name.provider_type.to_string())
+    };
+    Refusal::new(b.file.display(), format!("two {what} in one run"))
+        .found(format!("{of_b}, and {of_a} in {}", a.file.display()))
+        .expected(format!("one version of one provider, which {option} describes"))
+        .remedy(format!(
+            "give only the tarballs or zips of that version; to publish all of these, leave out {option} and every other \
+             --expect-… option"
+        ))
+}
+
+/// Checks that the archives of a version are of one form, and one for each platform.
 fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
     ready_made::check_one_form(tarballs)?;
     for pair in tarballs.windows(2) {
         let [a, b] = pair else { continue };
-        let two = |what: &str, of_a: String, of_b: String| {
-            Refusal::new(b.file.display(), format!("two {what} in one run"))
-                .found(format!("{of_b}, and {of_a} in {}", a.file.display()))
-                .expected("the tarballs of one version of one provider, one for each platform")
-                .remedy("give only the tarballs that belong together, one for each platform")
-        };
-        if a.name.provider_type != b.name.provider_type {
-            return Err(two("providers", a.name.provider_type.to_string(), b.name.provider_type.to_string()));
-        }
-        if a.name.version != b.name.version {
-            return Err(two("versions", a.name.version.to_string(), b.name.version.to_string()));
-        }
-        if a.name.platform == b.name.platform {
-            let platform = a.name.platform.to_string();
-            return Err(two("tarballs for one platform", platform.clone(), platform));
+        if a.name.platform == b.name.platform && !ready_made::may_be_given_twice(a, b) {
+            return Err(ready_made::two_for_a_platform(a, b));
         }
     }
     Ok(())

@@ -55,37 +55,48 @@ pub struct KeptSums {
 
 impl KeptSums {
     /// Reads the SHA256SUMS beside these zips of one version, which are in the order of their platforms; `None` if there
-    /// is none.
+    /// is none. A release to which platforms came later has several, each in a folder of its own: the one that lists
+    /// all that the others list is that of the version.
     ///
     /// # Errors
-    /// It cannot be read, clients would stumble over it, or it is not about exactly these zips.
+    /// It cannot be read, clients would stumble over it, it is not about exactly these zips, or of several none lists
+    /// all.
     pub fn beside(zips: &[Tarball]) -> Result<Option<Self>> {
         let Some(Tarball { name: TarballName { provider_type, version, .. }, .. }) = zips.first() else {
             return Ok(None);
         };
         let name = sums_name(provider_type, version);
-        let mut kept: Option<Self> = None;
+        let mut all: Vec<Self> = Vec::new();
         for zip in zips {
             let Some(Companion { shown, bytes }) = zip.file.beside(&name)? else { continue };
-            if let Some(kept) = &kept {
-                if kept.bytes != bytes {
-                    return Err(Refusal::new(
-                        shown,
-                        "two files of this name, with other contents, in one run",
-                    )
-                    .found(format!("SHA-256 {}", Digest::of(&bytes)))
-                    .expected(format!("SHA-256 {}, as {}", Digest::of(&kept.bytes), kept.shown))
-                    .remedy("give the zips of one release, from one folder")
-                    .into());
-                }
+            if all.iter().any(|known| known.bytes == bytes) {
                 continue;
             }
             let signature = zip.file.beside(&signature_name(&name))?;
-            kept = Some(Self::parse(shown, bytes, signature, provider_type, version)?);
+            all.push(Self::parse(shown, bytes, signature, provider_type, version)?);
         }
-        let Some(kept) = kept else { return Ok(None) };
+        let lists_all = |sums: &Self| {
+            let own = sums.lines.platforms(provider_type, version);
+            all.iter().all(|other| {
+                let listed = other.lines.platforms(provider_type, version);
+                listed.iter().all(|(platform, digest)| own.get(platform) == Some(digest))
+            })
+        };
+        let Some(kept) = all.iter().find(|sums| lists_all(sums)) else {
+            let [a, b, ..] = all.as_slice() else { return Ok(None) };
+            return Err(Refusal::new(&b.shown, "two files of this name, with other contents, in one run")
+                .found(format!("SHA-256 {}", Digest::of(&b.bytes)))
+                .expected(format!(
+                    "SHA-256 {}, as {}; or a SHA256SUMS that lists all zips of the version, those of the other files with the \
+                     same digests",
+                    Digest::of(&a.bytes),
+                    a.shown
+                ))
+                .remedy("give the zips of one release, from one folder")
+                .into());
+        };
         kept.check_zips(zips)?;
-        Ok(Some(kept))
+        Ok(Some(kept.clone()))
     }
 
     /// Reads a SHA256SUMS of this version. `shown` is its name in messages, and ends in its file's name.
@@ -213,6 +224,37 @@ impl KeptSums {
             self.others.join(", ")
         )]
     }
+}
+
+/// Whether two archives for one platform may be one zip from two folders: each is in the SHA256SUMS beside it. A release
+/// to which platforms came later is given so. [`merge_given_twice`] decides once these files are read.
+pub(super) fn may_be_given_twice(a: &Tarball, b: &Tarball) -> bool {
+    a.name.form == name::Form::Zip && !a.file.is_beside(&b.file)
+}
+
+/// The refusal of two archives for one platform.
+pub(super) fn two_for_a_platform(a: &Tarball, b: &Tarball) -> Refusal {
+    let platform = &b.name.platform;
+    Refusal::new(b.file.display(), "two tarballs for one platform in one run")
+        .found(format!("{platform}, and {platform} in {}", a.file.display()))
+        .expected("the tarballs of one version of one provider, one for each platform")
+        .remedy("give only the tarballs that belong together, one for each platform")
+}
+
+/// Leaves one of the zips that are given twice, in the order of their platforms.
+///
+/// # Errors
+/// There are two zips for one platform that no SHA256SUMS beside them says to be one.
+pub(super) fn merge_given_twice(archives: &mut Vec<Tarball>) -> Result<(), Refusal> {
+    for pair in archives.windows(2) {
+        let [a, b] = pair else { continue };
+        let digest = |zip: &Tarball| zip.sidecar.as_ref().map(|sidecar| sidecar.digest);
+        if a.name.platform == b.name.platform && (digest(a).is_none() || digest(a) != digest(b)) {
+            return Err(two_for_a_platform(a, b));
+        }
+    }
+    archives.dedup_by(|b, a| a.name.platform == b.name.platform);
+    Ok(())
 }
 
 /// Checks that no zips and tarballs are given together.

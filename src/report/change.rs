@@ -54,7 +54,7 @@ impl ChangeReport {
             command,
             (target, provider),
             plan,
-            objects(plan, &planned_action(plan)),
+            objects(plan, &|_| true, &planned_action(plan)),
             duration,
         );
         Self { changes: plan.changes().to_vec(), dry_run: Some(folder.display().to_string()), ..report }
@@ -70,7 +70,7 @@ impl ChangeReport {
         duration: Duration,
     ) -> Self {
         let word = if outcome.written.is_empty() { "unchanged" } else { "changed" };
-        let objects = objects(&outcome.plan, &done_action(outcome));
+        let objects = objects(&outcome.plan, &|_| true, &done_action(outcome));
         Self { changes, ..Self::new(word, command, (target, provider), &outcome.plan, objects, duration) }
     }
 

@@ -41,11 +41,16 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         written: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         not_written: Option<Vec<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        published_versions: Option<Vec<String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        other_versions: Option<Vec<String>>,
     }
     let (cause, state) = match error {
         Error::Unfinished { cause, state } => (&**cause, Some(state)),
         other => (other, None),
     };
+    let versions = state.and_then(|state| state.versions.as_ref());
     let refusal = match cause {
         Error::Refused(refusal) => Some(RefusalReport::new(refusal)),
         _ => None,
@@ -62,5 +67,7 @@ pub(super) fn failure(error: &Error, message: &str) -> String {
         refusal,
         written: state.map(|state| state.written.clone()),
         not_written: state.map(|state| state.pending.clone()),
+        published_versions: versions.map(|versions| versions.published.clone()),
+        other_versions: versions.map(|versions| versions.pending.clone()),
     })
 }

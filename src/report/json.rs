@@ -36,15 +36,19 @@ pub(super) fn done_action(outcome: &Outcome) -> impl Fn(&Key) -> &'static str {
     }
 }
 
-/// The objects of a plan, each with its `action`.
-pub(super) fn objects(plan: &Plan, action: &dyn Fn(&Key) -> &'static str) -> Vec<ObjectReport> {
+/// The objects of a plan that are `wanted`, each with its `action`.
+pub(super) fn objects(
+    plan: &Plan,
+    wanted: &dyn Fn(&Key) -> bool,
+    action: &dyn Fn(&Key) -> &'static str,
+) -> Vec<ObjectReport> {
     let object = |write: &Write| ObjectReport {
         key: write.key.to_string(),
         action: action(&write.key),
         sha256: write.body.digest().to_string(),
         bytes: write.body.len(),
     };
-    plan.writes().iter().map(object).collect()
+    plan.writes().iter().filter(|write| wanted(&write.key)).map(object).collect()
 }
 
 /// Writes a value as its text.

@@ -12,6 +12,7 @@ mod publish;
 mod serve;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,6 @@ use crate::openpgp::KeyId;
 use crate::openpgp::signer::Holder;
 use crate::plan::{Action, Plan, Write};
 use crate::policy::{Document, Policies};
-use crate::probe::Probe;
 use crate::publish::Observer;
 use crate::registry::Key;
 use crate::release::Release;
@@ -41,7 +41,7 @@ pub use downloads::{Column, DownloadsView};
 pub use list::ListProgress;
 use masked::masked;
 use progress::{Bars, Repacking, Sending};
-use publish::{PublishReport, Report};
+use publish::{Contents, OneOfMany, Report, VersionReport};
 pub use serve::ServeReport;
 pub use verify::Verifying;
 
@@ -228,20 +228,24 @@ impl Reporter {
         }
     }
 
-    /// Prints the plan of a dry run.
-    fn dry_run(&self, report: &Report<'_>, plan: &Plan) {
-        self.warnings(plan);
+    /// Prints the plans of a dry run.
+    fn dry_run(&self, report: &Report<'_>, plans: &[&Plan]) {
+        for plan in plans {
+            self.warnings(plan);
+        }
         if self.format == Format::Json {
             return to_stdout(&report.to_json());
         }
         if self.volume == Volume::Quiet {
             return;
         }
-        Self::plan(plan);
+        for plan in plans {
+            Self::plan(plan);
+        }
         if let Some(line) = probe_line(report) {
             to_stdout(&line);
         }
-        if plan.is_empty() {
+        if report.is_unchanged() {
             to_stdout(&format!(
                 "{BOLD}Already published, nothing to do.{BOLD:#} Nothing was written to {}.",
                 report.target
@@ -255,30 +259,35 @@ impl Reporter {
         }
     }
 
-    /// Prints the changes of a publish.
-    fn done(&self, report: &Report<'_>, plan: &Plan) {
+    /// Prints the result of a publish, or of its dry run.
+    pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
+        let report = Report::new(outcome, duration);
+        let ends = || outcome.batches.iter().map(|batched| &batched.end);
+        let planned = ends().filter_map(|end| match end {
+            End::DryRun { plan, .. } => Some(&**plan),
+            End::Published { .. } => None,
+        });
+        let planned: Vec<&Plan> = planned.collect();
+        if !planned.is_empty() {
+            return self.dry_run(&report, &planned);
+        }
         self.bars.clear();
-        self.warnings(plan);
+        let mut said = BTreeSet::new();
+        for end in ends() {
+            let End::Published { run, .. } = end else { continue };
+            // What holds for all batches is said once.
+            for warning in run.plan.warnings().iter().filter(|warning| said.insert((*warning).clone())) {
+                self.warn(warning);
+            }
+        }
         match (self.format, self.volume) {
             (Format::Json, _) => to_stdout(&report.to_json()),
             (Format::Human, Volume::Quiet) => {}
-            (Format::Human, _) => to_stdout(&format!("{}", HumanResult(report))),
+            (Format::Human, _) => to_stdout(&format!("{}", HumanResult(&report))),
         }
-    }
-
-    /// Prints the result of a publish, or of its dry run.
-    pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
-        let workflow::publish::Outcome { goal, target, expiry_warning, probe, end } = outcome;
-        let report = PublishReport::new(goal, target.clone(), expiry_warning.clone());
-        let report = report.with_probe(probe.as_ref());
-        match end {
-            End::DryRun { plan, folder } => self.dry_run(&report.planned(plan, folder, duration), plan),
-            End::Published { run, verified } => {
-                let report = report.done(run, duration).with_verification(verified.as_ref());
-                self.done(&report, &run.plan);
-                if let Some(Ok(verification)) = verified {
-                    self.read_back(verification);
-                }
+        for end in ends() {
+            if let End::Published { verified: Some(Ok(verification)), .. } = end {
+                self.read_back(verification);
             }
         }
     }
@@ -427,20 +436,23 @@ impl workflow::Observer for Reporter {
         })
     }
 
-    fn repacking(&self, release: &Release) -> Box<dyn workflow::Repacking + '_> {
+    fn repacking(&self, release: &Release, position: (usize, usize)) -> Box<dyn workflow::Repacking + '_> {
         let count = release.tarballs.len();
         let doing = match release.form {
             Form::Tarball => format!("Repacking {}", words::count(count, "tarball")),
             Form::Zip => format!("Checking {}", words::count(count, "zip")),
         };
-        self.note_plain(&format!("{doing} of {} {}", release.provider_type, release.version));
-        Box::new(Repacking::new(self, release))
-    }
-
-    fn probed(&self, probe: &Probe) {
-        for warning in probe.warnings() {
-            self.warn(&warning);
+        let of = match position {
+            (_, 1) => String::new(),
+            (at, count) => format!(" ({at} of {count})"),
+        };
+        let what = format!("{doing} of {} {}{of}", release.provider_type, release.version);
+        if of.is_empty() {
+            self.note_plain(&what);
+        } else {
+            self.note(&what);
         }
+        Box::new(Repacking::new(self, release))
     }
 }
 
@@ -461,9 +473,10 @@ fn printable(text: &str) -> String {
     })
 }
 
-/// The result of the probe, for people; `None` if a warning has said that there is none.
+/// The result of the probe of a version, for people; `None` if a warning has said that there is none.
 fn probe_line(report: &Report<'_>) -> Option<String> {
-    let probe = report.probe.as_ref()?;
+    let Contents::One(version) = &report.contents else { return None };
+    let probe = version.probe.as_ref()?;
     Some(format!("{} speaks plugin protocol {}, as declared", probe.platform, probe.protocol?))
 }
 
@@ -471,8 +484,17 @@ struct HumanResult<'a>(&'a Report<'a>);
 
 impl std::fmt::Display for HumanResult<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0.contents {
+            Contents::One(version) => self.one(version, f),
+            Contents::Many { versions, .. } => self.many(versions, f),
+        }
+    }
+}
+
+impl HumanResult<'_> {
+    fn one(&self, version: &VersionReport<'_>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let report = self.0;
-        let name = format!("{} {}", report.provider, report.version);
+        let name = format!("{} {}", version.provider, version.version);
         if report.is_unchanged() {
             write!(f, "{BOLD}Already published, nothing to do:{BOLD:#} {name} is in {}", report.target)?;
             for line in [probe_line(report), report.verified_line()].into_iter().flatten() {
@@ -481,19 +503,35 @@ impl std::fmt::Display for HumanResult<'_> {
             return Ok(());
         }
         writeln!(f, "{GREEN}{BOLD}Published{BOLD:#}{GREEN:#} {BOLD}{name}{BOLD:#} to {}", report.target)?;
-        for platform in &report.platforms {
+        for platform in &version.platforms {
             writeln!(f, "  {:<16} sha256:{}", platform.platform, platform.zip_sha256)?;
         }
         if let Some(line) = probe_line(report) {
             writeln!(f, "{line}")?;
         }
-        write!(
-            f,
-            "signed by {}, protocols {}, in {:.2} s",
-            report.key_id,
-            report.protocols.join(", "),
-            report.seconds()
-        )?;
+        let (key, protocols, seconds) = (version.key_id, version.protocols.join(", "), report.seconds());
+        write!(f, "signed by {key}, protocols {protocols}, in {seconds:.2} s")?;
+        report.verified_line().map_or(Ok(()), |line| write!(f, "\n{line}"))
+    }
+
+    fn many(&self, versions: &[OneOfMany<'_>], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (report, count) = (self.0, words::count(versions.len(), "version"));
+        if report.is_unchanged() {
+            write!(f, "{BOLD}Already published, nothing to do:{BOLD:#} {count} in {}", report.target)?;
+            return report.verified_line().map_or(Ok(()), |line| write!(f, "\n{line}"));
+        }
+        let published = versions.iter().filter(|version| version.outcome != "unchanged").count();
+        let heading = format!("{GREEN}{BOLD}Published{BOLD:#}{GREEN:#}");
+        writeln!(f, "{heading} {BOLD}{published} of {count}{BOLD:#} to {}", report.target)?;
+        for OneOfMany { outcome, version } in versions {
+            let name = format!("{} {}", version.provider, version.version);
+            let platforms = words::count(version.platforms.len(), "platform");
+            let there = if *outcome == "unchanged" { ", there already" } else { "" };
+            writeln!(f, "  {name:<32} {platforms}{there}")?;
+        }
+        let keys: BTreeSet<&str> = versions.iter().map(|version| version.version.key_id).collect();
+        let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+        write!(f, "signed by {keys}, in {:.2} s", report.seconds())?;
         report.verified_line().map_or(Ok(()), |line| write!(f, "\n{line}"))
     }
 }

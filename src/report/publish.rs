@@ -1,35 +1,61 @@
-//! The result of a publish, or of its dry run.
+//! The result of a publish, or of its dry run, of one version or of several.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::json::{ObjectReport, as_text, done_action, objects, planned_action, to_json};
-use crate::plan::{Plan, PublishGoal};
+use crate::plan::{Action, Plan, PublishGoal, Write};
 use crate::probe::{self, Probe};
 use crate::provider::{Namespace, Provider, ProviderType, ReleaseId};
-use crate::publish::Outcome;
 use crate::registry::Key;
 use crate::verify::{Finding, Severity};
 use crate::words::count;
-use crate::workflow::publish::Verified;
+use crate::workflow::publish::{Batched, End, Outcome as Published, Verified};
+use crate::workflow::source::LeftAlone;
 
-/// The facts about a publish before it begins.
-pub(super) struct PublishReport<'a> {
-    goal: &'a PublishGoal,
-    target: String,
-    warning: Option<String>,
-    probe: Option<&'a Probe>,
-}
-
-/// The result of a publish or a dry run.
+/// The result of a publish or a dry run, of one version or of several.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     outcome: &'static str,
     pub(super) target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dry_run: Option<String>,
+    #[serde(flatten)]
+    pub(super) contents: Contents<'a>,
+    warnings: Vec<String>,
+    left_alone: &'a [LeftAlone],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<VerifiedReport>,
+    duration_ms: u64,
+}
+
+/// What was published.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Contents<'a> {
+    /// A version, with all objects that the run looked after.
+    One(Box<VersionReport<'a>>),
+    /// Several.
+    Many {
+        /// Each with its own objects.
+        versions: Vec<OneOfMany<'a>>,
+        /// The objects that they share.
+        objects: Vec<ObjectReport>,
+    },
+}
+
+/// One of several versions.
+#[derive(Debug, Serialize)]
+pub(super) struct OneOfMany<'a> {
+    pub(super) outcome: &'static str,
+    #[serde(flatten)]
+    pub(super) version: VersionReport<'a>,
+}
+
+/// A version that was published.
+#[derive(Debug, Serialize)]
+pub(super) struct VersionReport<'a> {
     #[serde(serialize_with = "as_text")]
     pub(super) provider: &'a Provider,
     #[serde(serialize_with = "as_text")]
@@ -48,10 +74,6 @@ pub(super) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     objects: Vec<ObjectReport>,
-    warnings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verification: Option<VerifiedReport>,
-    duration_ms: u64,
 }
 
 /// The result of reading a publish back.
@@ -97,111 +119,184 @@ pub(super) struct PlatformReport {
     zip_bytes: u64,
 }
 
-impl<'a> PublishReport<'a> {
-    /// A report of publishing `goal` to `target`, with the warnings so far.
-    #[must_use]
-    pub(super) fn new(goal: &'a PublishGoal, target: String, warning: Option<String>) -> Self {
-        Self { goal, target, warning, probe: None }
+/// What a batch has done, or would do, to an object, in a word.
+fn action(end: &End, key: &Key) -> &'static str {
+    match end {
+        End::DryRun { plan, .. } => planned_action(plan)(key),
+        End::Published { run, .. } => done_action(run)(key),
     }
+}
 
-    /// Adds the answer of the executable for this machine.
-    #[must_use]
-    pub(super) fn with_probe(self, probe: Option<&'a Probe>) -> Self {
-        Self { probe, ..self }
+fn plan_of(end: &End) -> &Plan {
+    match end {
+        End::DryRun { plan, .. } => plan,
+        End::Published { run, .. } => &run.plan,
     }
+}
 
-    /// The result of a dry run.
-    #[must_use]
-    pub(super) fn planned(self, plan: &'a Plan, folder: &Path, duration: Duration) -> Report<'a> {
-        let outcome = if plan.is_empty() { "unchanged" } else { "planned" };
-        let action = planned_action(plan);
-        let dry_run = Some(folder.display().to_string());
-        self.report(outcome, plan, dry_run, &action, duration)
+/// Whether a batch has changed, or would change, something of a version.
+fn is_changed(end: &End, release: &ReleaseId) -> bool {
+    let is_own = |key: &Key| key.release() == Some(release);
+    match end {
+        End::DryRun { plan, .. } => {
+            let changes = |write: &Write| is_own(&write.key) && write.action != Action::Keep;
+            plan.listed().contains(release) || plan.writes().iter().any(changes)
+        }
+        End::Published { run, .. } => run.listed.contains(release) || run.written.keys().any(is_own),
     }
+}
 
-    /// The result of a publish.
-    #[must_use]
-    pub(super) fn done(self, outcome: &'a Outcome, duration: Duration) -> Report<'a> {
-        let action = done_action(outcome);
-        let word = if outcome.written.is_empty() { "unchanged" } else { "published" };
-        self.report(word, &outcome.plan, None, &action, duration)
+fn version<'a>(
+    goal: &'a PublishGoal,
+    end: &End,
+    probe: Option<&'a Probe>,
+    is_of_report: &dyn Fn(&Key) -> bool,
+) -> VersionReport<'a> {
+    let (packages, provider, plan) = (&goal.packages, &goal.provider, plan_of(end));
+    let release = ReleaseId::new(provider, packages.version());
+    let action = |key: &Key| action(end, key);
+    let platforms = packages.packages().iter().map(|package| PlatformReport {
+        platform: package.platform.to_string(),
+        os: package.platform.os().to_owned(),
+        arch: package.platform.arch().to_owned(),
+        tarball: package.tarball.display().to_owned(),
+        tarball_sha256: package.tarball_digest.to_string(),
+        zip: Key::Zip {
+            release: release.clone(),
+            platform: package.platform.clone(),
+            digest: package.zip.digest().short(),
+        }
+        .to_string(),
+        zip_sha256: package.zip.digest().to_string(),
+        zip_bytes: package.zip.len(),
+    });
+    let signed = plan.signed(&release);
+    let sums = |key: &Key| plan.writes().iter().find(|write| write.key == *key);
+    let shasums = signed.map(|signed| ObjectReport {
+        key: signed.sums.to_string(),
+        action: action(&signed.sums),
+        sha256: signed.sums_digest.to_string(),
+        bytes: sums(&signed.sums).map_or(0, |write| write.body.len()),
+    });
+    VersionReport {
+        provider,
+        namespace: &provider.namespace,
+        provider_type: &provider.provider_type,
+        version: packages.version().to_string(),
+        protocols: packages.protocols().to_strings(),
+        probe: probe.map(ProbeReport::new),
+        key_id: goal.key.key_id().as_str(),
+        key_fingerprint: goal.key.fingerprint().to_string(),
+        platforms: platforms.collect(),
+        shasums,
+        signature: signed.map(|signed| signed.signature.to_string()),
+        objects: objects(plan, is_of_report, &action),
     }
+}
 
-    fn report(
-        self,
-        outcome: &'static str,
-        plan: &'a Plan,
-        dry_run: Option<String>,
-        action: &dyn Fn(&Key) -> &'static str,
-        duration: Duration,
-    ) -> Report<'a> {
-        let goal = self.goal;
-        let (packages, provider) = (&goal.packages, &goal.provider);
-        let objects = objects(plan, action);
-        let platforms = packages.packages().iter().map(|package| {
-            let (provider, version) = (provider.clone(), packages.version().clone());
-            PlatformReport {
-                platform: package.platform.to_string(),
-                os: package.platform.os().to_owned(),
-                arch: package.platform.arch().to_owned(),
-                tarball: package.tarball.display().to_owned(),
-                tarball_sha256: package.tarball_digest.to_string(),
-                zip: Key::Zip {
-                    release: ReleaseId { provider, version },
-                    platform: package.platform.clone(),
-                    digest: package.zip.digest().short(),
+/// The objects that versions share, each once, in the order of writing. Several batches may have written one.
+fn shared(batches: &[Batched]) -> Vec<ObjectReport> {
+    let mut all: Vec<ObjectReport> = Vec::new();
+    for Batched { end, .. } in batches {
+        let of_all = |key: &Key| key.release().is_none();
+        for mut object in objects(plan_of(end), &of_all, &|key| action(end, key)) {
+            match all.iter_mut().find(|known| known.key == object.key) {
+                Some(known) => {
+                    if known.action != "unchanged" {
+                        object.action = known.action;
+                    }
+                    *known = object;
                 }
-                .to_string(),
-                zip_sha256: package.zip.digest().to_string(),
-                zip_bytes: package.zip.len(),
+                None => all.push(object),
             }
+        }
+    }
+    all
+}
+
+impl<'a> Report<'a> {
+    /// The result of a publish, or of its dry run, that took so long.
+    #[must_use]
+    pub(super) fn new(result: &'a Published, duration: Duration) -> Self {
+        let Published { target, expiry_warning, left_alone, probes, batches } = result;
+        let (mut versions, mut changed, mut warnings) = (Vec::new(), false, Vec::new());
+        let mut add = |more: Vec<String>| {
+            for warning in more {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        };
+        add(expiry_warning.iter().cloned().collect());
+        let count: usize = batches.iter().map(|batched| batched.batch.goals().len()).sum();
+        for Batched { batch, end } in batches {
+            let plan = plan_of(end);
+            let is_planned = matches!(end, End::DryRun { .. });
+            changed |= match end {
+                End::DryRun { plan, .. } => !plan.is_empty(),
+                End::Published { run, .. } => !run.written.is_empty(),
+            };
+            for goal in batch.goals() {
+                let release = ReleaseId::new(&goal.provider, goal.packages.version());
+                let probe = probes.get(&release);
+                add(goal.packages.warnings().to_vec());
+                add(probe.map(Probe::warnings).unwrap_or_default());
+                let is_of_report = |key: &Key| count == 1 || key.release() == Some(&release);
+                let outcome = word(is_changed(end, &release), is_planned);
+                versions.push(OneOfMany { outcome, version: version(goal, end, probe, &is_of_report) });
+            }
+            add(plan.warnings().to_vec());
+        }
+        let dry_run = batches.iter().find_map(|batched| match &batched.end {
+            End::DryRun { folder, .. } => Some(folder.display().to_string()),
+            End::Published { .. } => None,
         });
-        let signed = plan.signed();
-        let shasums = signed.map(|signed| ObjectReport {
-            key: signed.sums.to_string(),
-            action: action(&signed.sums),
-            sha256: signed.sums_digest.to_string(),
-            bytes: plan
-                .writes()
-                .iter()
-                .find(|write| write.key == signed.sums)
-                .map_or(0, |write| write.body.len()),
-        });
-        Report {
-            outcome,
-            target: self.target,
+        let contents = match versions.pop() {
+            Some(only) if versions.is_empty() => Contents::One(Box::new(only.version)),
+            last => {
+                versions.extend(last);
+                Contents::Many { versions, objects: shared(batches) }
+            }
+        };
+        Self {
+            outcome: word(changed, dry_run.is_some()),
+            target: target.clone(),
             dry_run,
-            provider,
-            namespace: &provider.namespace,
-            provider_type: &provider.provider_type,
-            version: packages.version().to_string(),
-            protocols: packages.protocols().to_strings(),
-            probe: self.probe.map(ProbeReport::new),
-            key_id: goal.key.key_id().as_str(),
-            key_fingerprint: goal.key.fingerprint().to_string(),
-            platforms: platforms.collect(),
-            shasums,
-            signature: signed.map(|signed| signed.signature.to_string()),
-            objects,
-            warnings: self
-                .warning
-                .into_iter()
-                .chain(packages.warnings().iter().cloned())
-                .chain(self.probe.map(Probe::warnings).unwrap_or_default())
-                .chain(plan.warnings().iter().cloned())
-                .collect(),
-            verification: None,
+            contents,
+            warnings,
+            left_alone,
+            verification: verification(batches),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
 
-impl Report<'_> {
-    /// Adds the result of reading it back.
-    #[must_use]
-    pub(super) fn with_verification(self, verified: Option<&Verified>) -> Self {
-        let verification = verified.map(|verified| match verified {
-            Ok(verification) => VerifiedReport {
+fn word(is_changed: bool, is_planned: bool) -> &'static str {
+    match (is_changed, is_planned) {
+        (false, _) => "unchanged",
+        (true, true) => "planned",
+        (true, false) => "published",
+    }
+}
+
+/// The result of reading all batches back; `None` if that was not requested.
+fn verification(batches: &[Batched]) -> Option<VerifiedReport> {
+    let mut all: Option<VerifiedReport> = None;
+    for Batched { end, .. } in batches {
+        let End::Published { verified: Some(verified), .. } = end else { continue };
+        let report = VerifiedReport::new(verified);
+        all = Some(match all {
+            Some(all) => all.and(report),
+            None => report,
+        });
+    }
+    all
+}
+
+impl VerifiedReport {
+    fn new(verified: &Verified) -> Self {
+        match verified {
+            Ok(verification) => Self {
                 outcome: verification.outcome(),
                 message: None,
                 errors: verification.count(Severity::Error),
@@ -209,7 +304,7 @@ impl Report<'_> {
                 platforms: verification.checked.platforms,
                 findings: verification.findings.clone(),
             },
-            Err(error) => VerifiedReport {
+            Err(error) => Self {
                 outcome: "unread",
                 message: Some(error.to_string()),
                 errors: 0,
@@ -217,10 +312,33 @@ impl Report<'_> {
                 platforms: 0,
                 findings: Vec::new(),
             },
-        });
-        Self { verification, ..self }
+        }
     }
 
+    fn and(mut self, other: Self) -> Self {
+        const WORST_LAST: [&str; 4] = ["good", "warnings", "errors", "unread"];
+        let rank = |outcome: &str| WORST_LAST.iter().position(|word| *word == outcome);
+        if rank(other.outcome) > rank(self.outcome) {
+            self.outcome = other.outcome;
+        }
+        self.message = self.message.or(other.message);
+        for finding in other.findings {
+            // Of the host, say, which all versions have.
+            if self.findings.contains(&finding) {
+                continue;
+            }
+            match finding.rule.severity {
+                Severity::Error => self.errors += 1,
+                Severity::Warning => self.warnings += 1,
+            }
+            self.findings.push(finding);
+        }
+        self.platforms += other.platforms;
+        self
+    }
+}
+
+impl Report<'_> {
     /// The result of reading it back, for people.
     pub(super) fn verified_line(&self) -> Option<String> {
         let VerifiedReport { message: None, errors, warnings, platforms, .. } = self.verification.as_ref()?

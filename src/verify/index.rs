@@ -12,7 +12,7 @@ use crate::release::executable::Expectation;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::objects::Folder;
-use super::served;
+use super::{Scope, served};
 
 rules! { Index:
     NOTHING = "index-none", Error,
@@ -156,13 +156,13 @@ pub(super) fn both_ways(
     subject: &str,
     entries: &[IndexEntry],
     folder: &Folder,
-    only: Option<&Version>,
+    scope: &Scope,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let listed: BTreeMap<&Version, &IndexEntry> =
         entries.iter().map(|entry| (&entry.version, entry)).collect();
     for (version, platforms) in &folder.documents {
-        if only.is_some_and(|only| only != version) {
+        if !scope.has(version) {
             continue;
         }
         let in_words = |platforms: &mut dyn Iterator<Item = &Platform>| {

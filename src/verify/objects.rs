@@ -177,7 +177,7 @@ pub(super) async fn check(
         let yanked =
             inventory.providers.get(&provider).is_some_and(|folder| folder.yanked.contains(&version));
         if !in_scope(scope, &provider)
-            || scope.version.as_ref().is_some_and(|wanted| *wanted != version)
+            || !scope.has(&version)
             || yanked
             || unsure
             || known.references.has(&object.key)

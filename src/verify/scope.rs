@@ -1,5 +1,7 @@
 //! The scope and depth of a verification.
 
+use std::collections::BTreeSet;
+
 use crate::provider::{Namespace, Provider, ProviderType, Version};
 
 /// The scope of a verification.
@@ -9,8 +11,8 @@ pub struct Scope {
     pub namespace: Option<Namespace>,
     /// Only this type.
     pub provider_type: Option<ProviderType>,
-    /// Only this version.
-    pub version: Option<Version>,
+    /// Only these versions; all if there are none.
+    pub versions: BTreeSet<Version>,
     /// How zips are checked.
     pub depth: Depth,
     /// Which other objects are checked.
@@ -23,14 +25,20 @@ pub struct Scope {
 pub const MAX_ZIP: u64 = 1 << 30;
 
 impl Scope {
-    /// The version that a publish has just written, read back with as few requests as possible: its zips were sent with
+    /// Whether a version is of the scope.
+    #[must_use]
+    pub fn has(&self, version: &Version) -> bool {
+        self.versions.is_empty() || self.versions.contains(version)
+    }
+
+    /// The versions that a publish has just written, read back with as few requests as possible: their zips were sent with
     /// their SHA-256, and are not downloaded.
     #[must_use]
-    pub fn published(provider: &Provider, version: &Version) -> Self {
+    pub fn published(provider: &Provider, versions: impl IntoIterator<Item = Version>) -> Self {
         Self {
             namespace: Some(provider.namespace.clone()),
             provider_type: Some(provider.provider_type.clone()),
-            version: Some(version.clone()),
+            versions: versions.into_iter().collect(),
             depth: Depth::Quick,
             extent: Extent::Versions,
             max_zip: MAX_ZIP,

@@ -27,7 +27,7 @@ pub(super) struct Sum {
     pub(super) offered: Vec<Offered>,
     pub(super) listed: BTreeMap<Provider, BTreeSet<Version>>,
     /// Providers that do not list the version that was asked for.
-    pub(super) lacking: BTreeSet<Provider>,
+    pub(super) lacking: BTreeSet<(Provider, Version)>,
     /// Versions of which not all documents could be read; their objects may be referenced.
     pub(super) unsure: BTreeSet<(Provider, Version)>,
 }
@@ -43,7 +43,7 @@ pub(super) struct PartialResult {
     pub(super) listed: Option<(Provider, BTreeSet<Version>)>,
     pub(super) unsure: Vec<(Provider, Version)>,
     /// Providers that do not list the version that was asked for.
-    pub(super) lacking: Vec<Provider>,
+    pub(super) lacking: Vec<(Provider, Version)>,
     /// The checksum in each document.
     pub(super) zips: Vec<(Digest, String)>,
     pub(super) bases: LinkBases,

@@ -1,11 +1,11 @@
 //! Walks through a registry: its providers, and the versions of each index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, Result};
-use crate::provider::{Provider, ReleaseId};
+use crate::provider::{Provider, ReleaseId, Version};
 use crate::reader::{Reader, Reply};
 use crate::registry::Key;
 use crate::worker;
@@ -104,14 +104,16 @@ async fn check_provider(
     let Some(mut entries) = entries else { return Ok(part) };
     part.checked.providers = 1;
     if let Some(folder) = folder {
-        part.findings.extend(index::both_ways(&subject, &entries, folder, scope.version.as_ref()));
+        part.findings.extend(index::both_ways(&subject, &entries, folder, scope));
     }
     part.listed = Some((provider.clone(), entries.iter().map(|entry| entry.version.clone()).collect()));
-    if let Some(wanted) = &scope.version {
-        entries.retain(|entry| entry.version == *wanted);
+    if !scope.versions.is_empty() {
+        entries.retain(|entry| scope.has(&entry.version));
+        let found: BTreeSet<&Version> = entries.iter().map(|entry| &entry.version).collect();
+        // Whether another provider has them is known when all were checked.
+        let lacking = scope.versions.iter().filter(|version| !found.contains(version));
+        part.lacking.extend(lacking.map(|version| (provider.clone(), version.clone())));
         if entries.is_empty() {
-            // Whether another provider has it is known when all were checked.
-            part.lacking.push(provider.clone());
             part.checked.providers = 0;
         }
     }

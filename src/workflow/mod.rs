@@ -14,7 +14,6 @@ pub mod signer;
 pub mod source;
 pub mod target;
 
-use crate::probe::Probe;
 use crate::release::Release;
 
 /// Observes a command while it runs.
@@ -29,11 +28,9 @@ pub trait Observer: crate::publish::Observer {
     /// arrive.
     fn fetching(&self, count: usize, bytes: u64) -> Box<dyn Fn(u64) + Send + Sync>;
 
-    /// A release is repacked, or its zips are checked; returns an observer of it.
-    fn repacking(&self, release: &Release) -> Box<dyn Repacking + '_>;
-
-    /// An executable was asked for its protocols.
-    fn probed(&self, probe: &Probe);
+    /// A release is repacked, or its zips are checked; `position` is its number, and that of all releases of the run.
+    /// Returns an observer of it.
+    fn repacking(&self, release: &Release, position: (usize, usize)) -> Box<dyn Repacking + '_>;
 }
 
 /// Observes the repacking of tarballs.

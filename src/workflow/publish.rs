@@ -1,31 +1,38 @@
-//! Publishes a release: tarballs or ready-made zips in, a registry from which clients install out.
+//! Publishes releases: tarballs or ready-made zips in, a registry from which clients install out.
+//!
+//! All releases of a run are read and checked before anything is written. Of a backfill that is more than the temporary
+//! folder may hold: then zips are given up once they are checked, and made again when they are written.
 
+mod batches;
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::signature::{Chosen, Signatures};
-use super::source::{Source, Sources};
+use super::source::{self, Artifacts, LeftAlone, Source, Sources};
 use super::target::{self, Place, Target};
 use super::{Observer, docs};
 use crate::error::{Error, Result};
 use crate::openpgp::Signer;
 use crate::package::{BuildOptions, PackageSet};
-use crate::plan::{Plan, PublishGoal, Published, RunState, VersionKey};
+use crate::plan::batch::Batch;
+use crate::plan::pages::DocsSource;
+use crate::plan::{Plan, PublishGoal, Published, VersionKey};
 use crate::probe::{self, Probe};
 use crate::promotion;
-use crate::provider::{Namespace, Provider};
+use crate::provider::{Namespace, Platform, Provider, ProviderType, ReleaseId, Version};
 use crate::publish::{self, Options};
-use crate::reader::Reader;
 use crate::registry::provenance::Record;
 use crate::registry::{BaseUrl, Key};
-use crate::release::file::TarballFile;
 use crate::release::{Expected, Release};
-use crate::store::RegistryStore;
 use crate::store::access::Access;
-use crate::store::budget::{Budget, RealPace};
-use crate::verify::{self, Scope, Unwatched, Verification};
+use crate::verify::Verification;
+use crate::worker;
+pub use progress::Progress;
 
 /// What to publish, and where.
 pub struct Request {
@@ -39,9 +46,9 @@ pub struct Request {
     pub target: Target,
     /// The account that writes the registry.
     pub access: Access,
-    /// The provider's namespace; its type comes from the tarballs.
+    /// The providers' namespace; their types come from the tarballs.
     pub namespace: Namespace,
-    /// The requirements on the release.
+    /// The requirements on the release, or on each of several.
     pub expected: Expected,
     /// Another registry, which has to list the same zips.
     pub expected_in: Option<Place>,
@@ -51,6 +58,8 @@ pub struct Request {
     pub docs: Option<PathBuf>,
     /// How tarballs are repacked.
     pub build: BuildOptions,
+    /// How many bytes of the zips of several releases are kept until they are written.
+    pub max_kept_bytes: u64,
     /// How an executable is asked for its protocols; `None` if none is asked.
     pub probe: Option<probe::Options>,
     /// Where clients reach a registry without settings.
@@ -69,28 +78,38 @@ pub struct Request {
     pub options: Options,
 }
 
-/// A release that is ready to be published: every package is checked.
+/// Releases that are ready to be published: every package is checked.
 pub struct Prepared {
     request: Request,
-    goal: PublishGoal,
+    goals: Vec<PublishGoal>,
+    left_alone: Vec<LeftAlone>,
     expiry_warning: Option<String>,
+    progress: Arc<Progress>,
 }
 
 /// The result of a publish.
 pub struct Outcome {
-    /// The goal of the run.
-    pub goal: PublishGoal,
     /// The registry in the user's words.
     pub target: String,
     /// The warning for the user if the key expires soon.
     pub expiry_warning: Option<String>,
-    /// The answer of the executable that was asked for its protocols, if one was asked.
-    pub probe: Option<Probe>,
+    /// What was beside the artifacts and belongs to no release.
+    pub left_alone: Vec<LeftAlone>,
+    /// The answers of the executables that were asked for their protocols, if any were asked.
+    pub probes: BTreeMap<ReleaseId, Probe>,
+    /// What was written together, at least one batch: provider by provider, the oldest versions first.
+    pub batches: Vec<Batched>,
+}
+
+/// Versions of a provider that were written together.
+pub struct Batched {
+    /// The versions.
+    pub batch: Batch,
     /// How it ended.
     pub end: End,
 }
 
-/// How a publish ended.
+/// How a batch ended.
 pub enum End {
     /// Nothing was written to the target.
     DryRun {
@@ -112,45 +131,77 @@ pub enum End {
 pub type Verified = Result<Verification>;
 
 impl Request {
-    /// Finds the tarballs or zips, and fetches those in buckets. `signing` opens the key in between, if the run needs
-    /// one: after all cheap checks, and before anything large is fetched.
+    /// Finds the tarballs or zips. `signing` opens the key in between, if the run needs one: after the names are checked,
+    /// and before anything is fetched.
     ///
     /// # Errors
     /// Fails if a tarball's name is refused, a bucket cannot be read, or there is no usable key.
-    pub async fn fetch(
+    pub async fn find(
         &self,
         signing: impl AsyncFnOnce() -> Result<Arc<dyn Signer>>,
         observer: &dyn Observer,
-    ) -> Result<(Vec<TarballFile>, Option<Arc<dyn Signer>>)> {
+    ) -> Result<(Artifacts, Option<Arc<dyn Signer>>)> {
         let sources = Sources::open(&self.tarballs, &self.source).await?;
         let found = sources.find(&self.expected).await?;
         let signer = if self.signatures.need_signer() { Some(signing().await?) } else { None };
-        Ok((sources.fetch(found, self.options.jobs, observer).await?, signer))
+        Ok((sources.artifacts(found, self.options.jobs, observer).await?, signer))
     }
 
-    /// Repacks the tarballs, or takes the zips, and checks them; CPU-bound work, which should not run on an async thread.
+    /// Verifies the signatures of all releases; then, release by release, fetches what is not local, repacks the tarballs
+    /// or takes the zips, and checks them. The work on archives keeps the thread that calls it.
     ///
     /// # Errors
     /// Fails if a tarball, zip or signature is refused or cannot be read, or the protocols are unknown or disputed.
-    pub fn prepare(
+    pub async fn prepare(
         mut self,
-        tarballs: Vec<TarballFile>,
+        artifacts: Artifacts,
         signer: Option<Arc<dyn Signer>>,
         observer: &dyn Observer,
     ) -> Result<Prepared> {
-        let release = Release::open(tarballs, &self.expected)?;
-        let docs = docs::read(self.docs.as_deref(), &self.tarballs)?;
-        let Chosen { key, kept, signer } = std::mem::take(&mut self.signatures).choose(&release, signer)?;
-        let record = signer.is_some().then(|| self.record.clone());
-        self.options.signer = signer;
-        let expiry_warning = key.expiry_warning();
-        if let Some(warning) = &expiry_warning {
-            observer.warn(warning);
+        let Artifacts { files, left_alone } = artifacts;
+        let releases = Release::open_all(files, &self.expected)?;
+        let together = together(&releases);
+        let mut docs = self.docs_of(&releases)?;
+        let signatures = std::mem::take(&mut self.signatures);
+        let choose = |release: Release| Ok((signatures.choose(&release, signer.clone())?, release));
+        let releases = releases.into_iter().map(choose).collect::<Result<Vec<_>>>()?;
+        let (count, mut kept_bytes, mut goals) = (releases.len(), 0, Vec::new());
+        let mut expiry_warning = None;
+        for (at, (chosen, release)) in releases.into_iter().enumerate() {
+            let expires = chosen.key.expiry_warning();
+            if let Some(warning) = expires.filter(|_| expiry_warning.is_none()) {
+                observer.warn(&warning);
+                expiry_warning = Some(warning);
+            }
+            self.options.signer = self.options.signer.or_else(|| chosen.signer.clone());
+            let mut packages = self.build(release, (at + 1, count), observer).await?;
+            kept_bytes += packages.kept_bytes();
+            if count > 1 && kept_bytes > self.max_kept_bytes {
+                kept_bytes -= packages.kept_bytes();
+                packages.give_zips_up(&self.build);
+            }
+            let together = together.get(packages.provider_type()).cloned().unwrap_or_default();
+            goals.push(self.goal(packages, chosen, together, docs.take()));
         }
-        let repacking = observer.repacking(&release);
-        let packages =
-            PackageSet::build(release, &self.build, &|index, bytes| repacking.advance(index, bytes))?;
-        repacking.finish();
+        let progress = Arc::new(Progress::of(&self.target, &goals));
+        Ok(Prepared { request: self, goals, left_alone, expiry_warning, progress })
+    }
+
+    /// The packages of a release.
+    async fn build(
+        &self,
+        mut release: Release,
+        position: (usize, usize),
+        observer: &dyn Observer,
+    ) -> Result<PackageSet> {
+        source::fetch(&mut release, self.options.jobs, observer).await?;
+        let packages = worker::compute(|| {
+            let repacking = observer.repacking(&release, position);
+            let packages =
+                PackageSet::build(release, &self.build, &|index, bytes| repacking.advance(index, bytes))?;
+            repacking.finish();
+            Ok::<_, Error>(packages)
+        })?;
         for warning in packages.warnings() {
             observer.warn(warning);
         }
@@ -163,10 +214,33 @@ impl Request {
                 "packed"
             );
         }
-        drop(repacking);
+        Ok(packages)
+    }
+
+    /// The documentation of the release, if there is one release only: a folder is not that of several.
+    fn docs_of(&self, releases: &[Release]) -> Result<Option<DocsSource>> {
+        match (releases, &self.docs) {
+            ([_], named) => docs::read(named.as_deref(), &self.tarballs),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(Error::Usage(
+                "--docs is the documentation of one version, and the run has several; give the tarballs or zips of that version, \
+                 or leave out --docs"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn goal(
+        &self,
+        packages: PackageSet,
+        chosen: Chosen,
+        together: Arc<Together>,
+        docs: Option<DocsSource>,
+    ) -> PublishGoal {
+        let Chosen { key, kept, signer } = chosen;
         let provider =
             Provider { namespace: self.namespace.clone(), provider_type: packages.provider_type().clone() };
-        let goal = PublishGoal {
+        PublishGoal {
             provider,
             packages,
             key,
@@ -175,30 +249,43 @@ impl Request {
             is_for_a_host: matches!(self.target, Target::S3(_)),
             published: self.published,
             version_key: self.version_key,
-            record,
+            record: signer.is_some().then(|| self.record.clone()),
             date: self.date,
+            together,
             docs,
-        };
-        Ok(Prepared { request: self, goal, expiry_warning })
+        }
     }
 }
 
+/// The versions of a provider, with their platforms.
+type Together = BTreeMap<Version, BTreeSet<Platform>>;
+
+/// What a run publishes of each provider.
+fn together(releases: &[Release]) -> BTreeMap<ProviderType, Arc<Together>> {
+    let mut all: BTreeMap<ProviderType, Together> = BTreeMap::new();
+    for Release { provider_type, version, tarballs, .. } in releases {
+        let platforms = tarballs.iter().map(|tarball| tarball.name.platform.clone()).collect();
+        all.entry(provider_type.clone()).or_default().insert(version.clone(), platforms);
+    }
+    all.into_iter().map(|(provider, together)| (provider, Arc::new(together))).collect()
+}
+
 impl Prepared {
+    /// What the run has published so far; for when it is stopped.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Publishes, and reads back what was published.
     ///
     /// # Errors
     /// Fails if the declared protocols are wrong, another registry lists other zips, or [`publish::publish`] fails.
     /// Findings about the published version are not an error but a part of the outcome: see [`Outcome::verdict`].
     pub async fn publish(self, observer: &dyn Observer) -> Result<Outcome> {
-        let Self { request, goal, expiry_warning } = self;
-        let probe = match &request.probe {
-            Some(options) => Some(probe::probe(&goal.packages, options).await?),
-            None => None,
-        };
-        if let Some(probe) = &probe {
-            observer.probed(probe);
-        }
-        if let Some(place) = &request.expected_in {
+        let Self { request, goals, left_alone, expiry_warning, progress } = self;
+        let probes = probe_all(&goals, request.probe.as_ref(), observer).await?;
+        if let (Some(place), Some(goal)) = (&request.expected_in, goals.first()) {
             let reader = target::open_reader(place, &request.access, request.private_links).await?;
             let reads = request.options.reads;
             promotion::expect_match(&goal.packages, &goal.provider, &reader, reads).await?;
@@ -207,56 +294,53 @@ impl Prepared {
         let dry_run = request.dry_run.as_deref();
         let store = target::open_store(&request.target, dry_run, &request.access).await?;
         let target = store.describe();
-        let end = match request.dry_run {
-            Some(folder) => {
-                let plan =
-                    publish::observe(&store, &goal, &mut RunState::default(), &request.options, observer)
-                        .await?;
-                target::write_dry_run(&plan, &folder).await?;
-                End::DryRun { plan: Box::new(plan), folder }
-            }
-            None => run(store, &goal, &request.options, observer).await?,
+        let batches = match dry_run {
+            Some(folder) => batches::dry_run(&store, goals, folder, &request.options, observer).await?,
+            None => batches::publish(&store, goals, &request.options, &progress, observer).await?,
         };
-        Ok(Outcome { goal, target, expiry_warning, probe, end })
+        Ok(Outcome { target, expiry_warning, left_alone, probes, batches })
     }
 }
 
-async fn run(
-    store: RegistryStore,
-    goal: &PublishGoal,
-    options: &Options,
+/// Asks the executable of each release for its protocols. What several have to be warned of is said once.
+async fn probe_all(
+    goals: &[PublishGoal],
+    options: Option<&probe::Options>,
     observer: &dyn Observer,
-) -> Result<End> {
-    let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
-    let mut run = publish::publish(&store, goal, options, budget, observer).await?;
-    let verified = match run.snapshot.take() {
-        Some(snapshot) => {
-            let scope = Scope::published(&goal.provider, goal.packages.version());
-            let reader = Reader::Store(snapshot.in_front_of(store));
-            Some(verify::verify(&reader, &scope, options.reads, &Unwatched).await)
+) -> Result<BTreeMap<ReleaseId, Probe>> {
+    let (mut probes, mut warned) = (BTreeMap::new(), BTreeSet::new());
+    let Some(options) = options else { return Ok(probes) };
+    for goal in goals {
+        let probe = probe::probe(&goal.packages, options).await?;
+        for warning in probe.warnings().into_iter().filter(|warning| warned.insert(warning.clone())) {
+            observer.warn(&warning);
         }
-        None => None,
-    };
-    Ok(End::Published { run: Box::new(run), verified })
+        probes.insert(ReleaseId::new(&goal.provider, goal.packages.version()), probe);
+    }
+    Ok(probes)
 }
 
 impl Outcome {
     /// The objects that were written.
     pub fn written(&self) -> impl Iterator<Item = &Key> {
-        let run = match &self.end {
+        let runs = self.batches.iter().filter_map(|batched| match &batched.end {
             End::DryRun { .. } => None,
             End::Published { run, .. } => Some(run),
-        };
-        run.into_iter().flat_map(|run| run.written.keys())
+        });
+        runs.flat_map(|run| run.written.keys())
     }
 
     /// Whether the command has succeeded. Errors found when reading back fail it, though everything is published then.
     ///
     /// # Errors
-    /// Fails if clients would fail with the published version, or it could not be read back.
+    /// Fails if clients would fail with a published version, or it could not be read back.
     pub fn verdict(self) -> Result<()> {
-        let End::Published { verified: Some(verified), .. } = self.end else { return Ok(()) };
-        let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;
-        verification.publish_refusal().map_or(Ok(()), |refusal| Err(Error::Reported(Box::new(refusal))))
+        let mut refusal = None;
+        for Batched { end, .. } in self.batches {
+            let End::Published { verified: Some(verified), .. } = end else { continue };
+            let verification = verified.map_err(|error| Error::Unverified(Box::new(error)))?;
+            refusal = refusal.or_else(|| verification.publish_refusal());
+        }
+        refusal.map_or(Ok(()), |refusal| Err(Error::Reported(Box::new(refusal))))
     }
 }

@@ -49,9 +49,9 @@ impl Signatures {
     ///
     /// # Errors
     /// Clients would not accept the signature, it is not by the expected key, or there is none where one is expected.
-    pub(super) fn choose(self, release: &Release, signer: Option<Arc<dyn Signer>>) -> Result<Chosen> {
+    pub(super) fn choose(&self, release: &Release, signer: Option<Arc<dyn Signer>>) -> Result<Chosen> {
         let Self { public_key, sign_again } = self;
-        let verified = match (&public_key, &release.sums) {
+        let verified = match (public_key, &release.sums) {
             (Some(given), _) if release.form == Form::Tarball => {
                 return Err(Refusal::new(&given.source, "there is no signature to verify by this key")
                     .found("tarballs, of which zips are made that only this run can sign")

@@ -1,8 +1,9 @@
-//! The sources of a release's tarballs or zips: files, folders, prefixes of S3 buckets in an account of their own, or the
-//! web.
+//! The sources of tarballs or zips: files, folders, prefixes of S3 buckets in an account of their own, or the web.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use url::Url;
 
 use super::Observer;
@@ -21,7 +22,7 @@ use crate::words;
 /// A location of release tarballs or zips.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A file, or a folder with the files of a release.
+    /// A file, or a folder with the files of releases.
     File(PathBuf),
     /// All tarballs or zips below a prefix of a bucket.
     Prefix(Location),
@@ -32,20 +33,28 @@ pub enum Source {
 /// Tarballs or zips whose names are checked; those in buckets are not fetched yet.
 pub struct Sources {
     files: Vec<TarballFile>,
-    buckets: Vec<Box<dyn ObjectStore>>,
+    buckets: Vec<Arc<dyn ObjectStore>>,
     releases: Vec<Url>,
     ca_bundle: Option<CaBundle>,
     left_alone: Vec<LeftAlone>,
 }
 
 /// What was found in buckets and on the web, and is not fetched yet.
-pub struct Found<'a> {
-    buckets: Vec<fetch::FoundTarballs<'a>>,
+pub struct Found {
+    buckets: Vec<fetch::FoundTarballs>,
     releases: Vec<WebRelease>,
 }
 
+/// The tarballs and zips of a run; those in buckets and on the web are fetched when they are needed.
+pub struct Artifacts {
+    /// The files.
+    pub files: Vec<TarballFile>,
+    /// What is beside them and belongs to no release.
+    pub left_alone: Vec<LeftAlone>,
+}
+
 /// Files of a folder or prefix that do not belong to a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LeftAlone {
     /// The folder or prefix.
     pub place: String,
@@ -71,7 +80,7 @@ impl Sources {
                 Source::File(path) if path.is_dir() => sources.open_folder(path)?,
                 Source::File(path) => sources.files.push(TarballFile::at(path)),
                 Source::Prefix(location) => {
-                    sources.buckets.push(Box::new(S3::connect(location.clone(), access).await?));
+                    sources.buckets.push(Arc::new(S3::connect(location.clone(), access).await?));
                 }
                 Source::Web(sums) => sources.releases.push(sums.clone()),
             }
@@ -109,11 +118,11 @@ impl Sources {
     ///
     /// # Errors
     /// Fails if a bucket or SHA256SUMS cannot be read or has no tarball or zip, or a name is refused.
-    pub async fn find(&self, expected: &Expected) -> Result<Found<'_>> {
+    pub async fn find(&self, expected: &Expected) -> Result<Found> {
         let mut found = Found { buckets: Vec::new(), releases: Vec::new() };
         let mut named = self.files.clone();
         for bucket in &self.buckets {
-            let in_bucket = fetch::find(&**bucket).await?;
+            let in_bucket = fetch::find(Arc::clone(bucket)).await?;
             named.extend(in_bucket.named());
             found.buckets.push(in_bucket);
         }
@@ -126,41 +135,49 @@ impl Sources {
         Ok(found)
     }
 
-    /// The files, and the found tarballs and zips, which are fetched `jobs` objects at once.
+    /// The files, and the found tarballs and zips. The small files beside these are fetched, `jobs` objects at once.
     ///
     /// # Errors
-    /// Fails if a bucket or zip cannot be read, a zip is not the one that is listed, or the temporary folder cannot be
-    /// written.
-    pub async fn fetch(
-        &self,
-        found: Found<'_>,
-        jobs: usize,
-        observer: &dyn Observer,
-    ) -> Result<Vec<TarballFile>> {
-        let mut files = self.files.clone();
+    /// Fails if a bucket cannot be read.
+    pub async fn artifacts(&self, found: Found, jobs: usize, observer: &dyn Observer) -> Result<Artifacts> {
         let Found { buckets: found, releases } = found;
         let in_buckets = found
             .iter()
             .zip(&self.buckets)
             .map(|(found, bucket)| LeftAlone { place: bucket.describe(), count: found.others() });
-        for LeftAlone { place, count } in self.left_alone.iter().cloned().chain(in_buckets) {
-            if count > 0 {
-                observer.note(&format!("{} in {place} left alone", words::count(count, "other file")));
-            }
+        let left_alone = self.left_alone.iter().cloned().chain(in_buckets).filter(|place| place.count > 0);
+        let left_alone: Vec<_> = left_alone.collect();
+        for LeftAlone { place, count } in &left_alone {
+            observer.note(&format!("{} in {place} left alone", words::count(*count, "other file")));
         }
-        let (count, total) =
-            found.iter().fold((0, 0), |(count, total), found| (count + found.count(), total + found.total()));
-        if count > 0 {
-            let progress = observer.fetching(count, total);
-            for in_bucket in found {
-                files.extend(in_bucket.fetch(jobs, &*progress).await?);
-            }
+        let mut files = self.files.clone();
+        for in_bucket in found {
+            files.extend(in_bucket.files(jobs).await?);
         }
         for release in releases {
             let zips = words::count(release.count(), "zip");
             observer.note(&format!("Fetching {zips} from beside {}", release.describe()));
-            files.extend(release.fetch(jobs).await?);
+            files.extend(release.files());
         }
-        Ok(files)
+        Ok(Artifacts { files, left_alone })
     }
+}
+
+/// Fetches the files of a release that are not local, `jobs` at once.
+///
+/// # Errors
+/// One cannot be read, is not the one that is listed, or the temporary folder cannot be written.
+pub(super) async fn fetch(release: &mut Release, jobs: usize, observer: &dyn Observer) -> Result<()> {
+    let remote = || release.tarballs.iter().map(|tarball| &tarball.file).filter(|file| file.is_remote());
+    let known: Vec<u64> = remote().filter_map(TarballFile::len_hint).collect();
+    let nothing: Box<dyn Fn(u64) + Send + Sync> = Box::new(|_| {});
+    let progress =
+        if known.is_empty() { nothing } else { observer.fetching(known.len(), known.iter().sum()) };
+    let progress: &(dyn Fn(u64) + Sync) = &*progress;
+    let fetched = stream::iter(release.tarballs.iter().map(|tarball| tarball.file.fetched(progress)));
+    let fetched: Vec<TarballFile> = fetched.buffered(jobs).try_collect().await?;
+    for (tarball, file) in release.tarballs.iter_mut().zip(fetched) {
+        tarball.file = file;
+    }
+    Ok(())
 }

@@ -24,6 +24,16 @@ pub enum Target {
     S3(Location),
 }
 
+impl std::fmt::Display for Target {
+    /// As its store describes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(root) => root.display().fmt(f),
+            Self::S3(location) => location.fmt(f),
+        }
+    }
+}
+
 /// The location of a registry that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -105,14 +115,23 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Writes every object of the plan into the folder, as it would be written to the target.
+/// Writes every object of the plan into the folder, as it would be written to the target. What an earlier plan of the
+/// same dry run has written there with the same contents stays: providers share the discovery document.
 pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
     let tree = RegistryStore::of(Directory::open(folder)?);
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
-        match tree.put(&write.key, &write.body, &Condition::Absent, Arc::new(|_| {})).await {
+        let body = write.body.at_hand().await?;
+        match tree.put(&write.key, &body, &Condition::Absent, Arc::new(|_| {})).await {
             Answer::Written => {}
             Answer::ConditionFailed(found) | Answer::Busy(found) => {
-                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
+                let there = tree.summary(&write.key).await?;
+                if there.is_none_or(|there| there.digest != write.body.digest()) {
+                    return Err(Error::Usage(format!(
+                        "--dry-run {}: {}: {found}",
+                        folder.display(),
+                        write.key
+                    )));
+                }
             }
             Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
         }

@@ -8,6 +8,7 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "keys are what they are")]
 
 mod acceptance;
+mod batch;
 mod children;
 mod clients;
 mod directory;

@@ -163,7 +163,7 @@ fn no_bytes_in_any_file_make_it_panic() {
     let scope = tfreg::verify::Scope {
         namespace: None,
         provider_type: None,
-        version: None,
+        versions: std::collections::BTreeSet::new(),
         depth: tfreg::verify::Depth::Full,
         extent: tfreg::verify::Extent::Registry,
         max_zip: tfreg::verify::MAX_ZIP,

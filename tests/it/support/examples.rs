@@ -178,6 +178,9 @@ impl Fixture {
         fs::remove_file(self.path("dist")).unwrap();
         fs::create_dir(self.path("dist")).unwrap();
         for (name, bytes) in tree(&testdata("goreleaser-1.2.0")) {
+            let earlier = self.path("releases/v1.2.0");
+            fs::create_dir_all(&earlier).unwrap();
+            fs::write(earlier.join(&name), &bytes).unwrap();
             fs::write(self.path("dist").join(name), bytes).unwrap();
         }
         fs::rename(self.path("dist/public-key.asc"), self.path("release-key.asc")).unwrap();

@@ -55,6 +55,7 @@ pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal 
         record,
         date,
         docs: None,
+        together: Arc::default(),
     }
 }
 
