@@ -111,6 +111,11 @@ impl Goal for Batch {
         let (mut needs, mut merged) = (Needs::default(), Merged::default());
         for (at, goal) in self.goals.iter().enumerate() {
             match planner::next(goal, &view, state.of(at))? {
+                // What leaves the network mirror leaves it before anything else is written, so this plan may list nothing new
+                // there. The version is planned alone, and the others in the next round.
+                Step::Ready(plan) if plan.withdraws && self.goals.len() > 1 => {
+                    return planner::next(goal, seen, state.of(at));
+                }
                 Step::Ready(plan) => merged.add(*plan, seen, &mut view),
                 step => needs.add(step),
             }
@@ -183,6 +188,7 @@ impl Merged {
             view.indexes.insert(index.key().clone(), index);
         }
         self.plan.max_age = self.plan.max_age.or(plan.max_age);
+        self.plan.withdraws |= plan.withdraws;
         for warning in plan.warnings {
             if !self.plan.warnings.contains(&warning) {
                 self.plan.warnings.push(warning);
@@ -222,7 +228,8 @@ impl Merged {
                 }
             };
         }
-        self.plan.writes.sort_by_key(|write| Stage::of(&write.key));
+        let withdraws = self.plan.withdraws;
+        self.plan.writes.sort_by_key(|write| Stage::of(&write.key, withdraws));
         self.plan
     }
 }

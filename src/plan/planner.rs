@@ -162,8 +162,17 @@ impl Planner<'_> {
         let listed = writes.iter().any(is_listed).then(|| self.release()).into_iter().collect();
         let signed = vec![signed];
         let index = Some(index);
-        let plan =
-            Plan { changes, writes, warnings, signed, listed, index, condition_check, max_age: None, withdraws };
+        let plan = Plan {
+            changes,
+            writes,
+            warnings,
+            signed,
+            listed,
+            index,
+            condition_check,
+            max_age: None,
+            withdraws,
+        };
         Ok(Step::Ready(Box::new(plan)))
     }
 

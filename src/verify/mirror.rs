@@ -109,7 +109,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn is_in_scope(&self, version: &Version) -> bool {
-        self.scope.version.as_ref().is_none_or(|wanted| wanted == version)
+        self.scope.has(version)
     }
 
     async fn provider(&self) -> Result<Vec<Finding>> {

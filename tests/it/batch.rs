@@ -293,6 +293,39 @@ fn tarballs_and_zips_of_several_versions_and_providers_come_together() {
 }
 
 #[test]
+fn the_network_mirror_and_the_pages_follow_a_backfill() {
+    let root = folder();
+    let (site, dist, signer) =
+        (root.path().join("site"), root.path().join("dist"), Signer::of("ed25519.asc"));
+    let versions = ["0.9.0", "1.0.0", "1.1.0"];
+    for version in versions {
+        release(&dist, "sample", version, &PLATFORMS[..2], &signer);
+    }
+    release(&dist, "other", "0.1.0", &PLATFORMS[..2], &signer);
+    let base = ["--base-url", "https://registry.example.com/"];
+    run(tfreg().arg("init").arg(&site).args(base).args(["--network-mirror", "--pages"])).succeeds();
+    run(&mut backfill(&site, &[dist])).succeeds();
+
+    let files = tree(&site);
+    for (provider_type, versions) in [("sample", &versions[..]), ("other", &["0.1.0"])] {
+        let folder = format!("mirror/registry.example.com/acme/{provider_type}");
+        let index = report(str::from_utf8(&files[&format!("{folder}/index.json")]).unwrap());
+        assert_eq!(index["versions"].as_object().unwrap().keys().collect::<Vec<_>>(), versions);
+        let page = &files[&format!("providers/acme/{provider_type}/index.html")];
+        for version in versions {
+            let archives = report(str::from_utf8(&files[&format!("{folder}/{version}.json")]).unwrap());
+            assert_eq!(archives["archives"].as_object().unwrap().len(), 2, "{version}");
+            assert!(String::from_utf8_lossy(page).contains(version), "{provider_type}: {version}");
+        }
+    }
+    // What a command that looks at everything finds to be done is nothing.
+    let again =
+        run(tfreg().arg("reindex").arg(&site).args(["--all", "--yes", "--format", "json"])).succeeds();
+    assert_eq!(report(&again.stdout)["outcome"], "unchanged", "{again:#?}");
+    run(tfreg().arg("verify").arg(&site)).succeeds();
+}
+
+#[test]
 fn a_file_that_changes_after_it_was_checked_is_refused() {
     let (root, server) = (folder(), S3Server::start(&["registry"]));
     let copy = |release: &str| {
