@@ -60,7 +60,8 @@ fn word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Skips the request's line, which may have quotes in it: it ends with a quote before a status.
+/// Skips the request's line, which may have quotes in it: it ends with a quote before a status of three digits. A request that
+/// was read has one.
 fn skip_request(rest: &mut &[u8]) -> Option<()> {
     if let Some(after) = rest.strip_prefix(b"- ") {
         *rest = after;
@@ -69,7 +70,7 @@ fn skip_request(rest: &mut &[u8]) -> Option<()> {
     let inside = rest.strip_prefix(b"\"")?;
     for quote in memchr_iter(b'"', inside) {
         let Some(after) = inside[quote + 1..].strip_prefix(b" ") else { continue };
-        if memchr(b' ', after).is_some_and(|end| status(&after[..end]).is_some()) {
+        if memchr(b' ', after).is_some_and(|end| end == 3 && status(&after[..end]).is_some()) {
             *rest = after;
             return Some(());
         }

@@ -121,6 +121,8 @@ impl Planner<'_> {
         writes.extend(downloads);
         writes.extend(record.signature);
         let (index_write, index) = self.index_write(&versions_key, index, listed)?;
+        let is_listed = index_write.action != Action::Keep;
+        let listed = is_listed.then(|| self.release()).into_iter().collect();
         writes.push(index_write);
         let mut withdraws = false;
         if let Some(mirrored) = &mirrored {
@@ -137,29 +139,13 @@ impl Planner<'_> {
             warnings.extend(settings_check::relative_links(&self.links));
         }
         warnings.extend(record.warning);
-        match self.document(&Key::Discovery) {
-            None => writes.push(Write {
-                key: Key::Discovery,
-                body: Sealed::from_bytes(discovery::document(&self.links)),
-                action: Action::Create,
-            }),
-            Some(document) => {
-                warnings.extend(discovery::check(&self.links, &document.bytes)?);
-                writes.push(keep(Key::Discovery, &document.bytes));
-            }
-        }
-        for package in self.goal.packages.packages() {
-            if documents.get(&package.platform).is_some_and(|d| d.document.shasum() == package.zip.digest()) {
-                state.own_platforms.insert(package.platform.clone());
-            }
-        }
+        writes.push(self.discovery_write(&mut warnings)?);
+        self.note_own_platforms(&documents, state);
         // Signing comes after all checks that can fail.
         if !self.unsigned.is_empty() {
             return Ok(Step::Sign(self.unsigned));
         }
         let condition_check = self.condition_check(&signed, &sealed_sums, state);
-        let is_listed = |write: &Write| write.key == versions_key && write.action != Action::Keep;
-        let listed = writes.iter().any(is_listed).then(|| self.release()).into_iter().collect();
         let signed = vec![signed];
         let index = Some(index);
         let plan = Plan {
@@ -174,6 +160,25 @@ impl Planner<'_> {
             withdraws,
         };
         Ok(Step::Ready(Box::new(plan)))
+    }
+
+    /// Notes the platforms whose documents lead to the zips of this run.
+    fn note_own_platforms(&self, documents: &BTreeMap<Platform, PublishedDocument>, state: &mut RunState) {
+        for package in self.goal.packages.packages() {
+            if documents.get(&package.platform).is_some_and(|d| d.document.shasum() == package.zip.digest()) {
+                state.own_platforms.insert(package.platform.clone());
+            }
+        }
+    }
+
+    /// The write of the discovery document; one that is there stays, and is warned of if it leads elsewhere.
+    fn discovery_write(&self, warnings: &mut Vec<String>) -> Result<Write, Refusal> {
+        let Some(document) = self.document(&Key::Discovery) else {
+            let body = Sealed::from_bytes(discovery::document(&self.links));
+            return Ok(Write { key: Key::Discovery, body, action: Action::Create });
+        };
+        warnings.extend(discovery::check(&self.links, &document.bytes)?);
+        Ok(keep(Key::Discovery, &document.bytes))
     }
 
     /// Requests all objects whose keys are known before anything was read: a first publish, and a repeated one, need no

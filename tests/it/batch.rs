@@ -35,14 +35,15 @@ fn zip(provider_type: &str, version: &str, platform: &str) -> Vec<u8> {
 /// Writes a signed release of a provider into `dist`.
 fn release(dist: &Path, provider_type: &str, version: &str, platforms: &[&str], signer: &Signer) {
     std::fs::create_dir_all(dist).unwrap();
-    let mut sums = String::new();
+    let mut sums = Vec::new();
     for platform in platforms {
         let zip = zip(provider_type, version, platform);
         let name = format!("terraform-provider-{provider_type}_{version}_{platform}.zip");
-        sums += &format!("{}  {name}\n", tfreg::content::Digest::of(&zip));
+        sums.push(format!("{}  {name}\n", tfreg::content::Digest::of(&zip)));
         std::fs::write(dist.join(name), zip).unwrap();
     }
     let name = format!("terraform-provider-{provider_type}_{version}_SHA256SUMS");
+    let sums = sums.concat();
     let signature = signer.sign(sums.as_bytes(), |builder| builder);
     std::fs::write(dist.join(format!("{name}.sig")), signature).unwrap();
     std::fs::write(dist.join(name), sums).unwrap();
@@ -92,7 +93,7 @@ fn a_backfill_of_200_versions_is_killed_half_way_and_run_again() {
                 let files: BTreeMap<String, Vec<u8>> =
                     objects.map(|(key, object)| (key.clone(), object.bytes.to_vec())).collect();
                 if let Err(problem) = reader::read(&files) {
-                    broken.lock().unwrap().push(problem.to_string());
+                    broken.lock().unwrap().push(problem);
                 }
             }
         }));
