@@ -1,5 +1,6 @@
-//! `packages` in download documents: every platform's zip and its hashes in the document of each, so that a client locks
-//! all platforms after it has asked for one. OpenTofu 1.12 and newer read it, other clients pass it over.
+//! `packages` in download documents: every platform's zip and its hashes in the document of each, so that a client knows
+//! all platforms after it has asked for one. OpenTofu 1.12 and newer read it, other clients pass it over. What it says is not
+//! signed, so that OpenTofu locks nothing by it, but of providers in its own registry that need no signature.
 //!
 //! OpenTofu refuses a provider of whose `packages` something is wrong, and only logs that there is none. So it has all
 //! platforms that the SHA256SUMS of the document lists, or is not there.

@@ -1,4 +1,4 @@
-//! `packages` of a download document, by which OpenTofu 1.12 and newer lock all platforms of a version at once.
+//! `packages` of a download document, with which OpenTofu 1.12 and newer compare zips.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,15 +24,15 @@ rules! { Documents:
         "publish the version's tarballs again, which writes it anew";
     DIFFER = "packages-differ", Error,
         "\"packages\" of a download document has other hashes or sizes than the zips",
-        "tofu init (1.12 and newer) fails, or locks hashes that fail on other platforms",
+        "tofu init (1.12 and newer) refuses the provider on the platforms concerned",
         "publish the version's tarballs again, which writes it anew; if a zip was changed, see zip-checksum";
     PLATFORMS = "packages-platforms", Warning,
         "\"packages\" of a download document does not have all platforms of SHA256SUMS, or has others",
-        "lock files that tofu init makes lack the h1: hashes of some platforms",
+        "nothing today: OpenTofu 1.12 needs the own platform only",
         "publish the version's tarballs again, which writes it anew";
     SOME = "packages-some", Warning,
         "some download documents of a version have \"packages\", and others do not",
-        "what tofu init locks depends on the platform",
+        "tofu init (1.12 and newer) compares the zips of some platforms only",
         "publish the version's tarballs again, which writes it to all";
 }
 

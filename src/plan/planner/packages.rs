@@ -76,7 +76,7 @@ impl Planner<'_> {
                 ));
             }
             self.left_out.insert(format!(
-                "the documents of {} {} get no \"packages\", by which OpenTofu locks all platforms at once: {unknown}",
+                "the documents of {} {} get no \"packages\", which OpenTofu compares zips with: {unknown}",
                 self.goal.provider, self.version
             ));
             return Ok(NextPackages::LeftOut);
