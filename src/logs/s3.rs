@@ -28,8 +28,9 @@ pub(super) fn line<'a>(line: &'a [u8], dates: &mut Dates, since: Option<&Since>)
     let (operation, key) = (word(&mut rest)?, word(&mut rest)?);
     skip_request(&mut rest)?;
     let status = status(word(&mut rest)?)?;
-    let (_error, sent, size) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)?);
-    let (_total, _own) = (word(&mut rest)?, word(&mut rest)?);
+    let _error = word(&mut rest)?;
+    let (sent, size) = (number(&mut rest)?, number(&mut rest)?);
+    let (_total, _own) = (number(&mut rest)?, number(&mut rest)?);
     if is_early {
         return Some(Line::Other);
     }
@@ -60,17 +61,23 @@ fn word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Skips the request's line, which may have quotes in it: it ends with a quote before a status of three digits. A request that
-/// was read has one.
+/// Takes the next field, which is a number or a dash.
+fn number<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    word(rest).filter(|word| *word == b"-" || word.iter().all(u8::is_ascii_digit))
+}
+
+/// Skips the request's line, which may have quotes in it: it ends with a quote before a status. Only behind its first quote
+/// that may be without a number, as later fields are.
 fn skip_request(rest: &mut &[u8]) -> Option<()> {
     if let Some(after) = rest.strip_prefix(b"- ") {
         *rest = after;
         return Some(());
     }
     let inside = rest.strip_prefix(b"\"")?;
-    for quote in memchr_iter(b'"', inside) {
+    for (at, quote) in memchr_iter(b'"', inside).enumerate() {
         let Some(after) = inside[quote + 1..].strip_prefix(b" ") else { continue };
-        if memchr(b' ', after).is_some_and(|end| end == 3 && status(&after[..end]).is_some()) {
+        let is_status = |end| (at == 0 || end == 3) && status(&after[..end]).is_some();
+        if memchr(b' ', after).is_some_and(is_status) {
             *rest = after;
             return Some(());
         }
