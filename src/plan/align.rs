@@ -6,7 +6,7 @@
 //! if it has not changed since it was read, so a publish at the same time loses nothing; and that publish sees the new
 //! settings in its last observation.
 //!
-//! The files of the network mirror are made from the same documents, and list what the indexes list: see [`super::mirror`].
+//! The files of the network mirror are made from the same documents, and list what the indexes list: see the module `mirror`.
 
 pub(super) mod packages;
 

@@ -1,6 +1,6 @@
 //! The pages of the registry, as a part of every plan that changes what they show.
 //!
-//! What a plan touches follows from its objects ([`touched`]). Everything else follows from the documents as they will be
+//! What a plan touches follows from its objects (`touched`). Everything else follows from the documents as they will be
 //! once the plan is applied, and from what the earlier pages say about other pages. So the last observation of a run, which
 //! is made after its last write, also sees whether another run has changed what the pages show, and then writes them anew:
 //! of all runs at once, the one that writes a page last has seen the documents of all.
@@ -66,7 +66,7 @@ pub(super) fn with_pages(
 /// be done for that. Or what has to be read first.
 ///
 /// # Errors
-/// As [`with_pages`].
+/// A page is there that tfreg has not written, or what it is made from cannot be understood.
 pub fn current(
     provider: &Provider,
     version: Option<&Version>,

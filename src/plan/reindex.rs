@@ -5,7 +5,7 @@
 //! is either seen, or makes the replacement fail. Yanked versions are skipped, according to their records, or to the
 //! mark in the index if the record is lost. Newly listed versions are proven: see [`super::completeness`].
 //!
-//! The files of the network mirror, if the registry has one, are made anew from the same documents: see [`super::mirror`].
+//! The files of the network mirror, if the registry has one, are made anew from the same documents: see the module `mirror`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,7 +11,7 @@
 //! every putting back changes the index, even if the version is not listed, or listed, already.
 //!
 //! Where the registry has a network mirror, its index is written between the two, with the same mark: see
-//! [`super::mirror`]. The version's own file stays there, as its documents do.
+//! the module `mirror`. The version's own file stays there, as its documents do.
 //!
 //! Between the two writes the version is listed as before, a publish of it is refused, and running the command again
 //! completes it.
