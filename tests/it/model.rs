@@ -80,8 +80,6 @@ struct Memory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quiet {
     Nothing,
-    /// Those of platforms, where two runs meet in a version's file of the mirror.
-    Platforms,
     /// Those of platforms, and versions' files of the mirror, where nobody reads or writes one that another writes.
     Versions,
 }
@@ -250,8 +248,7 @@ impl Memory {
         let key: Key = key.parse().unwrap();
         let is_document = match key {
             Key::Versions { .. } | Key::Yanked { .. } | Key::MirrorIndex { .. } => true,
-            Key::Download { .. } => self.quiet == Quiet::Nothing,
-            Key::MirrorVersion { .. } => self.quiet != Quiet::Versions,
+            Key::Download { .. } | Key::MirrorVersion { .. } => self.quiet == Quiet::Nothing,
             _ => false,
         };
         if is_document || self.has_settings && matches!(key, Key::Settings | Key::Discovery) {
@@ -1115,18 +1112,6 @@ fn a_version_that_is_put_back_into_a_mirror() {
         "put back and yanked",
         &explore_indexes(&start, &[unyank("1.2.0", 2), yank("1.2.0", 3)], |_, _| {}),
     );
-}
-
-#[test]
-#[ignore = "it takes minutes; `mirror::two_publishers_at_once_are_both_in_the_mirror` has real processes meet there"]
-fn two_platforms_in_one_file_of_a_mirror() {
-    let two = [
-        immutable(&[tarball("release-1.2.0", "linux-amd64")]),
-        immutable(&[tarball("release-1.2.0", "darwin-arm64")]),
-    ];
-    let start = with_mirror(&[immutable(&[tarball("release-1.10.0", "linux_amd64")])]);
-    let all = all_succeed_in_the_end(&two);
-    report("of a new version", &explore_from(&start, &two, Quiet::Platforms, all));
 }
 
 #[test]
