@@ -480,6 +480,15 @@ fn replace(key: Key, read: &Document, wanted: Vec<u8>) -> Write {
     Write { key, body: Sealed::from_bytes(wanted), action }
 }
 
+/// The write by which an object says what is wanted. What was read stays, byte for byte, if it says so already.
+fn revise(key: &Key, read: Option<&Document>, is_so: bool, wanted: impl FnOnce() -> Vec<u8>) -> Write {
+    match read {
+        Some(read) if is_so => keep(key.clone(), &read.bytes),
+        Some(read) => replace(key.clone(), read, wanted()),
+        None => Write { key: key.clone(), body: Sealed::from_bytes(wanted()), action: Action::Create },
+    }
+}
+
 /// The object for a check of conditional writes: discovery, which is rarely changed, or else a document that was just
 /// read.
 fn condition_check(seen: &Observation, other: &Key) -> Option<ConditionCheck> {

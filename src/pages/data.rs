@@ -23,8 +23,7 @@ pub(super) fn embedded(value: &Value) -> String {
 }
 
 /// Whether tfreg has written the page or feed; images and the like have no mark.
-#[must_use]
-pub fn is_ours(page: &[u8]) -> bool {
+pub(super) fn is_ours(page: &[u8]) -> bool {
     let text = String::from_utf8_lossy(page);
     text.contains(GENERATOR) || text.contains(FEED_GENERATOR)
 }
@@ -38,14 +37,34 @@ pub fn foreign(key: &PageKey, found: impl fmt::Display) -> Refusal {
         .remedy("move the object to another key, or turn pages off; nothing was written")
 }
 
+/// Refuses a page or feed that tfreg has not written.
+///
+/// # Errors
+/// It has no mark of tfreg.
+pub fn check_ours(key: &PageKey, page: &[u8]) -> Result<(), Refusal> {
+    if is_ours(page) {
+        return Ok(());
+    }
+    Err(foreign(key, format!("{} bytes without tfreg's mark", page.len())))
+}
+
+/// The object that is the member `name` of the data of a page.
+///
+/// # Errors
+/// As [`read`]; or there is no such object.
+pub(super) fn object(key: &PageKey, page: &[u8], name: &str) -> Result<Object, Refusal> {
+    match read(key, page)?.remove(name) {
+        Some(Value::Object(object)) => Ok(object),
+        _ => Err(unclear(key, format!("no {name:?}"))),
+    }
+}
+
 /// The data of a page.
 ///
 /// # Errors
 /// The page is not one of tfreg's, or its data cannot be understood. That is never taken for no data.
-pub(super) fn read(key: &PageKey, page: &[u8]) -> Result<Object, Refusal> {
-    if !is_ours(page) {
-        return Err(foreign(key, format!("{} bytes without tfreg's mark", page.len())));
-    }
+fn read(key: &PageKey, page: &[u8]) -> Result<Object, Refusal> {
+    check_ours(key, page)?;
     let text = std::str::from_utf8(page).ok();
     let block = text.and_then(|text| Some(text.split_once(BEGIN)?.1.split_once(END)?.0));
     match block.map(json::value) {

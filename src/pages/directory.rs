@@ -55,9 +55,7 @@ impl Directory {
     /// The object is not the page of all providers that tfreg writes.
     pub fn read(page: &[u8]) -> Result<Self, Refusal> {
         let key = PageKey::Registry;
-        let object = data::read(&key, page)?;
-        let providers = object.get(PROVIDERS).and_then(Value::as_object);
-        let providers = providers.ok_or_else(|| data::unclear(&key, "no \"providers\""))?;
+        let providers = data::object(&key, page, PROVIDERS)?;
         let entry = |(name, value): (&String, &Value)| -> Option<(Provider, Entry)> {
             let (namespace, provider_type) = name.split_once('/')?;
             let provider =

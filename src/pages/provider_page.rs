@@ -93,9 +93,7 @@ impl MadePages {
     /// The object is not such a page.
     pub fn read(provider: &Provider, page: &[u8]) -> Result<Self, Refusal> {
         let key = PageKey::Provider { provider: provider.clone() };
-        let object = data::read(&key, page)?;
-        let pages = object.get(PAGES).and_then(Value::as_object);
-        let pages = pages.ok_or_else(|| data::unclear(&key, "no \"pages\""))?;
+        let pages = data::object(&key, page, PAGES)?;
         let read = |(version, docs): (&String, &Value)| {
             let pair = version.parse().ok().zip(docs.as_bool());
             pair.ok_or_else(|| data::unclear(&key, format!("the entry of {version:?}")))

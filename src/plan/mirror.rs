@@ -24,8 +24,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Observation, Plan, ReadKind, Write, names, replace};
-use crate::content::Sealed;
+use super::align::packages::{self, KnownZips};
+use super::{Action, Observation, Plan, ReadKind, Write, names, revise};
 use crate::error::Refusal;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::mirror::Archive;
@@ -59,6 +59,13 @@ pub(super) struct Listing {
     pub(super) add: BTreeSet<Version>,
     /// Versions of this registry that are not to be listed.
     pub(super) remove: BTreeSet<Version>,
+}
+
+/// The write of an index, and the versions that it lists before and after.
+struct Listed {
+    write: Write,
+    was: BTreeSet<Version>,
+    now: BTreeSet<Version>,
 }
 
 /// What is known of all versions of a provider.
@@ -134,13 +141,7 @@ impl Mirror {
         provider: &Provider,
         seen: &'a Observation,
     ) -> Result<Found<'a, MirrorIndex>, Refusal> {
-        let key = self.index_key(provider);
-        let read = seen.document(&key);
-        let document = match read {
-            Some(read) => MirrorIndex::parse(&key, &read.bytes)?,
-            None => MirrorIndex::empty(&key),
-        };
-        Ok(Found { document, read })
+        Found::read(&self.index_key(provider), seen, MirrorIndex::parse, MirrorIndex::empty)
     }
 
     /// A version's file as it was read.
@@ -152,13 +153,7 @@ impl Mirror {
         release: &ReleaseId,
         seen: &'a Observation,
     ) -> Result<Found<'a, MirrorVersion>, Refusal> {
-        let key = self.version_key(release);
-        let read = seen.document(&key);
-        let document = match read {
-            Some(read) => MirrorVersion::parse(&key, &read.bytes)?,
-            None => MirrorVersion::empty(&key),
-        };
-        Ok(Found { document, read })
+        Found::read(&self.version_key(release), seen, MirrorVersion::parse, MirrorVersion::empty)
     }
 
     /// The archives of these packages. `zip` says where a platform's zip is, as the platform's document has it; `None` if
@@ -182,6 +177,24 @@ impl Mirror {
         documents: &BTreeMap<&Platform, DownloadDocument>,
     ) -> Option<BTreeMap<Platform, Archive>> {
         self.archives(packages, |platform| Links::target(documents.get(platform)?.zip_link().ok()?))
+    }
+
+    /// The archives of a version with these documents, which are all that it has.
+    pub(super) fn of_version(
+        &self,
+        release: &ReleaseId,
+        documents: &BTreeMap<&Platform, DownloadDocument>,
+        seen: &Observation,
+        known: &mut KnownZips,
+    ) -> packages::Found<BTreeMap<Platform, Archive>> {
+        match packages::of_version(release, documents, seen, known) {
+            packages::Found::Read(reads) => packages::Found::Read(reads),
+            packages::Found::Left(problem) => packages::Found::Left(problem),
+            packages::Found::Known(packages) => match self.archives_of(&packages, documents) {
+                Some(archives) => packages::Found::Known(archives),
+                None => packages::Found::Left("a zip is not in this registry".to_owned()),
+            },
+        }
     }
 
     /// Brings the files of a provider in line with what is known of all its versions. Files that are not understood are made
@@ -242,23 +255,34 @@ impl Mirror {
                 names(changed)
             ));
         }
-        let was = index.document.versions();
-        if let Some((write, now)) = index.list(&listing) {
+        if let Some(listed) = index.list(&listing) {
             let lists = |what: &str, versions: Vec<&Version>| {
                 let names = names(&versions);
                 (!versions.is_empty())
                     .then(|| format!("{what} {} in the network mirror: {names}", of.provider))
             };
-            plan.changes.extend(lists("+", now.difference(&was).collect()));
-            plan.changes.extend(lists("-", was.difference(&now).collect()));
-            plan.withdraws |= was.difference(&now).next().is_some();
-            plan.writes.push(write);
+            plan.changes.extend(lists("+", listed.now.difference(&listed.was).collect()));
+            plan.changes.extend(lists("-", listed.was.difference(&listed.now).collect()));
+            plan.withdraws |= listed.takes_out();
+            plan.writes.push(listed.write);
         }
         Ok(())
     }
 }
 
-impl<T> Found<'_, T> {
+impl<'a, T> Found<'a, T> {
+    /// The file at `key` as it was read.
+    fn read(
+        key: &Key,
+        seen: &'a Observation,
+        parse: impl Fn(&Key, &[u8]) -> Result<T, Refusal>,
+        empty: impl Fn(&Key) -> T,
+    ) -> Result<Self, Refusal> {
+        let read = seen.document(key);
+        let document = read.map_or_else(|| Ok(empty(key)), |read| parse(key, &read.bytes))?;
+        Ok(Self { document, read })
+    }
+
     /// What was read.
     pub(super) fn document(&self) -> &T {
         &self.document
@@ -268,7 +292,7 @@ impl<T> Found<'_, T> {
 impl Found<'_, MirrorVersion> {
     /// The write that makes it this document.
     fn write(&self, wanted: &MirrorVersion) -> Write {
-        write(wanted.key(), self.read, *wanted == self.document, wanted.to_bytes())
+        revise(wanted.key(), self.read, *wanted == self.document, || wanted.to_bytes())
     }
 
     /// The write by which it has these archives, and of the other platforms those that a document `offers` as they are.
@@ -291,10 +315,10 @@ impl Found<'_, MirrorIndex> {
         other.is_none_or(|other| mark.is_newer_than(other)).then_some(mark)
     }
 
-    /// The write by which the index lists what it shall, and what it lists then; `None` if there is nothing to be listed, and
-    /// no index. Where versions have to be taken out, it lists no new ones yet: the next round does.
-    pub(super) fn list(&self, listing: &Listing) -> Option<(Write, BTreeSet<Version>)> {
-        let there = self.document.versions();
+    /// The write by which the index lists what it shall; `None` if there is nothing to be listed, and no index. Where versions
+    /// have to be taken out, it lists no new ones yet: the next round does.
+    fn list(&self, listing: &Listing) -> Option<Listed> {
+        let was = self.document.versions();
         let mut marks = listing.marks.clone();
         for (version, mark) in self.document.marks() {
             if marks.get(&version).is_none_or(|other| mark.is_newer_than(other)) {
@@ -306,32 +330,29 @@ impl Found<'_, MirrorIndex> {
             listing.add.iter().filter(|version| !is_yanked(version)).cloned().collect();
         let mut remove = listing.remove.clone();
         remove.extend(marks.keys().filter(|version| is_yanked(version)).cloned());
-        if there.iter().any(|version| remove.contains(version) && !add.contains(version)) {
-            add.retain(|version| there.contains(version));
+        if was.iter().any(|version| remove.contains(version) && !add.contains(version)) {
+            add.retain(|version| was.contains(version));
         }
         let wanted = self.document.with(&add, &remove).with_marks(&marks);
         if self.read.is_none() && wanted == self.document {
             return None;
         }
-        let now = wanted.versions();
-        Some((write(wanted.key(), self.read, wanted == self.document, wanted.to_bytes()), now))
+        let write = revise(wanted.key(), self.read, wanted == self.document, || wanted.to_bytes());
+        Some(Listed { write, was, now: wanted.versions() })
     }
 
     /// Adds the write by which the index lists what it shall, if there is anything to be written or kept.
     pub(super) fn list_in(&self, listing: &Listing, plan: &mut Plan) {
-        let there = self.document.versions();
-        if let Some((write, now)) = self.list(listing) {
-            plan.withdraws |= there.difference(&now).next().is_some();
-            plan.writes.push(write);
+        if let Some(listed) = self.list(listing) {
+            plan.withdraws |= listed.takes_out();
+            plan.writes.push(listed.write);
         }
     }
 }
 
-/// The write of a file of the mirror. What was read stays, byte for byte, where it says what is wanted.
-fn write(key: &Key, read: Option<&Document>, is_so: bool, wanted: Vec<u8>) -> Write {
-    match read {
-        Some(read) if is_so => super::keep(key.clone(), &read.bytes),
-        Some(read) => replace(key.clone(), read, wanted),
-        None => Write { key: key.clone(), body: Sealed::from_bytes(wanted), action: Action::Create },
+impl Listed {
+    /// Whether the index loses versions.
+    fn takes_out(&self) -> bool {
+        !self.was.is_subset(&self.now)
     }
 }

@@ -12,11 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::align::packages::{self, Found, KnownZips};
 use super::completeness::{self, Completeness, Trust};
 use super::mirror::{Mirror, OfProvider};
-use super::{
-    Action, ConditionCheck, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, names,
-    pages, replace,
-};
-use crate::content::Sealed;
+use super::{ConditionCheck, Goal, Observation, Plan, ReadKind, Step, condition_check, names, pages, revise};
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
@@ -117,11 +113,8 @@ impl Goal for Reindex {
             }
             None => None,
         };
-        plan.writes.push(match read {
-            None => Write { key, body: Sealed::from_bytes(wanted.to_bytes()), action: Action::Create },
-            Some(read) if wanted == index && plan.changes.is_empty() => keep(key, &read.bytes),
-            Some(read) => replace(key, read, wanted.to_bytes()),
-        });
+        let is_so = wanted == index && plan.changes.is_empty();
+        plan.writes.push(revise(&key, read, is_so, || wanted.to_bytes()));
         if let Some((mirror, of)) = mirrored
             && let Err(reads) = mirror.align(of, seen, &mut plan)
         {
@@ -161,21 +154,13 @@ impl Reindex {
             let Some(facts) = versions.get(version) else { continue };
             let release = ReleaseId::new(&self.provider, version);
             let documents = packages::documents(&release, &facts.platforms, seen)?;
-            let problem = match packages::of_version(&release, &documents, seen, known) {
-                Found::Read(more) => {
-                    reads.extend(more);
-                    continue;
+            match mirror.of_version(&release, &documents, seen, known) {
+                Found::Read(more) => reads.extend(more),
+                Found::Known(found) => drop(archives.insert(version.clone(), found)),
+                Found::Left(problem) => {
+                    warnings.push(format!("{version} is left as it is in the network mirror: {problem}"));
                 }
-                Found::Left(problem) => problem,
-                Found::Known(packages) => match mirror.archives_of(&packages, &documents) {
-                    Some(found) => {
-                        archives.insert(version.clone(), found);
-                        continue;
-                    }
-                    None => "a zip is not in this registry".to_owned(),
-                },
-            };
-            warnings.push(format!("{version} is left as it is in the network mirror: {problem}"));
+            }
         }
         if !reads.is_empty() {
             return Ok(Err(reads));

@@ -14,7 +14,8 @@ use super::align::packages::{self, Found, KnownZips};
 use super::completeness::{self, Completeness, Trust, Whole};
 use super::mirror::{self, Listing, Mirror};
 use super::{
-    Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, names, replace, yanked_record,
+    Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, names, replace, revise,
+    yanked_record,
 };
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
@@ -121,11 +122,7 @@ impl Goal for Unyank {
                 keep(record_key, &read.bytes)
             });
         }
-        plan.writes.push(if wanted == index {
-            keep(index_key, &read.bytes)
-        } else {
-            replace(index_key, read, wanted.to_bytes())
-        });
+        plan.writes.push(revise(&index_key, Some(read), wanted == index, || wanted.to_bytes()));
         if let (Some(mirror), Some(mirror_index)) = (&mirror, &mirror_index)
             && let Some(step) =
                 self.mirror((mirror, mirror_index), &wanted, seen, &mut state.zips, &mut plan)?
@@ -142,16 +139,6 @@ impl Goal for Unyank {
     fn indexed(&self) -> &'static str {
         "The index lists the version again."
     }
-}
-
-/// What the network mirror shall offer.
-enum Archives {
-    /// Something has to be read first.
-    Next(Step),
-    /// These.
-    Known(BTreeMap<Platform, Archive>),
-    /// Nothing, for this reason.
-    Left(String),
 }
 
 impl Unyank {
@@ -216,12 +203,13 @@ impl Unyank {
         let release = ReleaseId::new(&self.provider, &self.version);
         let mut listing = Listing { marks: wanted.marks()?, ..Listing::default() };
         match self.archives(mirror, seen, zips)? {
-            Archives::Next(step) => return Ok(Some(step)),
-            Archives::Known(archives) => {
+            Err(step) => return Ok(Some(step)),
+            Ok(Found::Read(reads)) => return Ok(Some(Step::Read(reads))),
+            Ok(Found::Known(archives)) => {
                 plan.writes.push(mirror.version(&release, seen)?.with(&archives, |_, _| false));
                 listing.add.insert(self.version.clone());
             }
-            Archives::Left(problem) => {
+            Ok(Found::Left(problem)) => {
                 plan.warnings.push(format!("{release} is not in the network mirror: {problem}"));
                 listing.remove.insert(self.version.clone());
             }
@@ -230,7 +218,7 @@ impl Unyank {
         Ok(None)
     }
 
-    /// The zips of the version, by its documents.
+    /// The zips of the version, by its documents; or what has to be read first.
     ///
     /// # Errors
     /// A document cannot be understood.
@@ -239,26 +227,19 @@ impl Unyank {
         mirror: &Mirror,
         seen: &Observation,
         zips: &mut KnownZips,
-    ) -> Result<Archives, Refusal> {
+    ) -> Result<Result<Found<BTreeMap<Platform, Archive>>, Step>, Refusal> {
         let folder = Folder::version(&self.provider, &self.version);
-        let Some(found) = seen.folders.get(&folder) else { return Ok(Archives::Next(Step::List(folder))) };
+        let Some(found) = seen.folders.get(&folder) else { return Ok(Err(Step::List(folder))) };
         let release = ReleaseId::new(&self.provider, &self.version);
         let platforms =
             completeness::documents(&self.provider, found).remove(&self.version).unwrap_or_default();
         let key =
             |platform: &Platform| Key::Download { release: release.clone(), platform: platform.clone() };
         if let Some(step) = seen.missing(platforms.iter().map(|platform| (key(platform), ReadKind::Read))) {
-            return Ok(Archives::Next(step));
+            return Ok(Err(step));
         }
         let documents = packages::documents(&release, &platforms, seen)?;
-        Ok(match packages::of_version(&release, &documents, seen, zips) {
-            Found::Read(reads) => Archives::Next(Step::Read(reads)),
-            Found::Left(problem) => Archives::Left(problem),
-            Found::Known(packages) => match mirror.archives_of(&packages, &documents) {
-                Some(archives) => Archives::Known(archives),
-                None => Archives::Left("a zip is not in this registry".to_owned()),
-            },
-        })
+        Ok(Ok(mirror.of_version(&release, &documents, seen, zips)))
     }
 
     /// Objects that are listed again are signed by one key, or by keys that the user has named.

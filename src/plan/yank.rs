@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use super::{
     Action, Goal, Observation, Plan, ReadKind, Step, Write, condition_check, keep, lost_index,
     mirror::{self, Found, Listing},
-    names, replace, yanked_record,
+    names, replace, revise, yanked_record,
 };
 use crate::content::Sealed;
 use crate::error::Refusal;
@@ -66,11 +66,7 @@ impl Goal for Yank {
             TakingOut { seen, provider: &self.provider, mirrored: mirrored.as_ref(), plan: &mut plan };
         let wanted = taking.take_out(&index, &self.version, why, *written)?;
         taking.withdraw(&wanted, [self.version.clone()].into())?;
-        plan.writes.push(if wanted == index {
-            keep(index_key, &read.bytes)
-        } else {
-            replace(index_key, read, wanted.to_bytes())
-        });
+        plan.writes.push(revise(&index_key, Some(read), wanted == index, || wanted.to_bytes()));
         Ok(Step::Ready(Box::new(plan)))
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::yank::TakingOut;
-use super::{Goal, Observation, Plan, ReadKind, Step, condition_check, keep, lost_index, mirror, replace};
+use super::{Goal, Observation, Plan, ReadKind, Step, condition_check, lost_index, mirror, revise};
 use crate::error::Refusal;
 use crate::provider::{Provider, ReleaseId, Version};
 use crate::registry::{Key, VersionsDocument};
@@ -87,11 +87,7 @@ impl Goal for YankExpired {
                 undated.join(", ")
             ));
         }
-        plan.writes.push(if wanted == index {
-            keep(index_key, &read.bytes)
-        } else {
-            replace(index_key, read, wanted.to_bytes())
-        });
+        plan.writes.push(revise(&index_key, Some(read), wanted == index, || wanted.to_bytes()));
         Ok(Step::Ready(Box::new(plan)))
     }
 

@@ -49,9 +49,7 @@ impl DocsVersions {
     /// The object is not such a page.
     pub fn read(provider: &Provider, page: &[u8]) -> Result<Self, Refusal> {
         let key = PageKey::DocsVersions { provider: provider.clone() };
-        let object = data::read(&key, page)?;
-        let versions = object.get(VERSIONS_MEMBER).and_then(Value::as_object);
-        let versions = versions.ok_or_else(|| data::unclear(&key, "no \"versions\""))?;
+        let versions = data::object(&key, page, VERSIONS_MEMBER)?;
         let read = |(version, names): (&String, &Value)| {
             let list = |names: &Vec<Value>| -> Option<BTreeSet<String>> {
                 let is_name = |name: &&str| page_path(name).is_some();

@@ -17,12 +17,12 @@ use crate::registry::{Checksums, DownloadDocument, Key, Links, Packages, ZipFact
 /// The hashes and sizes of zips, by their SHA-256: facts that do not change.
 pub(in crate::plan) type KnownZips = BTreeMap<Digest, ZipFacts>;
 
-/// The packages of a version.
-pub(in crate::plan) enum Found {
+/// The packages of a version, or what is made of them.
+pub(in crate::plan) enum Found<T = Packages> {
     /// These objects have to be read first.
     Read(Vec<(Key, ReadKind)>),
     /// They are known.
-    Known(Packages),
+    Known(T),
     /// The documents are left as they are, for this reason.
     Left(String),
 }

@@ -93,9 +93,8 @@ impl<'a> View<'a> {
             Some(Observed::Document(read)) => {
                 let has_mark = !matches!(page, PageKey::Asset { .. })
                     && !matches!(page, PageKey::Docs { path, .. } if path.is_image());
-                if has_mark && !data::is_ours(&read.bytes) {
-                    let found = format!("{} bytes without tfreg's mark", read.bytes.len());
-                    return Err(data::foreign(page, found));
+                if has_mark {
+                    data::check_ours(page, &read.bytes)?;
                 }
                 if read.bytes != wanted {
                     docs.map_or(Ok(()), |docs| docs.check_overtaken(page))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Planner, PublishedDocument};
 use crate::error::Refusal;
 use crate::plan::mirror::{Found, Listing};
-use crate::plan::{ReadKind, RunState, Write};
+use crate::plan::{Plan, ReadKind, RunState, Write};
 use crate::provider::{Platform, Version};
 use crate::registry::mirror::Archive;
 use crate::registry::{DownloadDocument, Key, Links, Mark, MirrorIndex, MirrorVersion, Packages};
@@ -107,10 +107,8 @@ impl<'a> Planner<'a> {
             }
             None => drop(listing.remove.insert(self.version.clone())),
         }
-        let there = files.index.document().versions();
-        let listed = files.index.list(&listing);
-        let takes_out = listed.as_ref().is_some_and(|(_, now)| there.difference(now).next().is_some());
-        writes.extend(listed.map(|(write, _)| write));
-        Ok((writes, takes_out))
+        let mut plan = Plan { writes, ..Plan::default() };
+        files.index.list_in(&listing, &mut plan);
+        Ok((plan.writes, plan.withdraws))
     }
 }
