@@ -1,7 +1,6 @@
 //! The provider's documentation on this machine: the files of a folder.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::source::Source;
 use crate::error::{Error, Refusal, Result};
 use crate::pages::docs::{MAX_FILES, MAX_IMAGE, MAX_PAGE, MAX_TOTAL, Place, place};
 use crate::plan::pages::DocsSource;
+use crate::regular;
 use crate::words::count;
 
 /// How deep folders may be nested; pages and images are in folders of the first to the third level.
@@ -104,6 +104,6 @@ fn check(root: &Path, files: usize, total: u64) -> Result<(), Refusal> {
 fn read_at_most(path: &Path, limit: u64) -> Result<Bytes> {
     let failed = |error| Error::io("cannot read", path, error);
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    regular::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes.into())
 }
