@@ -2,8 +2,8 @@
 //!
 //! Clients pass the document's armored key and the signature to an OpenPGP library for Go, and the library decides. So
 //! a new family begins where a client changed the library, its version, or its use of the library's result. The rules
-//! are one table, `rules`, each with its source. "1.11.4" there stands for a run of the real Terraform of that version,
-//! which the tests repeat.
+//! are one table, `rules`, each with its source, and `tests/it/matrix` tries them with real clients: `docs/clients.md` has
+//! their versions.
 //!
 //! These are the rules of the clients, not of tfreg: tfreg is stricter with the keys that it signs with, see
 //! [`SigningKey`](super::signing_key::SigningKey).
@@ -61,6 +61,15 @@ impl ClientFamily {
             (1, 6, 0) => Self::Terraform1_6_0,
             (1, 6..=11, _) => Self::Terraform1_6_1,
             _ => Self::Terraform1_12,
+        }
+    }
+
+    /// The family of an OpenTofu release.
+    #[must_use]
+    pub fn of_opentofu(version: &semver::Version) -> Self {
+        match (version.major, version.minor) {
+            (1, 0..=10) => Self::OpenTofu1_6,
+            _ => Self::OpenTofu1_11,
         }
     }
 
@@ -246,7 +255,7 @@ use Reaction::{NotKnown as U, Nothing as N, Overlooks as O, Refuses as R, Warns 
 ///
 /// Sources: A, `ReadEntity` and `CheckDetachedSignature` of golang.org/x/crypto/openpgp. B, the same, `addSubkey` and
 /// `checkSignatureDetails` of ProtonMail/go-crypto's v1 interface. C, `findSigningKey` of the client's
-/// internal/getproviders/package_authentication.go. T, a run of Terraform 1.11.4.
+/// internal/getproviders/package_authentication.go. T, runs of real clients.
 #[rustfmt::skip]
 fn rules<'a>() -> Vec<Rule<'a>> { vec![
     // A: "public key type: 22" is unsupported; hashicorp/terraform#32056 says so of everything that go-crypto added. T
@@ -255,7 +264,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     rule(Facts::version_6,            [R, R, R, N, R, N]),
     rule(Facts::rfc9580_algorithm,    [R, R, R, N, R, N]),
     // A has P-256, P-384 and P-521 only. B lists the curve. T
-    rule(Facts::secp256k1,            [R, U, N, U, U, U]),
+    rule(Facts::secp256k1,            [R, U, N, U, U, N]),
     rule(Facts::other_curve,          [R, U, U, U, U, U]),
     // T for 1024 to 4096 bits. Go itself refuses less than 1024 since 1.24.
     rule(Facts::odd_rsa,              [U, U, U, U, U, U]),
@@ -265,7 +274,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     // A, B: `KeysByIdUsage` leaves out a key whose flags do not have it, so the issuer is unknown. T
     rule(Facts::no_sign_flag,         [R, R, R, R, R, R]),
     // A treats a key without any flags as one that may do everything; go-crypto 1.0.0 does not. T
-    rule(Facts::no_flags,             [N, U, R, U, U, U]),
+    rule(Facts::no_flags,             [N, U, R, U, U, R]),
     // A, B: "signing subkey is missing cross-signature", and the whole key is not read. T
     rule(Facts::unbound_subkey,       [R, R, R, R, R, R]),
     // A: `ReadEntity` passes the error of the packet on, and the whole key is not read.
@@ -278,16 +287,16 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     rule(Facts::revoked,              [R, R, R, R, R, R]),
     rule(Facts::signer_revoked,       [R, R, R, R, R, R]),
     // A does not look at it. B: "primary identity is revoked". T
-    rule(Facts::user_id_revoked,      [U, R, R, R, R, R]),
+    rule(Facts::user_id_revoked,      [O, R, R, R, R, R]),
     // A does not look at it. B: `ErrKeyExpired`, on which C differs: hashicorp/terraform#33984 and #34011 (1.6.1),
     // opentofu/opentofu#848 (a warning). T
     rule(Facts::expired,              [O, R, O, O, W, W]),
     // T
-    rule(Facts::future,               [U, U, O, U, U, U]),
+    rule(Facts::future,               [O, U, O, U, U, W]),
     // A does not look at it. B: `ErrSignatureExpired`, which C takes for an expired key in OpenTofu only. T
     rule(Facts::binding_expired,      [O, R, R, R, W, W]),
     // A, B: SHA-1 is among the hashes that signatures of keys may have. T
-    rule(Facts::sha1,                 [U, U, O, U, U, U]),
+    rule(Facts::sha1,                 [O, U, O, U, U, O]),
 ] }
 
 /// The properties of a certificate and of the key that signs, as clients see them, without a policy about algorithms.

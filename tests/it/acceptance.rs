@@ -1,5 +1,5 @@
-//! What clients make of keys: the table of `package::acceptance` against the real Terraform, for every test key and for
-//! keys that no program would make. What tfreg refuses to sign with is signed here, by Sequoia or GnuPG.
+//! What clients make of keys: the table of `openpgp::client_support`, and the keys by which `matrix` tries it with real clients,
+//! every test key and keys that no program would make. What tfreg refuses to sign with is signed here, by Sequoia or GnuPG.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp as openpgp;
 
-use openpgp::cert::UserIDRevocationBuilder;
+use openpgp::cert::{CertRevocationBuilder, SubkeyRevocationBuilder, UserIDRevocationBuilder};
 use openpgp::packet::key::{Key4, PrimaryRole, SecretParts, SubordinateRole, UnspecifiedRole};
 use openpgp::packet::signature::SignatureBuilder;
 use openpgp::packet::{Key, UserID};
@@ -23,7 +23,7 @@ use crate::support::clients::{Preview, Terraform, require_program};
 use crate::support::{folder, key, publish, run, tarball, testdata};
 
 /// A published registry whose key and signature are replaced, one key after the other.
-struct Registry {
+pub(crate) struct Registry {
     root: tempfile::TempDir,
     document: PathBuf,
     original: Value,
@@ -31,7 +31,7 @@ struct Registry {
 }
 
 impl Registry {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = folder();
         let site = root.path().join("site");
         run(&mut publish(&site, &[tarball("release-1.2.0", "linux-amd64")])).succeeds();
@@ -44,41 +44,34 @@ impl Registry {
         self.root.path().join("site").join(self.original[member].as_str().unwrap().trim_start_matches('/'))
     }
 
-    fn sums(&self) -> Vec<u8> {
+    pub(crate) fn sums(&self) -> Vec<u8> {
         fs::read(self.at("shasums_url")).unwrap()
     }
 
-    /// Terraform installs what is signed so if the table says that its family does, and only then.
-    #[track_caller]
-    fn agrees(&self, name: &str, family: ClientFamily, signer: &Signer, signature: &[u8]) {
-        let said = self.terraform(&signer.armored(), signature);
-        let judged = signer.judge().into_iter().find(|judged| judged.family == family).unwrap();
-        println!("{name}: {:?} {}", judged.verdict, said.as_deref().unwrap_or("installs").replace('\n', " "));
-        assert_ne!(judged.verdict, Verdict::NotKnown, "{name}: it is known now: {said:?}");
-        assert_eq!(judged.verdict.installs(), said.is_none(), "{name}: {judged:?}: {said:?}");
-    }
-
-    /// What `terraform init` says to a registry with this key and signature: nothing if it installs.
-    fn terraform(&self, armored: &str, signature: &[u8]) -> Option<String> {
+    /// What `init` of a client says to a registry with this key and signature, if it installs and if it does not.
+    pub(crate) fn init(
+        &self,
+        client: &Path,
+        signer: &Signer,
+        signature: &[u8],
+        environment: &[(&str, &str)],
+    ) -> Result<String, String> {
         let mut document = self.original.clone();
-        document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = armored.into();
+        document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = signer.armored().into();
         fs::write(&self.document, serde_json::to_vec(&document).unwrap()).unwrap();
         fs::write(self.at("shasums_signature_url"), signature).unwrap();
-        let init = Terraform::new(&self.preview, "1.2.0").run(&["init", "-no-color"]);
+        let mut directory = Terraform::new(&self.preview, "1.2.0").by(client);
+        for (name, value) in environment {
+            directory = directory.with(name, value);
+        }
+        let init = directory.run(&["init", "-no-color"]);
         assert!(init.code == 0 || init.stderr.contains("Failed to install provider"), "{init:#?}");
-        (init.code != 0).then_some(init.stderr)
+        if init.code == 0 { Ok(init.stdout) } else { Err(init.stderr) }
     }
-}
-
-/// The family of the Terraform on this machine.
-fn installed() -> ClientFamily {
-    let version = run(Command::new("terraform").args(["version", "-json"]).env("CHECKPOINT_DISABLE", "1"));
-    let version: Value = serde_json::from_str(&version.succeeds().stdout).unwrap();
-    ClientFamily::of_terraform(&version["terraform_version"].as_str().unwrap().parse().unwrap())
 }
 
 /// A certificate and its key that signs.
-struct Signer {
+pub(crate) struct Signer {
     cert: Cert,
     key: Key<SecretParts, UnspecifiedRole>,
 }
@@ -88,7 +81,7 @@ impl Signer {
         String::from_utf8(self.cert.clone().strip_secret_key_material().armored().to_vec().unwrap()).unwrap()
     }
 
-    fn sign(&self, document: &[u8]) -> openpgp::Result<Vec<u8>> {
+    pub(crate) fn sign(&self, document: &[u8]) -> openpgp::Result<Vec<u8>> {
         let mut pair = self.key.clone().into_keypair()?;
         let signature = SignatureBuilder::new(SignatureType::Binary)
             .set_hash_algo(HashAlgorithm::SHA512)
@@ -96,7 +89,7 @@ impl Signer {
         Packet::from(signature).to_vec()
     }
 
-    fn judge(&self) -> Vec<Judgement> {
+    pub(crate) fn judge(&self) -> Vec<Judgement> {
         judge(&self.cert, Some(&self.key.fingerprint()), SystemTime::now())
     }
 }
@@ -132,13 +125,19 @@ fn signer(cert: Cert, passphrase: Option<&str>) -> Signer {
     Signer { cert, key }
 }
 
-#[test]
-fn terraform_agrees_on_every_test_key() {
-    if !require_program("terraform") || !require_program("gpg") || !require_program("gpgconf") {
-        return;
+/// One of the test keys.
+pub(crate) fn test_key(name: &str) -> Signer {
+    let path = key(name);
+    let passphrase = fs::read_to_string(path.with_extension("txt")).ok();
+    signer(Cert::from_file(&path).unwrap(), passphrase.as_deref().map(str::trim_end))
+}
+
+/// Every test key that is one key with a secret, and its signature of `document`. None of them without GnuPG.
+pub(crate) fn test_keys(document: &[u8]) -> Vec<(String, Signer, Vec<u8>)> {
+    let mut keys = Vec::new();
+    if !require_program("gpg") || !require_program("gpgconf") {
+        return keys;
     }
-    let (registry, family) = (Registry::new(), installed());
-    let mut seen = 0;
     for entry in fs::read_dir(testdata("keys")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -147,14 +146,13 @@ fn terraform_agrees_on_every_test_key() {
         if path.extension().is_none_or(|extension| extension != "asc") || left_out {
             continue;
         }
-        let passphrase = fs::read_to_string(path.with_extension("txt")).ok();
-        let signer = signer(Cert::from_file(&path).unwrap(), passphrase.as_deref().map(str::trim_end));
-        let signature = signer.sign(&registry.sums());
-        let signature = signature.unwrap_or_else(|_| sign_with_gpg(&path, &registry.sums()));
-        registry.agrees(&name, family, &signer, &signature);
-        seen += 1;
+        let signer = test_key(&name);
+        let signature = signer.sign(document).unwrap_or_else(|_| sign_with_gpg(&path, document));
+        keys.push((name, signer, signature));
     }
-    assert_eq!(seen, 23);
+    assert_eq!(keys.len(), 23);
+    keys.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    keys
 }
 
 const YEAR: Duration = Duration::from_hours(24 * 365);
@@ -166,7 +164,7 @@ enum Back {
     Missing,
 }
 
-/// A certificate in the making: an Ed25519 primary key, what follows is up to the case.
+/// A certificate in the making: a primary key on P-256, which every client reads; what follows is up to the case.
 struct Making {
     primary: Key<SecretParts, PrimaryRole>,
     created: SystemTime,
@@ -179,7 +177,7 @@ impl Making {
 
     fn at(created: SystemTime) -> Self {
         let mut primary: Key<SecretParts, PrimaryRole> =
-            Key4::generate_ecc(true, Curve::Ed25519).unwrap().into();
+            Key4::generate_ecc(true, Curve::NistP256).unwrap().into();
         primary.set_creation_time(created).unwrap();
         Self { primary, created }
     }
@@ -216,21 +214,51 @@ impl Making {
         self.user_id(|builder| builder.set_key_flags(flags).unwrap())
     }
 
+    fn revoke(&self, cert: Cert) -> Cert {
+        let mut pair = self.primary.clone().into_keypair().unwrap();
+        let revocation = CertRevocationBuilder::new()
+            .set_reason_for_revocation(ReasonForRevocation::KeyCompromised, b"gone")
+            .unwrap()
+            .build(&mut pair, &cert, None)
+            .unwrap();
+        cert.insert_packets(revocation).unwrap().0
+    }
+
+    fn revoke_subkey(&self, signer: Signer) -> Signer {
+        let mut pair = self.primary.clone().into_keypair().unwrap();
+        let revocation = SubkeyRevocationBuilder::new()
+            .set_reason_for_revocation(ReasonForRevocation::KeyCompromised, b"gone")
+            .unwrap()
+            .build(&mut pair, &signer.cert, signer.cert.keys().subkeys().next().unwrap().key(), None)
+            .unwrap();
+        Signer { cert: signer.cert.insert_packets(revocation).unwrap().0, key: signer.key }
+    }
+
     /// With a further subkey; `back` tells whether it signs the primary key in turn.
     fn subkey(
         &self,
         cert: Cert,
-        mut subkey: Key<SecretParts, SubordinateRole>,
+        subkey: Key<SecretParts, SubordinateRole>,
         flags: KeyFlags,
         back: Back,
+    ) -> Signer {
+        self.bound(cert, subkey, back, |builder| builder.set_key_flags(flags).unwrap())
+    }
+
+    /// The same with a binding that is made by `change`.
+    fn bound(
+        &self,
+        cert: Cert,
+        mut subkey: Key<SecretParts, SubordinateRole>,
+        back: Back,
+        change: impl FnOnce(SignatureBuilder) -> SignatureBuilder,
     ) -> Signer {
         subkey.set_creation_time(self.created).unwrap();
         let mut pair = self.primary.clone().into_keypair().unwrap();
         let mut builder = SignatureBuilder::new(SignatureType::SubkeyBinding)
             .set_signature_creation_time(self.created)
-            .unwrap()
-            .set_key_flags(flags)
             .unwrap();
+        builder = change(builder);
         if back == Back::Signed {
             let mut own = subkey.clone().into_keypair().unwrap();
             let backsig = SignatureBuilder::new(SignatureType::PrimaryKeyBinding)
@@ -254,16 +282,12 @@ fn certify() -> KeyFlags {
     KeyFlags::empty().set_certification()
 }
 
-fn ed25519() -> Key<SecretParts, SubordinateRole> {
-    Key4::generate_ecc(true, Curve::Ed25519).unwrap().into()
+fn on(curve: Curve) -> Key<SecretParts, SubordinateRole> {
+    Key4::generate_ecc(true, curve).unwrap().into()
 }
 
-#[test]
-fn terraform_agrees_on_odd_keys() {
-    if !require_program("terraform") {
-        return;
-    }
-    let (registry, family) = (Registry::new(), installed());
+/// Keys that no program would make, each with what is odd about it.
+pub(crate) fn odd_keys() -> Vec<(&'static str, Signer)> {
     let signing = KeyFlags::empty().set_signing();
     let both = certify().set_signing();
     let making = Making::new();
@@ -279,13 +303,14 @@ fn terraform_agrees_on_odd_keys() {
         let builder = builder.set_key_flags(both.clone()).unwrap();
         builder.set_signature_validity_period(YEAR).unwrap()
     };
+    let lives_a_year = |builder: SignatureBuilder| builder.set_key_validity_period(YEAR).unwrap();
     let tomorrow = Making::at(SystemTime::now() + Duration::from_hours(24));
     let (signs, certifies) = (making.usual(both.clone()), making.usual(certify()));
     let other = |subkey, flags: &KeyFlags, back| {
         making.signs_itself(making.subkey(signs.clone(), subkey, flags.clone(), back).cert)
     };
     let subkey = |subkey, back| making.subkey(certifies.clone(), subkey, signing.clone(), back);
-    let cases = [
+    vec![
         ("usual", making.signs_itself(signs.clone())),
         ("no flags at all", making.signs_itself(making.user_id(|builder| builder))),
         ("no sign flag", making.signs_itself(certifies.clone())),
@@ -293,18 +318,30 @@ fn terraform_agrees_on_odd_keys() {
         ("self-signature that has expired", making.signs_itself(making.user_id(expires))),
         ("user id that is revoked", making.signs_itself(making.revoke_user_id(signs.clone()))),
         ("key of tomorrow", tomorrow.signs_itself(tomorrow.usual(both.clone()))),
-        ("subkey", subkey(ed25519(), Back::Signed)),
-        ("subkey that does not sign back", subkey(ed25519(), Back::Missing)),
+        (
+            "key that has expired",
+            making.signs_itself(
+                making.user_id(|builder| lives_a_year(builder.set_key_flags(both.clone()).unwrap())),
+            ),
+        ),
+        ("key that is revoked", making.signs_itself(making.revoke(signs.clone()))),
+        ("subkey", subkey(on(Curve::NistP256), Back::Signed)),
+        ("subkey that does not sign back", subkey(on(Curve::NistP256), Back::Missing)),
+        (
+            "subkey that has expired",
+            making.bound(certifies.clone(), on(Curve::NistP256), Back::Signed, |builder| {
+                lives_a_year(builder.set_key_flags(signing.clone()).unwrap())
+            }),
+        ),
+        ("subkey that is revoked", making.revoke_subkey(subkey(on(Curve::NistP256), Back::Signed))),
+        ("subkey on Ed25519", subkey(on(Curve::Ed25519), Back::Signed)),
         ("subkey of algorithm 27", subkey(new_ed25519.clone(), Back::Signed)),
-        ("other subkey that does not sign back", other(ed25519(), &signing, Back::Missing)),
+        ("other subkey that does not sign back", other(on(Curve::NistP256), &signing, Back::Missing)),
+        ("other subkey on Ed25519", other(on(Curve::Ed25519), &signing, Back::Signed)),
         ("other subkey of algorithm 27", other(new_ed25519, &signing, Back::Signed)),
         ("other subkey of algorithm 25", other(x25519, &encrypts, Back::Missing)),
         ("other subkey on Curve25519", other(cv25519, &encrypts, Back::Missing)),
-    ];
-    for (name, signer) in cases {
-        let signature = signer.sign(&registry.sums()).unwrap();
-        registry.agrees(name, family, &signer, &signature);
-    }
+    ]
 }
 
 /// The verdicts on a test key, in the order of [`ClientFamily::ALL`]: T takes, W warns, U not known, R refuses.
@@ -348,7 +385,7 @@ fn every_family_on_every_test_key() {
         ("no-userid.asc", "RRRRRR"),
         ("v6.asc", "RRRTRT"),
         ("v4-ed25519-alg27.asc", "RRRTRT"),
-        ("secp256k1.asc", "RUTUUU"),
+        ("secp256k1.asc", "RUTUUT"),
     ] {
         assert_eq!(verdicts(name), expected, "{name}");
     }
@@ -385,5 +422,13 @@ fn releases_have_their_families() {
         ("2.0.0", ClientFamily::Terraform1_12),
     ] {
         assert_eq!(ClientFamily::of_terraform(&version.parse().unwrap()), family, "{version}");
+    }
+    for (version, family) in [
+        ("1.6.0", ClientFamily::OpenTofu1_6),
+        ("1.10.10", ClientFamily::OpenTofu1_6),
+        ("1.11.0", ClientFamily::OpenTofu1_11),
+        ("2.0.0", ClientFamily::OpenTofu1_11),
+    ] {
+        assert_eq!(ClientFamily::of_opentofu(&version.parse().unwrap()), family, "{version}");
     }
 }

@@ -28,6 +28,7 @@ mod key_remedies;
 mod keys;
 mod list;
 mod machine;
+mod matrix;
 mod memory;
 mod mirror;
 mod model;

@@ -498,14 +498,26 @@ enum Seen {
 use Seen::{ByListing, Everywhere, OnHost};
 
 /// One change of a good registry.
-struct Mutation {
-    name: &'static str,
+pub(crate) struct Mutation {
+    pub(crate) name: &'static str,
     /// The rule that must be named, and what its finding must say.
-    rule: &'static str,
+    pub(crate) rule: &'static str,
     text: &'static str,
     seen: Seen,
     terraform: Terraform,
-    change: fn(&Case),
+    pub(crate) change: fn(&Case),
+}
+
+impl Mutation {
+    /// Whether Terraform 1.11.4 installs.
+    pub(crate) fn installs(&self) -> bool {
+        matches!(self.terraform, Installs(_))
+    }
+}
+
+/// All of them.
+pub(crate) fn mutations() -> Vec<Mutation> {
+    [discovery_and_index(), documents_and_checksums(), signatures_and_zips()].into_iter().flatten().collect()
 }
 
 const ELSEWHERE: &str = "it is about another platform than the one that Terraform runs on here";
@@ -785,7 +797,7 @@ fn try_out(mutation: &Mutation, terraform: bool) -> Vec<String> {
     }
     // Headers and statuses are the host's; what a listing tells is the directory's.
     let code = codes.get(if mutation.seen == ByListing { "directory" } else { "host" }).copied();
-    let said = case.terraform();
+    let said = case.installs(Path::new("terraform"));
     match (&mutation.terraform, &said) {
         (Fails(text), Err(error)) if error.contains(text) || unwrapped(error).contains(text) => {}
         (Installs(_), Ok(())) => {}
@@ -846,8 +858,7 @@ fn changes_of_signatures_and_zips_are_named_as_terraform_meets_them() {
 
 #[test]
 fn every_rule_has_a_change_that_breaks_it() {
-    let all = [discovery_and_index(), documents_and_checksums(), signatures_and_zips()].into_iter().flatten();
-    let tried: BTreeSet<&str> = all.map(|mutation| mutation.rule).collect();
+    let tried: BTreeSet<&str> = mutations().iter().map(|mutation| mutation.rule).collect();
     // Tried elsewhere, or not to be had on a host with one certificate or with keys that do not age.
     let elsewhere = [
         "index-none",

@@ -48,9 +48,10 @@ impl Preview {
     }
 }
 
-/// A Terraform working directory that installs `registry.example.com/acme/sample` from a preview.
+/// A working directory of Terraform, or of another client, that installs `registry.example.com/acme/sample` from a preview.
 pub(crate) struct Terraform {
     folder: TempDir,
+    program: PathBuf,
     envs: Vec<(String, String)>,
 }
 
@@ -68,15 +69,13 @@ impl Terraform {
         let mirror = "provider_installation {\n  network_mirror {\n    url = \"https://registry.example.com/mirror/\"\n  }\n}\n";
         let mut terraform = Self::in_folder(SOURCE, version, mirror);
         std::fs::copy(host.certificate(), terraform.path("cert.pem")).unwrap();
-        let mut command = Command::new("terraform");
-        let envs = tunnel.used_by(&mut command).get_envs();
-        let text = |text: &std::ffi::OsStr| text.to_str().unwrap().to_owned();
-        terraform.envs = envs.map(|(name, value)| (text(name), text(value.unwrap()))).collect();
+        let envs = tunnel.environment();
+        terraform.envs = envs.map(|(name, value)| (name.to_owned(), value)).into();
         terraform
     }
 
     fn in_folder(source: &str, version: &str, config: &str) -> Self {
-        let terraform = Self { folder: folder(), envs: Vec::new() };
+        let terraform = Self { folder: folder(), program: "terraform".into(), envs: Vec::new() };
         std::fs::write(terraform.path("cli.tfrc"), config).unwrap();
         let block = format!(
             "terraform {{\n required_providers {{\n sample = {{ source = \"{source}\", version = \"{version}\" }}\n }}\n}}\n"
@@ -92,14 +91,26 @@ impl Terraform {
         terraform
     }
 
+    /// The same for another client than the Terraform in `PATH`.
+    pub(crate) fn by(self, program: &Path) -> Self {
+        Self { program: program.to_owned(), ..self }
+    }
+
+    /// The same with a variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.envs.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Runs terraform there, without anything of the user's own.
+    /// Runs the client there, without anything of the user's own.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new("terraform");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TF_")) {
+        let mut command = Command::new(&self.program);
+        let foreign = |name: &str| ["TF_", "TOFU_", "OPENTOFU_"].iter().any(|start| name.starts_with(start));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         command

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -37,6 +37,8 @@ pub(crate) enum Instead {
     Status(u16),
     /// The file with this header; an empty value leaves it out.
     Header(&'static str, &'static str),
+    /// 401, unless the request has this `Authorization`.
+    Demand(&'static str),
     /// A redirect there; `{host}` stands for the host's own address, and `{port}` for its port.
     Redirect(&'static str),
 }
@@ -256,11 +258,21 @@ impl Files {
             .iter()
             .filter(|(part, _)| path.contains(part.as_str()))
             .map(|(_, instead)| instead.clone())
+            .filter(|instead| match instead {
+                Instead::Demand(wanted) => {
+                    request.headers().get(AUTHORIZATION).is_none_or(|sent| sent != wanted)
+                }
+                _ => true,
+            })
             .collect();
         let mut answer = Response::new(Full::new(Bytes::new()));
         match rules.iter().find(|instead| !matches!(instead, Instead::Header(..))) {
             Some(Instead::Status(status)) => {
                 *answer.status_mut() = StatusCode::from_u16(*status).unwrap();
+                return answer;
+            }
+            Some(Instead::Demand(_)) => {
+                *answer.status_mut() = StatusCode::UNAUTHORIZED;
                 return answer;
             }
             Some(Instead::Redirect(to)) => {

@@ -164,10 +164,10 @@ impl Case {
         self.edit_all(|document| drop(document.as_object_mut().unwrap().remove("packages")));
     }
 
-    /// What Terraform makes of it, on a platform like this one: init, a start of what was installed, and init again with
+    /// What a client makes of it, on a platform like this one: init, a start of what was installed, and init again with
     /// the lock file of the first.
-    pub(crate) fn terraform(&self) -> Result<(), String> {
-        let terraform = Terraform::over(&self.host, "1.2.0");
+    pub(crate) fn installs(&self, client: &Path) -> Result<(), String> {
+        let terraform = Terraform::over(&self.host, "1.2.0").by(client);
         let init = terraform.run(&["init", "-no-color"]);
         if init.code != 0 {
             return Err(format!("{}{}", init.stdout, init.stderr));

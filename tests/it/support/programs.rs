@@ -22,6 +22,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("faketime", "faketime"),
     ("git", "git"),
+    ("go", ".ci/run has one where it builds Terraform"),
     ("gpg", "gnupg"),
     ("gpgconf", "gnupg"),
     ("gzip", "gzip"),

@@ -38,14 +38,19 @@ impl Tunnel {
 
     /// Has a command use it for all hosts but `localhost`.
     pub(crate) fn used_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.envs(self.environment())
+    }
+
+    /// The variables by which a program uses it for all hosts but `localhost`.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
         let proxy = format!("http://{}", self.address);
-        for name in ["HTTPS_PROXY", "https_proxy"] {
-            command.env(name, &proxy);
-        }
-        for name in ["NO_PROXY", "no_proxy"] {
-            command.env(name, "localhost");
-        }
-        command
+        let direct = "localhost".to_owned();
+        [
+            ("HTTPS_PROXY", proxy.clone()),
+            ("https_proxy", proxy),
+            ("NO_PROXY", direct.clone()),
+            ("no_proxy", direct),
+        ]
     }
 
     /// The addresses that it was asked for.
