@@ -215,9 +215,10 @@ impl Environment {
         }
     }
 
-    /// The certificates that `AWS_CA_BUNDLE` or an option names; the SDK ignores this setting.
+    /// The certificates that `AWS_CA_BUNDLE` or an option names; the SDK ignores this setting. Without them those of the
+    /// TLS libraries' variables.
     fn ca_bundle(&self) -> Result<Option<CaBundle>> {
-        let Some((name, path)) = &self.ca_bundle else { return Ok(None) };
+        let Some((name, path)) = &self.ca_bundle else { return Ok(CaBundle::of_environment()) };
         let failed = |error| Error::io(&format!("cannot read {name}"), path, error);
         let mut pem = Vec::new();
         let read = regular::open_or_handed_over(path)

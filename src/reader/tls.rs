@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rustls::CertificateError;
 
-use crate::store::trust::{NO_CERTIFICATES, machine_has_certificates};
+use crate::store::trust::{NO_CERTIFICATES, is_of_a_ca, machine_has_certificates};
 
 /// The problem and its remedy, if a request failed because of the server's certificate.
 pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)> {
@@ -14,13 +14,18 @@ pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<(String, String)>
 /// The same on a machine that has certificates of CAs, or has none.
 fn explain_on(error: &(dyn Error + 'static), has_certificates: bool) -> Option<(String, String)> {
     let certificate = certificate_error(error)?;
-    let problem = format!("the server's certificate is not trusted: {certificate}");
+    // A CA's own certificate, as `openssl req -x509` makes it, is refused for that before anybody looks for its issuer.
+    let of_a_ca = is_of_a_ca(certificate);
+    let reason =
+        if of_a_ca { "it is a CA's own, and not a trusted one".to_owned() } else { certificate.to_string() };
+    let certificate = if of_a_ca { &CertificateError::UnknownIssuer } else { certificate };
+    let problem = format!("the server's certificate is not trusted: {reason}");
     let remedy = match certificate {
         CertificateError::UnknownIssuer if !has_certificates => {
             return Some((problem, format!("{NO_CERTIFICATES}; `tfreg verify` also takes --ca-file PEM")));
         }
         CertificateError::UnknownIssuer => {
-            "name the file with the certificate of its issuer: --ca-file PEM for `tfreg verify`, or the variable \
+            "name the file with the certificate of its issuer, or with its own if it signed itself: --ca-file PEM for `tfreg verify`, or the variable \
              AWS_CA_BUNDLE or SSL_CERT_FILE; if clients do not know the issuer either, serve a certificate that they trust, \
              and all certificates between the two"
         }

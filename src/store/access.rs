@@ -116,7 +116,7 @@ impl Access {
     fn http_client(&self) -> Result<SharedHttpClient, StoreError> {
         if let Some(bundle) = &self.ca_bundle {
             let connector = Connector::new(bundle).map_err(|error| StoreError {
-                doing: "cannot use the certificates of AWS_CA_BUNDLE".to_owned(),
+                doing: "cannot use the certificates of AWS_CA_BUNDLE or SSL_CERT_FILE".to_owned(),
                 answer: error.to_string(),
                 status: None,
                 remedy: None,

@@ -60,6 +60,14 @@ impl CaBundle {
         if certificates.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(Self(certificates)) }
     }
 
+    /// No certificate but the system's, if `SSL_CERT_FILE` or `SSL_CERT_DIR` names those: what somebody has named is trusted as
+    /// this bundle's certificates are, also where the server itself has it.
+    #[must_use]
+    pub fn of_environment() -> Option<Self> {
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+        (named && machine_has_certificates()).then(|| Self(Vec::new()))
+    }
+
     /// A client's TLS settings that trust the system's certificates and these.
     ///
     /// # Errors
@@ -67,11 +75,11 @@ impl CaBundle {
     pub fn tls_config(&self) -> Result<ClientConfig, TrustError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(SYSTEM.iter().cloned());
-        roots.add_parsable_certificates(self.0.iter().cloned());
+        let trusted: Vec<_> = SYSTEM.iter().chain(&self.0).cloned().collect();
+        roots.add_parsable_certificates(trusted.iter().cloned());
         let webpki =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-        let verifier = Verifier { webpki, trusted: self.0.clone() };
+        let verifier = Verifier { webpki, trusted };
         Ok(ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -92,12 +100,12 @@ struct Verifier {
     trusted: Vec<CertificateDer<'static>>,
 }
 
-impl Verifier {
-    /// Whether webpki refuses a certificate for the sole reason that it is a CA's; it looks at the time before that.
-    fn is_ca_only(error: &rustls::Error) -> bool {
-        let rustls::Error::InvalidCertificate(CertificateError::Other(error)) = error else { return false };
-        error.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
-    }
+/// Whether a server's certificate is refused for the sole reason that it is a CA's; webpki looks at the time before that, and
+/// at the issuer after it.
+#[must_use]
+pub fn is_of_a_ca(error: &CertificateError) -> bool {
+    let CertificateError::Other(error) = error else { return false };
+    error.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -110,7 +118,9 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.webpki.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(error) if Self::is_ca_only(&error) && self.trusted.contains(certificate) => {
+            Err(rustls::Error::InvalidCertificate(error))
+                if is_of_a_ca(&error) && self.trusted.contains(certificate) =>
+            {
                 let certificate = rustls::server::ParsedCertificate::try_from(certificate)?;
                 rustls::client::verify_server_name(&certificate, name)?;
                 Ok(ServerCertVerified::assertion())

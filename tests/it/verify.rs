@@ -409,8 +409,13 @@ fn a_certificate_of_openssl_req_is_trusted_where_it_is_named_itself() {
     let of = |certificate: &Certificate| Host::with(&site, certificate);
     let host = of(&Certificate::authority(&["localhost"]));
     verify(&host, &host).succeeds();
-    run(tfreg().args(["verify", &host.url(), "acme/sample"]).env("AWS_CA_BUNDLE", host.certificate()))
-        .succeeds();
+    let url = host.url();
+    let named_by =
+        |variable: &str| run(tfreg().args(["verify", &url, "acme/sample"]).env(variable, host.certificate()));
+    named_by("AWS_CA_BUNDLE").succeeds();
+    named_by("SSL_CERT_FILE").succeeds();
+    // Not named at all, it is refused by the words that lead there.
+    named_by("NO_VARIABLE").fails(1, &["it is a CA's own", "--ca-file", "SSL_CERT_FILE"]);
 
     // It stands for itself alone, under its names, in its time.
     let other = of(&Certificate::authority(&["localhost"]));
