@@ -8,6 +8,7 @@ mod command_line;
 mod output;
 mod pipelines;
 mod private_registries;
+mod web_server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -196,7 +197,7 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("hcl", "parsed by terraform"),
     ("js", "run"),
     ("make", "run"),
-    ("nginx", "not held to anything: nginx is no program of the tests"),
+    ("nginx", "its locations are compared with the parts of a registry"),
 ];
 
 #[test]
