@@ -302,6 +302,8 @@ pub struct Plan {
     condition_check: Option<ConditionCheck>,
     /// How long clients may keep a document, if the registry's settings say it.
     max_age: Option<DocumentMaxAge>,
+    /// The registry's settings.
+    settings: Option<Settings>,
     /// Whether indexes of the network mirror lose versions, and are written before the index.
     withdraws: bool,
 }
@@ -389,6 +391,12 @@ impl Plan {
     #[must_use]
     pub fn max_age(&self) -> Option<DocumentMaxAge> {
         self.max_age
+    }
+
+    /// The registry's settings as they were observed for this plan; `None` if it has none.
+    #[must_use]
+    pub fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 
     /// Replaces `TARGET` in the commands of warnings.

@@ -24,7 +24,7 @@ use crate::plan::{
     Write, settings_check,
 };
 use crate::provider::ReleaseId;
-use crate::registry::{DocumentMaxAge, Key};
+use crate::registry::{DocumentMaxAge, Key, Settings};
 use crate::store::budget::Budget;
 use crate::store::readback::{self, Intent, WriteOutcome};
 use crate::store::snapshot::Snapshot;
@@ -37,6 +37,9 @@ use conditional_writes::Proof;
 pub trait Observer: Send + Sync {
     /// The first plan, before anything is written.
     fn planned(&self, plan: &Plan);
+
+    /// The registry's settings, as each round of the run has read them; `None` if it has none.
+    fn settings(&self, _settings: Option<&Settings>) {}
 
     /// Called before an object is sent; returns a function that is called with the bytes sent.
     fn sending(&self, write: &Write) -> OnSent;
@@ -409,6 +412,7 @@ impl<G: Goal> Run<'_, G> {
                 .map(|w| w.key.clone())
                 .collect();
             tracing::debug!(round, totals = %plan.totals(), "planned");
+            self.observer.settings(plan.settings());
             if round == 0 {
                 self.observer.planned(&plan);
             }

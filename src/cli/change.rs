@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::invalidation::{InvalidateArgs, tell};
 use super::running::Running;
 use super::subject::Subject;
 use super::target::{EncryptionArgs, access, patience};
@@ -19,10 +20,11 @@ use crate::openpgp::{KeyId, Signer};
 use crate::plan::{Goal, Plan, Write};
 use crate::provider::Provider;
 use crate::publish::{Observer, Options};
-use crate::registry::{DocumentMaxAge, Key};
+use crate::registry::{DocumentMaxAge, Key, Settings};
 use crate::report::{ChangeReport, Reporter};
 use crate::store::OnSent;
 use crate::workflow::change::{Confirm, End, Request, change};
+use crate::workflow::invalidation::Ledger;
 use crate::workflow::target::{Target, check_dry_run};
 
 /// The options of a command that changes documents.
@@ -34,6 +36,9 @@ pub(super) struct ChangeArgs {
     /// How long clients and CDNs may keep a document, in seconds (S3 only) [default: what the registry's settings say, else 60]
     #[arg(long, value_name = "SECONDS")]
     pub(super) document_max_age: Option<u32>,
+
+    #[command(flatten)]
+    pub(super) invalidate: InvalidateArgs,
 }
 
 /// The options of every such command.
@@ -116,13 +121,16 @@ pub(super) fn run_in<'a, G: Goal>(
     (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
 ) -> Result<()> {
     let started = Instant::now();
-    let (About { target, provider }, ChangeArgs { run: args, document_max_age }) = (about.into(), args);
+    let (About { target, provider }, ChangeArgs { run: args, document_max_age, invalidate }) =
+        (about.into(), args);
     check_dry_run(target, args.dry_run.as_deref())?;
     let jobs = global.jobs();
     let contention_timeout = args.contention_timeout;
     let mut access = access(target, args.role_arn.clone(), environment)?;
     access.encryption = args.encryption.encryption()?;
     access.patience = patience(contention_timeout, reporter);
+    let invalidation = invalidate.invalidation(&access, None, environment)?;
+    let invalidation = invalidation.filter(|_| args.dry_run.is_none());
     let request = Request {
         target: target.clone(),
         access,
@@ -149,13 +157,17 @@ pub(super) fn run_in<'a, G: Goal>(
         asked.as_ref().map_or(Ok(()), |words| ask(words, reporter))
     };
     let confirm: Option<Confirm<'_>> = if asked.is_some() { Some(&confirm) } else { None };
-    let observer = ChangeObserver { reporter, shown: &shown, told, changes: Mutex::default() };
+    let ledger = Ledger::default();
+    let observer =
+        ChangeObserver { reporter, ledger: &ledger, shown: &shown, told, changes: Mutex::default() };
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = change(request, goal, confirm, &observer) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
         }
-    })?;
+    });
+    let told = tell(runtime, invalidation.as_ref(), &ledger, outcome.is_ok(), reporter)?;
+    let outcome = outcome?;
     let about = (outcome.target, provider);
     match &outcome.end {
         End::DryRun { plan, folder } => {
@@ -165,7 +177,7 @@ pub(super) fn run_in<'a, G: Goal>(
         End::Changed(run) => {
             let changes = observer.changes.into_inner().unwrap_or_else(PoisonError::into_inner);
             let report = ChangeReport::done(command, about, run, changes, started.elapsed());
-            reporter.changed(&report, &run.plan);
+            reporter.changed(&report.with_invalidation(told.as_ref()), &run.plan);
         }
     }
     Ok(())
@@ -195,6 +207,7 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
 /// Reports the progress of a run, except for a plan that was shown already; keeps the changes.
 struct ChangeObserver<'a> {
     reporter: &'a Reporter,
+    ledger: &'a Ledger,
     shown: &'a AtomicBool,
     /// The text to print before the first write.
     told: Option<String>,
@@ -212,11 +225,17 @@ impl Observer for ChangeObserver<'_> {
         }
     }
 
+    fn settings(&self, settings: Option<&Settings>) {
+        self.ledger.settings(settings);
+    }
+
     fn sending(&self, write: &Write) -> OnSent {
+        self.ledger.sending(&write.key);
         self.reporter.sending(write)
     }
 
     fn written(&self, key: &Key) {
+        self.ledger.written(key);
         self.reporter.written(key);
     }
 

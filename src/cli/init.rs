@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::change::{self, About, ChangeArgs, Consent, RunArgs};
+use super::invalidation::InvalidateArgs;
 use super::subject::TargetArgs;
 use super::values;
 use super::{Environment, GlobalArgs};
@@ -131,6 +132,6 @@ pub(super) fn run(
         Target::Directory(_) => String::new(),
     };
     let (about, goal) = (About { target: &target, provider: None }, Init { change, prefix });
-    let change = ChangeArgs { run: args.run, document_max_age: None };
+    let change = ChangeArgs { run: args.run, document_max_age: None, invalidate: InvalidateArgs::default() };
     change::run("init", (about, &change), &goal, None, Consent::Given, (global, environment, reporter))
 }

@@ -8,6 +8,7 @@ mod drone;
 mod hardening;
 mod hosting;
 mod init;
+mod invalidation;
 mod key;
 mod key_create;
 mod list;
@@ -158,10 +159,15 @@ impl Environment {
             signer: text("TFREG_SIGNER"),
             has_gpg_tty: set("GPG_TTY").is_some(),
             ca_bundle: set("AWS_CA_BUNDLE").map(|path| ("AWS_CA_BUNDLE", PathBuf::from(path))),
-            empty_endpoints: ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_KMS"]
-                .into_iter()
-                .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
-                .collect(),
+            empty_endpoints: [
+                "AWS_ENDPOINT_URL",
+                "AWS_ENDPOINT_URL_S3",
+                "AWS_ENDPOINT_URL_KMS",
+                "AWS_ENDPOINT_URL_CLOUDFRONT",
+            ]
+            .into_iter()
+            .filter(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+            .collect(),
             build: Build {
                 repository: text("DRONE_REPO"),
                 clone_url: text("DRONE_GIT_HTTP_URL"),

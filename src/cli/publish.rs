@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::Timestamp;
 
+use super::invalidation::{InvalidateArgs, tell};
 use super::signatures::SignaturesArgs;
 use super::signing::SigningArgs;
 use super::source::SourceArgs;
 use super::target::{self, EncryptionArgs};
 use super::values;
 use super::{Environment, GlobalArgs, Jobs, runtime, stop_signal};
-use crate::cdn::Distribution;
 use crate::error::{Error, Result};
 use crate::package::BuildOptions;
 use crate::plan::{Published, VersionKey};
@@ -26,7 +26,7 @@ use crate::release::Expected;
 use crate::release::archive::Limits;
 use crate::report::Reporter;
 use crate::store::access::Access;
-use crate::workflow::invalidation::{self, Invalidation};
+use crate::workflow::invalidation::{Kept, Ledger};
 use crate::workflow::publish::Request;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target, check_dry_run, scratch};
@@ -186,10 +186,8 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DIR", help_heading = "Safety")]
     dry_run: Option<PathBuf>,
 
-    /// Have a CloudFront distribution, by its id or ARN, ask again for the documents that have changed; for a CDN that keeps them
-    /// for longer than --document-max-age says
-    #[arg(long, value_name = "DISTRIBUTION", help_heading = "Documents")]
-    invalidate: Option<Distribution>,
+    #[command(flatten, next_help_heading = "Documents")]
+    invalidate: InvalidateArgs,
 
     /// The role that is assumed to publish
     #[arg(long, value_name = "ARN", env = "TFREG_ROLE_ARN", hide_env_values = true)]
@@ -233,8 +231,8 @@ fn this_program() -> Result<PathBuf> {
 }
 
 impl PublishArgs {
-    /// Converts the arguments into a request for a publish on `date`, and those of the key.
-    fn into_request(self, jobs: Jobs, date: Timestamp) -> Result<(Request, SigningArgs)> {
+    /// Converts the arguments into a request for a publish on `date`, and those of the key and of the CDN.
+    fn into_request(self, jobs: Jobs, date: Timestamp) -> Result<(Request, SigningArgs, InvalidateArgs)> {
         let usage = |option: &str, error: &dyn std::fmt::Display| Error::Usage(format!("{option}: {error}"));
         let protocols: Vec<Protocol> = self
             .protocols
@@ -297,7 +295,7 @@ impl PublishArgs {
                 max_age: self.document_max_age.map(DocumentMaxAge),
             },
         };
-        Ok((request, self.signing))
+        Ok((request, self.signing, self.invalidate))
     }
 }
 
@@ -326,42 +324,31 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let distribution = args.invalidate.clone();
-    let (mut request, signing) = args.into_request(global.jobs(), environment.date()?)?;
+    let (mut request, signing, invalidate) = args.into_request(global.jobs(), environment.date()?)?;
     complete(&mut request, &environment)?;
     request.access.patience = target::patience(request.options.contention_timeout, reporter);
     request.source.patience = request.access.patience.clone();
     check_dry_run(&request.target, request.dry_run.as_deref())?;
     let runtime = runtime()?;
     let role_arn = request.access.role_arn.clone();
-    let invalidation = distribution.map(|distribution| Invalidation {
-        distribution,
-        target: request.target.clone(),
-        access: request.access.clone(),
-        base_url: request.base_url.clone(),
-    });
+    let invalidation = invalidate.invalidation(&request.access, request.base_url.clone(), &environment)?;
+    let invalidation = invalidation.filter(|_| request.dry_run.is_none());
     let signing = async || signing.open(role_arn.as_deref(), &mut environment).await;
     let (artifacts, signer) = runtime.block_on(request.find(signing, reporter))?;
     let prepared = runtime.block_on(request.prepare(artifacts, signer, reporter))?;
     let progress = prepared.progress();
+    let ledger = Ledger::default();
+    let observer = Kept { observer: reporter, ledger: &ledger };
     let outcome = runtime.block_on(async {
         // From here on, signals have an effect only on code that waits for them. Dropping the publish stops the
         // processes that it has started.
         tokio::select! {
-            outcome = prepared.publish(reporter) => outcome,
+            outcome = prepared.publish(&observer) => outcome,
             () = stop_signal()? => Err(progress.stopped(Error::Interrupted)),
         }
     });
-    if let Some(invalidation) = invalidation {
-        let written = invalidation::written(&outcome);
-        runtime.block_on(async {
-            tokio::select! {
-                () = invalidation.run(&written, reporter) => Ok(()),
-                () = stop_signal()? => Err(Error::Interrupted),
-            }
-        })?;
-    }
+    let told = tell(&runtime, invalidation.as_ref(), &ledger, outcome.is_ok(), reporter)?;
     let outcome = outcome?;
-    reporter.published(&outcome, started.elapsed());
+    reporter.published(&outcome, told.as_ref(), started.elapsed());
     outcome.verdict()
 }

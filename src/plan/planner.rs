@@ -156,8 +156,8 @@ impl Planner<'_> {
             listed,
             index,
             condition_check,
-            max_age: None,
             withdraws,
+            ..Plan::default()
         };
         Ok(Step::Ready(Box::new(plan)))
     }

@@ -72,7 +72,7 @@ pub fn next<G: Goal>(
     Ok(match goal.next(seen, state)? {
         Step::Ready(plan) => {
             let max_age = plan.max_age.or(seen.settings().map(Settings::document_max_age));
-            let plan = Plan { max_age, ..*plan };
+            let plan = Plan { max_age, settings: seen.settings().cloned(), ..*plan };
             match seen.settings().and_then(pages::site) {
                 Some(site) => pages::with_pages(plan, &goal.pages(state), &site, seen)?,
                 None => Step::Ready(Box::new(without_pages(plan, &goal.pages(state)))),

@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::invalidation::InvalidationReport;
 use super::json::{ObjectReport, done_action, objects, planned_action, to_json};
 use crate::plan::Plan;
 use crate::provider::Provider;
 use crate::publish::Outcome;
 use crate::registry::Key;
+use crate::workflow::invalidation;
 
 /// The result of a command other than publish, or of its dry run.
 #[derive(Debug, Serialize)]
@@ -29,6 +31,8 @@ pub struct ChangeReport {
     settings: Option<Value>,
     objects: Vec<ObjectReport>,
     pub(super) warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalidation: Option<InvalidationReport>,
     duration_ms: u64,
 }
 
@@ -74,6 +78,12 @@ impl ChangeReport {
         Self { changes, ..Self::new(word, command, (target, provider), &outcome.plan, objects, duration) }
     }
 
+    /// With what a CDN was told, if it was to be.
+    #[must_use]
+    pub fn with_invalidation(self, told: Option<&invalidation::Outcome>) -> Self {
+        Self { invalidation: told.map(InvalidationReport::from), ..self }
+    }
+
     fn new(
         outcome: &'static str,
         command: &'static str,
@@ -92,6 +102,7 @@ impl ChangeReport {
             settings: settings(plan),
             objects,
             warnings: plan.warnings().to_vec(),
+            invalidation: None,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -3,6 +3,7 @@
 mod change;
 mod downloads;
 mod failure;
+mod invalidation;
 mod json;
 mod key;
 mod list;
@@ -260,8 +261,13 @@ impl Reporter {
     }
 
     /// Prints the result of a publish, or of its dry run.
-    pub fn published(&self, outcome: &workflow::publish::Outcome, duration: Duration) {
-        let report = Report::new(outcome, duration);
+    pub fn published(
+        &self,
+        outcome: &workflow::publish::Outcome,
+        told: Option<&workflow::invalidation::Outcome>,
+        duration: Duration,
+    ) {
+        let report = Report::new(outcome, told, duration);
         let ends = || outcome.batches.iter().map(|batched| &batched.end);
         let planned = ends().filter_map(|end| match end {
             End::DryRun { plan, .. } => Some(&**plan),

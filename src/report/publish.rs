@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::invalidation::InvalidationReport;
 use super::json::{ObjectReport, as_text, done_action, objects, planned_action, to_json};
 use crate::plan::{Action, Plan, PublishGoal, Write};
 use crate::probe::{self, Probe};
@@ -11,6 +12,7 @@ use crate::provider::{Namespace, Provider, ProviderType, ReleaseId};
 use crate::registry::Key;
 use crate::verify::{Finding, Severity};
 use crate::words::count;
+use crate::workflow::invalidation;
 use crate::workflow::publish::{Batched, End, Outcome as Published, Verified};
 use crate::workflow::source::LeftAlone;
 
@@ -27,6 +29,8 @@ pub(super) struct Report<'a> {
     left_alone: &'a [LeftAlone],
     #[serde(skip_serializing_if = "Option::is_none")]
     verification: Option<VerifiedReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalidation: Option<InvalidationReport>,
     duration_ms: u64,
 }
 
@@ -215,9 +219,13 @@ fn shared(batches: &[Batched]) -> Vec<ObjectReport> {
 }
 
 impl<'a> Report<'a> {
-    /// The result of a publish, or of its dry run, that took so long.
+    /// The result of a publish, or of its dry run, that took so long; `told` is what a CDN was told.
     #[must_use]
-    pub(super) fn new(result: &'a Published, duration: Duration) -> Self {
+    pub(super) fn new(
+        result: &'a Published,
+        told: Option<&invalidation::Outcome>,
+        duration: Duration,
+    ) -> Self {
         let Published { target, expiry_warning, left_alone, probes, batches } = result;
         let (mut versions, mut changed, mut warnings) = (Vec::new(), false, Vec::new());
         let mut add = |more: Vec<String>| {
@@ -266,6 +274,7 @@ impl<'a> Report<'a> {
             warnings,
             left_alone,
             verification: verification(batches),
+            invalidation: told.map(InvalidationReport::from),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -26,8 +26,8 @@ use crate::probe::{self, Probe};
 use crate::promotion;
 use crate::provider::{Namespace, Platform, Provider, ProviderType, ReleaseId, Version};
 use crate::publish::{self, Options};
+use crate::registry::BaseUrl;
 use crate::registry::provenance::Record;
-use crate::registry::{BaseUrl, Key};
 use crate::release::{Expected, Release};
 use crate::store::access::Access;
 use crate::verify::Verification;
@@ -321,15 +321,6 @@ async fn probe_all(
 }
 
 impl Outcome {
-    /// The objects that were written.
-    pub fn written(&self) -> impl Iterator<Item = &Key> {
-        let runs = self.batches.iter().filter_map(|batched| match &batched.end {
-            End::DryRun { .. } => None,
-            End::Published { run, .. } => Some(run),
-        });
-        runs.flat_map(|run| run.written.keys())
-    }
-
     /// Whether the command has succeeded. Errors found when reading back fail it, though everything is published then.
     ///
     /// # Errors

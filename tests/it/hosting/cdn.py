@@ -2,7 +2,7 @@
 
 For each line of standard input, a list of words in JSON, it prints an answer in JSON: for `list` the paths of each invalidation so
 far, with whether the request was signed as botocore signs it; for the words of `aws cloudfront create-invalidation` it carries that
-out. The emulator ends with standard input.
+out. The emulator ends with standard input. Requests to CloudFront are signed with the key test, or one of the arguments (ID:SECRET).
 """
 
 import json
@@ -20,19 +20,20 @@ from moto.server import ThreadedMotoServer
 
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
+secrets = dict(pair.split(":") for pair in ["test:test", *sys.argv[1:]])
 signed_well = []
 create_invalidation = CloudFrontResponse.create_invalidation
 
 
 def is_signed_well(response):
     headers = {name.lower(): value for name, value in response.headers.items()}
-    scope, names, signature = re.search(
-        r"Credential=test/(\S+), ?SignedHeaders=(\S+), ?Signature=(\S+)", headers["authorization"]
+    key, scope, names, signature = re.search(
+        r"Credential=([^/]+)/(\S+), ?SignedHeaders=(\S+), ?Signature=(\S+)", headers["authorization"]
     ).groups()
     body = response.body if isinstance(response.body, bytes) else response.body.encode()
     request = AWSRequest("POST", response.uri, {name: headers[name] for name in names.split(";")}, body)
     request.context["timestamp"] = headers["x-amz-date"]
-    auth = SigV4Auth(Credentials("test", "test"), "cloudfront", "us-east-1")
+    auth = SigV4Auth(Credentials(key, secrets[key]), "cloudfront", "us-east-1")
     expected = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     return scope.endswith("/us-east-1/cloudfront/aws4_request") and signature == expected
 
