@@ -92,7 +92,7 @@ async fn timed(server: &S3Server, wanted: &PublishGoal) -> (Duration, usize) {
     let began = Instant::now();
     let outcome = publish(&store, wanted, &options, budget, &pauses).await.unwrap();
     let reader = Reader::Store(outcome.snapshot.unwrap_or_default().in_front_of(store));
-    let scope = Scope::published(&wanted.provider, [wanted.packages.version().clone()]);
+    let scope = Scope::published(&wanted.provider, [wanted.packages.version().clone()], None);
     let verification = verify(&reader, &scope, READS, &Unwatched).await.unwrap();
     // As a publish judges what it has written: discovery is the host's own.
     assert_eq!(verification.publish_refusal(), None);

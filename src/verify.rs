@@ -92,7 +92,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
     let (mut unreferenced, mut has_mirror) = (None, false);
     // A host cannot be read without the address of its registry; in a store the keys are known.
     if reachable || site.store().is_some() {
-        let inventory = match (site.store(), scope.extent) {
+        let inventory = match (site.store(), &scope.extent) {
             (Some(store), Extent::Registry) => Some(Inventory::take(store, scope).await?),
             _ => None,
         };
@@ -130,7 +130,11 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
                 }
             }
         }
-        if let Some(host) = settings.as_ref().and_then(Settings::mirror_host) {
+        let mirror = match &scope.extent {
+            Extent::Registry => settings.as_ref().and_then(Settings::mirror_host),
+            Extent::Versions { mirror } => mirror.clone(),
+        };
+        if let Some(host) = mirror {
             has_mirror = true;
             sum.findings.extend(mirror::check(site, &host, scope, &sum.listed, &sum.offered).await?);
         }

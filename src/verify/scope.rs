@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::provider::{Namespace, Provider, ProviderType, Version};
+use crate::registry::MirrorHost;
 
 /// The scope of a verification.
 #[derive(Debug, Clone)]
@@ -32,15 +33,19 @@ impl Scope {
     }
 
     /// The versions that a publish has just written, read back with as few requests as possible: their zips were sent with
-    /// their SHA-256, and are not downloaded.
+    /// their SHA-256, and are not downloaded. `mirror` is the host of the network mirror whose files the publish keeps.
     #[must_use]
-    pub fn published(provider: &Provider, versions: impl IntoIterator<Item = Version>) -> Self {
+    pub fn published(
+        provider: &Provider,
+        versions: impl IntoIterator<Item = Version>,
+        mirror: Option<MirrorHost>,
+    ) -> Self {
         Self {
             namespace: Some(provider.namespace.clone()),
             provider_type: Some(provider.provider_type.clone()),
             versions: versions.into_iter().collect(),
             depth: Depth::Quick,
-            extent: Extent::Versions,
+            extent: Extent::Versions { mirror },
             max_zip: MAX_ZIP,
         }
     }
@@ -56,10 +61,13 @@ pub enum Depth {
 }
 
 /// Which objects are checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
     /// All objects, found by listing if that is possible.
     Registry,
-    /// The objects to which the listed versions of the scope lead.
-    Versions,
+    /// The objects to which the listed versions of the scope lead, and their files of the network mirror under this host, if any.
+    Versions {
+        /// The host.
+        mirror: Option<MirrorHost>,
+    },
 }

@@ -103,7 +103,7 @@ impl VersionCheck<'_> {
 
     /// The record stays when a version is put back, so it is read: its existence says nothing.
     async fn yanked(&self) -> Result<Option<Finding>> {
-        if self.scope.extent == Extent::Versions {
+        if self.scope.extent != Extent::Registry {
             return Ok(None);
         }
         let url = self.site.url(&Key::Yanked { release: self.release() });

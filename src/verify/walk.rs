@@ -36,7 +36,7 @@ pub(super) fn providers(
 
 /// Whether the root of the host lists the bucket behind it.
 pub(super) async fn root(site: &RegistryView<'_>, scope: &Scope) -> Result<Option<Finding>> {
-    if site.store().is_some() || scope.extent == Extent::Versions {
+    if site.store().is_some() || scope.extent != Extent::Registry {
         return Ok(None);
     }
     let host = site.host();

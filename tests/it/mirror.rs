@@ -429,6 +429,40 @@ fn verify_names_what_a_mirror_has_wrong_and_a_reindex_mends_it() {
 }
 
 #[test]
+fn a_publish_reads_its_files_of_the_mirror_back() {
+    let server = S3Server::start(&["bucket"]);
+    run(with_mirror("s3://bucket").envs(server.envs())).succeeds();
+    let linux = [tarball("release-1.2.0", "linux-amd64")];
+    let read_back = || {
+        let done = run(to(&server, &linux).args(["--format", "json"])).succeeds();
+        let done: Value = serde_json::from_str(&done.stdout).unwrap();
+        let findings = done["verification"]["findings"].as_array().unwrap().iter();
+        let of = |name: &str| {
+            findings.clone().map(|finding| finding[name].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        (done["outcome"].as_str().unwrap().to_owned(), of("rule"), of("subject"))
+    };
+    assert_eq!(read_back(), ("published".to_owned(), Vec::new(), Vec::new()));
+    // Copied by another program, without a type: the bytes are right, so there is nothing to write.
+    for key in [INDEX, VERSION] {
+        server.put_directly("bucket", key, server.objects("bucket")[key].bytes.clone());
+    }
+    let (outcome, rules, subjects) = read_back();
+    assert_eq!(outcome, "unchanged");
+    let found: BTreeSet<(&str, bool)> = rules
+        .iter()
+        .zip(&subjects)
+        .filter(|(rule, _)| *rule == "document-content-type")
+        .map(
+            |(_, subject)| {
+                if subject.ends_with(INDEX) { (INDEX, true) } else { (VERSION, subject.ends_with(VERSION)) }
+            },
+        )
+        .collect();
+    assert_eq!(found, BTreeSet::from([(INDEX, true), (VERSION, true)]), "{rules:?} {subjects:?}");
+}
+
+#[test]
 fn verify_reads_a_mirror_on_a_host_as_clients_do() {
     let root = folder();
     let site = root.path().join("site");

@@ -8,6 +8,7 @@ use crate::plan::batch::{Batch, BatchState};
 use crate::plan::{Plan, PublishGoal};
 use crate::publish::{self, Options};
 use crate::reader::Reader;
+use crate::registry::{MirrorHost, Settings};
 use crate::store::RegistryStore;
 use crate::store::budget::{Budget, RealPace};
 use crate::store::snapshot::Snapshot;
@@ -82,7 +83,10 @@ pub(super) async fn publish(
         let mut run = run.map_err(|error| progress.stopped(error))?;
         progress.published(&batch, &run);
         let verified = match run.snapshot.take() {
-            Some(snapshot) => read_back(store, &batch, snapshot, options).await,
+            Some(snapshot) => {
+                let mirror = run.plan.settings().and_then(Settings::mirror_host);
+                read_back(store, &batch, snapshot, mirror, options).await
+            }
             None => None,
         };
         done.push(Batched { batch, end: End::Published { run: Box::new(run), verified } });
@@ -109,11 +113,12 @@ async fn read_back(
     store: &RegistryStore,
     batch: &Batch,
     snapshot: Snapshot,
+    mirror: Option<MirrorHost>,
     options: &Options,
 ) -> Option<Verified> {
     let reader = Reader::Store(snapshot.in_front_of(store.clone()));
     let provider = &batch.goals().first()?.provider;
     let versions = batch.goals().iter().map(|goal| goal.packages.version().clone());
-    let scope = Scope::published(provider, versions);
+    let scope = Scope::published(provider, versions, mirror);
     Some(verify::verify(&reader, &scope, options.reads, &Unwatched).await)
 }
