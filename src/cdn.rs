@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_runtime::auth::SigV4OperationSigningConfig;
@@ -24,8 +23,6 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use aws_smithy_xml::encode::{ScopeWriter, XmlWriter};
 use aws_types::SigningName;
@@ -34,7 +31,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use crate::error::{StoreError, chain};
 use crate::provider::InvalidName;
-use crate::store::access::Access;
+use crate::store::access::{self, Access};
 use crate::store::identity::Identity;
 
 /// The id of a CloudFront distribution.
@@ -69,10 +66,6 @@ impl fmt::Display for Distribution {
     }
 }
 
-/// An answer takes less than a second.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is sent at most; CloudFront takes it for one, by its reference.
-const ATTEMPTS: u32 = 4;
 /// The namespace of the API's documents.
 const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
@@ -108,10 +101,8 @@ pub async fn invalidate(
     if let Some(credentials) = shared.credentials_provider() {
         components = components.with_identity_resolver(SCHEME_ID, credentials);
     }
-    let timeout = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .operation_attempt_timeout(TIMEOUT)
-        .build();
+    // A batch that is sent twice is one to CloudFront, by its reference.
+    let (retries, timeouts) = access::of_services();
     let operation = Operation::builder()
         .service_name("CloudFront")
         .operation_name("CreateInvalidation")
@@ -119,9 +110,9 @@ pub async fn invalidate(
             StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components),
         )
         .endpoint_url(&endpoint)
-        .standard_retry(&RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .standard_retry(&retries)
         .retry_classifier(HttpStatusCodeClassifier::default())
-        .timeout_config(timeout)
+        .timeout_config(timeouts)
         .serializer(|(path, body): (String, String)| request(&path, body))
         .deserializer(|response: &HttpResponse| read(response))
         .build();

@@ -1,16 +1,12 @@
 //! `tfreg list`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::subject;
-use super::target::{access_to, check_exists, patience};
+use super::subject::{PlaceArgs, ReadPlace};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::Result;
 use crate::provider::ReleaseId;
 use crate::report::Reporter;
-use crate::store::budget::DEFAULT_PATIENCE;
 use crate::workflow::list::{self, Request, Subject};
 
 /// List what is in a registry: its providers, the versions of one, or the platforms of a version
@@ -43,26 +39,8 @@ Exit codes:
   3  the provider or version is not there; or parts are missing or cannot be
      understood, and the rest is listed")]
 pub(super) struct ListArgs {
-    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it. Not given where --to or TFREG_TO
-    /// names it
-    #[arg(value_name = "TARGET|URL")]
-    target: Option<String>,
-
-    /// The versions of this provider, or the platforms of this version of it; for a host the provider is needed
-    #[arg(value_name = "NS/TYPE[@VERSION]")]
-    provider: Option<String>,
-
-    /// The same as TARGET|URL; or in TFREG_TO
-    #[arg(long, value_name = "TARGET|URL")]
-    to: Option<String>,
-
-    /// A PEM file of certificates to trust beside the system's, instead of those of AWS_CA_BUNDLE
-    #[arg(long, value_name = "PEM")]
-    ca_file: Option<PathBuf>,
-
-    /// Follow the links of a public host to private addresses too, inside of your network
-    #[arg(long)]
-    allow_private_links: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 pub(super) fn run(
@@ -71,19 +49,12 @@ pub(super) fn run(
     environment: Environment,
     reporter: &Reporter,
 ) -> Result<()> {
-    let words = args.target.into_iter().chain(args.provider).collect();
-    let (place, named) = subject::place(words, args.to, environment.to.as_deref())?;
+    let ReadPlace { place, named, access, private_links } = args.place.read(environment, "list", reporter)?;
     let subject = match named.map(|named| (named.provider, named.version)) {
         None => Subject::Registry,
         Some((provider, None)) => Subject::Provider(provider),
         Some((provider, Some(version))) => Subject::Version(ReleaseId { provider, version }),
     };
-    check_exists(&place, "list")?;
-    let ca_file = args.ca_file.map(|path| ("--ca-file", path));
-    let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
-    let mut access = access_to(&place, &environment)?;
-    access.patience = patience(DEFAULT_PATIENCE, reporter);
-    let private_links = args.allow_private_links;
     let request = Request { place, access, private_links, subject, reads: global.jobs().reads };
     let bars = reporter.listing();
     let outcome = runtime()?.block_on(async {

@@ -1,11 +1,18 @@
 //! The subject of a command: the registry, and the provider in it with or without a version. All commands take them the
 //! same way.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
+use super::Environment;
+use super::target::{access_to, check_exists, patience};
 use super::values::{self, Named};
 use crate::error::{Error, Result};
 use crate::provider::{Provider, Version};
+use crate::report::Reporter;
+use crate::store::access::Access;
+use crate::store::budget::DEFAULT_PATIENCE;
 use crate::workflow::target::Place;
 
 /// TARGET and NS/TYPE as the command line has them. `TARGET` may be left out where `--to` or `TFREG_TO` names it; then what
@@ -61,6 +68,65 @@ impl TargetArgs {
     }
 }
 
+/// The registry that a command reads, wherever it is, what it names of it, and how a host is reached.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it. Not given where --to or TFREG_TO
+    /// names it
+    #[arg(value_name = "TARGET|URL")]
+    target: Option<String>,
+
+    /// Only this provider, or this version of it; for a host the provider is needed
+    #[arg(value_name = "NS/TYPE[@VERSION]")]
+    provider: Option<String>,
+
+    /// The same as TARGET|URL; or in TFREG_TO
+    #[arg(long, value_name = "TARGET|URL")]
+    to: Option<String>,
+
+    /// A PEM file of certificates to trust beside the system's, instead of those of AWS_CA_BUNDLE
+    #[arg(long, value_name = "PEM")]
+    ca_file: Option<PathBuf>,
+
+    /// Follow the links of a public host to private addresses too, inside of your network
+    ///
+    /// A host may lead anywhere. Only https is followed, and only to public addresses, or to those of the network in which the
+    /// host itself is. Link-local and loopback addresses stay closed.
+    #[arg(long)]
+    allow_private_links: bool,
+}
+
+/// The place according to [`PlaceArgs`].
+pub(super) struct ReadPlace {
+    pub(super) place: Place,
+    pub(super) named: Option<Named>,
+    pub(super) access: Access,
+    /// Whether a host may lead to private addresses.
+    pub(super) private_links: bool,
+}
+
+impl PlaceArgs {
+    /// Finds the registry, and the access to it. `doing` is the command.
+    ///
+    /// # Errors
+    /// Fails if the registry is not named, a word is invalid, a file of certificates cannot be read, or there is no such directory.
+    pub(super) fn read(
+        self,
+        environment: Environment,
+        doing: &str,
+        reporter: &Reporter,
+    ) -> Result<ReadPlace> {
+        let words = self.target.into_iter().chain(self.provider).collect();
+        let (place, named) = place(words, self.to, environment.to.as_deref())?;
+        check_exists(&place, doing)?;
+        let ca_file = self.ca_file.map(|path| ("--ca-file", path));
+        let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
+        let mut access = access_to(&place, &environment)?;
+        access.patience = patience(DEFAULT_PATIENCE, reporter);
+        Ok(ReadPlace { place, named, access, private_links: self.allow_private_links })
+    }
+}
+
 /// The subject according to [`SubjectArgs`].
 #[derive(Debug)]
 pub(super) struct Subject<T> {
@@ -110,11 +176,7 @@ pub(super) fn value<T>(name: &str, text: &str, read: impl Fn(&str) -> Result<T, 
 ///
 /// # Errors
 /// Fails if the place is missing, or a word is invalid.
-pub(super) fn place(
-    all: Vec<String>,
-    to: Option<String>,
-    variable: Option<&str>,
-) -> Result<(Place, Option<Named>)> {
+fn place(all: Vec<String>, to: Option<String>, variable: Option<&str>) -> Result<(Place, Option<Named>)> {
     let Words { target, rest } = words(all, to, variable)?;
     let target = target
         .ok_or_else(|| Error::Usage("no TARGET: name the registry, by --to, or in TFREG_TO".to_owned()))?;

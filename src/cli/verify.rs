@@ -1,17 +1,14 @@
 //! `tfreg verify`
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 
-use super::subject;
-use super::target::{access_to, check_exists, patience};
+use super::subject::{PlaceArgs, ReadPlace};
 use super::{Environment, GlobalArgs, runtime, stop_signal};
 use crate::error::{Error, Result};
 use crate::provider::{Namespace, ProviderType, Version};
 use crate::report::Reporter;
-use crate::store::budget::DEFAULT_PATIENCE;
 use crate::verify::{self, Depth, Extent, Scope};
 use crate::workflow::target::open_reader;
 
@@ -42,18 +39,8 @@ Exit codes:
   1  it could not be read: a file, the store or the network
   3  errors: clients, or the next publish, would fail")]
 pub(super) struct VerifyArgs {
-    /// The registry: a directory, s3://BUCKET[/PREFIX], or https://HOST/ as clients see it. Not given where --to or TFREG_TO
-    /// names it
-    #[arg(value_name = "TARGET|URL")]
-    target: Option<String>,
-
-    /// Only this provider, or this version of it; for a host the provider is needed
-    #[arg(value_name = "NS/TYPE[@VERSION]")]
-    provider: Option<String>,
-
-    /// The same as TARGET|URL; or in TFREG_TO
-    #[arg(long, value_name = "TARGET|URL")]
-    to: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
 
     /// Only this namespace
     #[arg(long, value_name = "NS")]
@@ -71,17 +58,6 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     quick: bool,
 
-    /// A PEM file of certificates to trust beside the system's, instead of those of AWS_CA_BUNDLE
-    #[arg(long, value_name = "PEM")]
-    ca_file: Option<PathBuf>,
-
-    /// Follow the links of a public host to private addresses too, inside of your network
-    ///
-    /// A host may lead anywhere. Only https is followed, and only to public addresses, or to those of the network in which the
-    /// host itself is. Link-local and loopback addresses stay closed.
-    #[arg(long)]
-    allow_private_links: bool,
-
     /// Read no zip that is larger; zips go to TMPDIR, a few at a time
     #[arg(long, value_name = "MIB", default_value_t = verify::MAX_ZIP >> 20)]
     max_zip_mib: u64,
@@ -94,8 +70,8 @@ pub(super) fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     let started = Instant::now();
-    let words = args.target.into_iter().chain(args.provider).collect();
-    let (place, named) = subject::place(words, args.to, environment.to.as_deref())?;
+    let ReadPlace { place, named, access, private_links } =
+        args.place.read(environment, "verify", reporter)?;
     if named.is_some() && (args.namespace.is_some() || args.provider_type.is_some() || args.version.is_some())
     {
         return Err(Error::Usage(
@@ -114,14 +90,9 @@ pub(super) fn run(
         extent: Extent::Registry,
         max_zip: args.max_zip_mib.saturating_mul(1 << 20),
     };
-    check_exists(&place, "verify")?;
-    let ca_file = args.ca_file.map(|path| ("--ca-file", path));
-    let environment = Environment { ca_bundle: ca_file.or(environment.ca_bundle), ..environment };
-    let mut access = access_to(&place, &environment)?;
-    access.patience = patience(DEFAULT_PATIENCE, reporter);
     let reads = global.jobs().reads;
     let verifying = async {
-        let reader = open_reader(&place, &access, args.allow_private_links).await?;
+        let reader = open_reader(&place, &access, private_links).await?;
         let bars = reporter.verifying(&reader.describe());
         let verification = verify::verify(&reader, &scope, reads, &bars).await;
         bars.finish();

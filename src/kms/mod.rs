@@ -9,8 +9,6 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::Region;
-use aws_sdk_kms::config::retry::RetryConfig;
-use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeyUsageType, MessageType, SigningAlgorithmSpec};
 
@@ -18,15 +16,10 @@ use crate::error::{Error, Refusal, Result};
 use crate::openpgp::gpg::CertificateFile;
 use crate::openpgp::remote::{DigestSigner, Hash, Kind, RemoteKey, RemoteSigner};
 use crate::openpgp::signer::Holder;
-use crate::store::access::Access;
+use crate::store::access::{self, Access};
 use crate::store::identity::Identity;
 use failure::{Context, Right};
 pub use reference::KmsKey;
-
-/// An answer of KMS takes some milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is sent at most; the pauses in between are those of the SDK, up to some seconds.
-const ATTEMPTS: u32 = 4;
 
 /// A key in KMS: its public half, and what asks for signatures by it.
 pub struct Kms {
@@ -54,15 +47,11 @@ impl Kms {
             Identity::find(profile_setting, access.profile.as_deref(), access.role_arn.as_deref()).await?;
         let shared = Access { region: Some(key.region().to_owned()), ..access.clone() }.sdk_config().await?;
         let shared_endpoint = shared.endpoint_url().is_some();
+        let (retries, timeouts) = access::of_services();
         let config = aws_sdk_kms::config::Builder::from(&shared)
             .region(Region::new(key.region().to_owned()))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(10))
-                    .operation_attempt_timeout(TIMEOUT)
-                    .build(),
-            );
+            .retry_config(retries)
+            .timeout_config(timeouts);
         let client = Client::from_conf(config.build());
         let context = Context { key: &key, identity: &identity, right: Right::GetPublicKey, shared_endpoint };
         let answer = client.get_public_key().key_id(key.arn()).send().await;

@@ -120,6 +120,11 @@ impl ChangeReport {
         self.outcome == "unchanged"
     }
 
+    /// Whether all that it is about was created, where nothing was before: the settings.
+    pub(super) fn is_new(&self) -> bool {
+        self.settings.is_some() && self.objects.iter().all(|object| object.action == "created")
+    }
+
     pub(super) fn to_json(&self) -> String {
         to_json(self)
     }

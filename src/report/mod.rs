@@ -327,9 +327,8 @@ impl Reporter {
                 ));
             }
             None => {
-                to_stdout(&format!(
-                    "{GREEN}{BOLD}Changed{BOLD:#}{GREEN:#} {BOLD}{about}{BOLD:#} in {target}"
-                ));
+                let done = if report.is_new() { "Created" } else { "Changed" };
+                to_stdout(&format!("{GREEN}{BOLD}{done}{BOLD:#}{GREEN:#} {BOLD}{about}{BOLD:#} in {target}"));
             }
         }
     }

@@ -61,8 +61,26 @@ pub struct Connection {
 
 /// A document or a head request is small: an answer that takes longer will not come.
 pub(super) const DOCUMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// A service beside S3 answers within some milliseconds, or within a second.
+const SERVICE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often such a request is sent at most; the pauses in between are those of the SDK, up to some seconds.
+const SERVICE_ATTEMPTS: u32 = 4;
 /// The session name of an assumed role in the account's logs.
 const SESSION: &str = "tfreg";
+
+/// How long an attempt may take, and how long connecting.
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .operation_attempt_timeout(attempt)
+        .build()
+}
+
+/// How requests to other services than S3 are sent, which are small and may be repeated.
+#[must_use]
+pub fn of_services() -> (RetryConfig, TimeoutConfig) {
+    (RetryConfig::standard().with_max_attempts(SERVICE_ATTEMPTS), timeouts(SERVICE_TIMEOUT))
+}
 
 impl Access {
     /// Creates a client for S3. Makes no request, unless a profile requires one.
@@ -85,12 +103,7 @@ impl Access {
             // Other S3 servers rarely have a host name for each bucket.
             .force_path_style(self.endpoint_url.is_some() || has_endpoint(&shared))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(Duration::from_secs(10))
-                    .operation_attempt_timeout(DOCUMENT_TIMEOUT)
-                    .build(),
-            );
+            .timeout_config(timeouts(DOCUMENT_TIMEOUT));
         // So that logs of the bucket tell these requests from those of users.
         config.set_app_name(AppName::new("tfreg").ok());
         if let Some(url) = &self.endpoint_url {

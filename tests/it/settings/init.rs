@@ -20,6 +20,7 @@ fn settings_are_made_changed_one_by_one_and_taken_back() {
     {
         assert!(first.stdout.contains(text), "{text}: {first:?}");
     }
+    assert!(first.stdout.contains("Created the settings in "), "{first:?}");
     let now = |key: &str| super::json(&site, SETTINGS)[key].clone();
     assert_eq!(
         super::json(&site, SETTINGS),
