@@ -23,7 +23,7 @@ rules! { Discovery:
     /// Source: Terraform's `disco` follows three redirects.
     REDIRECTS = "discovery-redirects", Error,
         "too many redirects lead to the discovery document",
-        "terraform init follows three, and says then: could not connect to the host",
+        "terraform init follows three, and says then: could not connect to the host; OpenTofu 1.11 and newer follow ten",
         "answer .well-known/terraform.json itself, or by one redirect";
     /// Source: Terraform's `disco` takes the media type apart, and refuses every other.
     CONTENT_TYPE = "discovery-content-type", Error,

@@ -34,7 +34,7 @@ rules! { Documents:
     /// Source: the fields of the registry protocol, and the types into which Terraform decodes them.
     MEMBER = "document-member", Error,
         "a member of a download document is missing, or is not what the protocol says",
-        "terraform init on that platform refuses it, or the next publish does",
+        "terraform init or tofu init on that platform refuses it, or the next publish does",
         "publish the platform's tarball again after removing the damaged document";
     /// Source: Terraform compares both with what it asked for.
     PLATFORM = "document-platform", Error,

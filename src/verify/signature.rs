@@ -63,7 +63,7 @@ rules! { Signature:
     /// Source: ProtonMail/go-crypto, `SigExpired`; Terraform tolerates an expired key, and no expired signature.
     EXPIRED = "signature-expired", Error,
         "the signature has expired, or is not valid yet",
-        "terraform init says: signature expired",
+        "terraform init says: signature expired; tofu init takes the key for expired, and warns",
         "`tfreg resign` the version; signatures by tfreg do not expire";
     /// Source: ProtonMail/go-crypto, `Signature.Verify`: each critical notation has to be known, and clients name none.
     CRITICAL = "signature-critical", Error,

@@ -82,11 +82,26 @@ impl Signer {
     }
 
     pub(crate) fn sign(&self, document: &[u8]) -> openpgp::Result<Vec<u8>> {
+        self.sign_with(document, |builder| builder)
+    }
+
+    /// A signature that was made two days ago, and held for one.
+    pub(crate) fn sign_for_yesterday(&self, document: &[u8]) -> openpgp::Result<Vec<u8>> {
+        let day = Duration::from_hours(24);
+        self.sign_with(document, |builder| {
+            let builder = builder.set_signature_creation_time(SystemTime::now() - 2 * day).unwrap();
+            builder.set_signature_validity_period(day).unwrap()
+        })
+    }
+
+    fn sign_with(
+        &self,
+        document: &[u8],
+        change: impl FnOnce(SignatureBuilder) -> SignatureBuilder,
+    ) -> openpgp::Result<Vec<u8>> {
         let mut pair = self.key.clone().into_keypair()?;
-        let signature = SignatureBuilder::new(SignatureType::Binary)
-            .set_hash_algo(HashAlgorithm::SHA512)
-            .sign_message(&mut pair, document)?;
-        Packet::from(signature).to_vec()
+        let builder = SignatureBuilder::new(SignatureType::Binary).set_hash_algo(HashAlgorithm::SHA512);
+        Packet::from(change(builder).sign_message(&mut pair, document)?).to_vec()
     }
 
     pub(crate) fn judge(&self) -> Vec<Judgement> {
@@ -385,7 +400,7 @@ fn every_family_on_every_test_key() {
         ("no-userid.asc", "RRRRRR"),
         ("v6.asc", "RRRTRT"),
         ("v4-ed25519-alg27.asc", "RRRTRT"),
-        ("secp256k1.asc", "RUTUUT"),
+        ("secp256k1.asc", "RTTUTT"),
     ] {
         assert_eq!(verdicts(name), expected, "{name}");
     }

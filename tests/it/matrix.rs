@@ -10,6 +10,7 @@ mod lock_files;
 mod mirror;
 mod private;
 mod provider;
+mod renovate;
 mod rules;
 mod sites;
 
@@ -73,9 +74,9 @@ impl Client {
         self.is(Kind::OpenTofu, 1, 12)
     }
 
-    /// Terraform follows three of a discovery document.
+    /// Terraform follows three redirects of a discovery document, and so does OpenTofu before it had a library of its own.
     fn follows_ten_redirects(&self) -> bool {
-        self.is(Kind::OpenTofu, 1, 10)
+        self.is(Kind::OpenTofu, 1, 11)
     }
 
     /// A working directory of this client.
@@ -257,22 +258,27 @@ fn table(clients: &[Client], rows: &[Row]) -> String {
 
 /// Puts a text between two markers of `docs/clients.md` if `TFREG_UPDATE_DOCS` is set. Clients that are missing are named there.
 fn document(part: &str, clients: &[Client], text: &str) {
-    static FILE: Mutex<()> = Mutex::new(());
     let names: Vec<String> = clients.iter().map(Client::name).collect();
     let missing: Vec<String> = wanted().into_iter().filter(|wanted| !names.contains(wanted)).collect();
     if !missing.is_empty() {
         skipped(&format!("NOT CHECKED: {} are not there", missing.join(", ")));
     }
+    let not_checked = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("**NOT CHECKED**, as they were not there: {}.\n\n", missing.join(", "))
+    };
+    document_as(part, &format!("{not_checked}{text}"));
+}
+
+/// The same for a text that stands for itself.
+fn document_as(part: &str, text: &str) {
+    static FILE: Mutex<()> = Mutex::new(());
     if std::env::var_os("TFREG_UPDATE_DOCS").is_none() {
         return;
     }
     let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    let not_checked = if missing.is_empty() {
-        String::new()
-    } else {
-        format!(" **NOT CHECKED**, as they were not there: {}.", missing.join(", "))
-    };
-    let text = format!("Seen on {today}.{not_checked}\n\n{text}");
+    let text = format!("Seen on {today}.\n\n{text}");
     let _alone = FILE.lock().unwrap();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md");
     let page = std::fs::read_to_string(&file).unwrap();
@@ -332,11 +338,11 @@ fn every_client_takes_network_mirrors_as_documented() {
 
 #[test]
 fn every_client_reads_packages_as_verify_says() {
-    rules::check("packages", |mutation| mutation.name.starts_with("package"));
+    rules::check(None, |mutation| mutation.name.starts_with("package"));
 }
 
 #[test]
 #[ignore = "takes minutes a client; tests/clients/run runs it"]
 fn every_client_meets_broken_rules_as_verify_says() {
-    rules::check("rules", |_| true);
+    rules::check(Some("rules"), |_| true);
 }

@@ -220,7 +220,14 @@ fn options_commands_and_variables_that_pages_name_exist() {
                     None
                 }
                 Some(word) if word.starts_with("TFREG_") => {
-                    let is_test = ["TFREG_TEST_", "TFREG_BENCH_", "TFREG_UPDATE_", "TFREG_COMMIT", "TFREG_…"];
+                    let is_test = [
+                        "TFREG_TEST_",
+                        "TFREG_CI_",
+                        "TFREG_BENCH_",
+                        "TFREG_UPDATE_",
+                        "TFREG_COMMIT",
+                        "TFREG_…",
+                    ];
                     if !variables.contains(word) && !is_test.iter().any(|other| word.starts_with(other)) {
                         wrong.push(format!("{page}: {code}: no variable of tfreg"));
                     }

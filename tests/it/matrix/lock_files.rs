@@ -1,5 +1,7 @@
 //! What `init` writes into lock files, and which lock files still hold after a registry was changed.
 
+use std::collections::BTreeSet;
+
 use super::sites::{Site, init, init_readonly};
 use super::{Claim, Client, Seen, claim, installs, refuses};
 use crate::support::clients::{Preview, Terraform};
@@ -9,6 +11,11 @@ use crate::support::{Ran, key, tarball, tarballs};
 pub(super) fn counted(directory: &Terraform) -> String {
     let lock = directory.lock_file();
     format!("{} zh, {} h1", lock.matches("\"zh:").count(), lock.matches("\"h1:").count())
+}
+
+/// The hashes in the text of a lock file.
+pub(super) fn hashes(lock: &str) -> BTreeSet<&str> {
+    lock.split('"').filter(|part| part.starts_with("zh:") || part.starts_with("h1:")).collect()
 }
 
 /// What the first `init` locks.
