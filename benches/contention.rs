@@ -317,7 +317,8 @@ fn describe(trip: &[&RecordedRequest]) -> String {
             Ok(Key::Signature { .. } | Key::ProvenanceSignature { .. }) => "signature",
             Ok(Key::Provenance { .. }) => "provenance",
             Ok(Key::Yanked { .. }) => "yanked",
-            Ok(Key::MirrorIndex { .. } | Key::MirrorVersion { .. }) => "mirror",
+            Ok(Key::MirrorIndex { .. } | Key::MirrorVersion { .. } | Key::MirrorKeys { .. }) => "mirror",
+            Ok(Key::Kept(_)) => "of another registry",
             // A listing names a folder.
             Ok(Key::Page(_)) => "page",
             Err(_) => "folder",

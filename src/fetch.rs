@@ -1,6 +1,7 @@
 //! Finds the tarballs or zips of releases below a prefix of an S3 bucket, with the small files beside them, and fetches
 //! each when it is needed: those of a backfill together may be larger than the disk.
 
+pub mod upstream;
 pub mod web;
 
 use std::collections::BTreeMap;

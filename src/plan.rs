@@ -46,6 +46,7 @@ pub mod reindex;
 pub mod resign;
 pub mod settings_check;
 pub mod unyank;
+pub mod upstream;
 pub mod warn;
 pub mod yank;
 pub mod yank_expired;
@@ -238,7 +239,8 @@ pub struct Write {
 pub enum Stage {
     /// Objects of `store/`, to which nothing points yet.
     Store,
-    /// The settings, download documents and yank records; then the record's signature, once the record is known to be this run's.
+    /// The settings, download documents, yank records and keys of mirrored providers; then the record's signature, once the
+    /// record is known to be this run's.
     Downloads,
     /// The index of the network mirror, where it loses versions: it never lists what the index does not.
     Withdrawal,
@@ -270,12 +272,16 @@ impl Stage {
     /// The stage in which an object is written; `withdraws` says whether indexes of the network mirror lose versions.
     fn of(key: &Key, withdraws: bool) -> Self {
         match key {
-            Key::Zip { .. } | Key::Sums { .. } | Key::Signature { .. } | Key::Provenance { .. } => {
-                Self::Store
-            }
-            Key::Settings | Key::Download { .. } | Key::Yanked { .. } | Key::ProvenanceSignature { .. } => {
-                Self::Downloads
-            }
+            Key::Zip { .. }
+            | Key::Sums { .. }
+            | Key::Signature { .. }
+            | Key::Provenance { .. }
+            | Key::Kept(_) => Self::Store,
+            Key::Settings
+            | Key::Download { .. }
+            | Key::Yanked { .. }
+            | Key::ProvenanceSignature { .. }
+            | Key::MirrorKeys { .. } => Self::Downloads,
             Key::Versions { .. } | Key::MirrorVersion { .. } => Self::Index,
             Key::MirrorIndex { .. } if withdraws => Self::Withdrawal,
             Key::MirrorIndex { .. } => Self::MirrorIndex,
@@ -529,6 +535,6 @@ pub fn object_conflict(key: &Key, found: Digest, meant: Digest) -> Refusal {
         .expected(format!("SHA-256 {meant}"))
         .remedy(
             "objects in store/ never change, so something else than tfreg has written it; look at it, remove it by hand, \
-             and publish these tarballs again",
+             and run this again",
         )
 }

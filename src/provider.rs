@@ -3,9 +3,13 @@
 //! Each is validated when it is parsed, so that no later step meets an empty name, a `..` in a key, or a version that
 //! an older Terraform cannot read.
 
+mod constraint;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+
+pub use constraint::Constraint;
 
 /// A name that does not follow its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! concurrent runs converge: a run that loses a race observes and plans again.
 
 pub mod conditional_writes;
-mod zips;
+pub mod zips;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -235,9 +235,7 @@ fn with_target(mut refusal: Refusal, store: &RegistryStore) -> Refusal {
 /// Refuses a plan with a document that would be too large to read again once it is written: see [`MAX_DOCUMENT`].
 fn check_sizes(plan: &Plan) -> Result<(), Refusal> {
     let large = |write: &&Write| {
-        write.action != Action::Keep
-            && !matches!(write.key, Key::Zip { .. })
-            && write.body.len() > MAX_DOCUMENT
+        write.action != Action::Keep && !write.key.is_zip() && write.body.len() > MAX_DOCUMENT
     };
     let Some(write) = plan.writes().iter().find(large) else { return Ok(()) };
     let remedy = match &write.key {

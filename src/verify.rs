@@ -20,6 +20,7 @@ mod finding;
 mod index;
 mod links;
 mod mirror;
+mod mirrored;
 mod objects;
 mod packages;
 mod pages;
@@ -42,6 +43,7 @@ pub use verification::{Checked, Package, SigningKeyUse, Unreferenced, Verificati
 use crate::error::{Error, Result};
 use crate::reader::Reader;
 use crate::registry::{Key, Settings};
+use mirrored::Mirrored;
 use objects::Inventory;
 use site::RegistryView;
 use tally::Sum;
@@ -69,7 +71,15 @@ impl Watch for Unwatched {
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     let first =
         [discovery::RULES, index::RULES, download::RULES, packages::RULES, sums::RULES, signature::RULES];
-    let last = [served::RULES, objects::RULES, record::RULES, links::RULES, mirror::RULES, pages::RULES];
+    let last = [
+        served::RULES,
+        objects::RULES,
+        record::RULES,
+        links::RULES,
+        mirror::RULES,
+        mirrored::RULES,
+        pages::RULES,
+    ];
     first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
@@ -97,7 +107,11 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
             _ => None,
         };
         let providers = walk::providers(scope, inventory.as_ref(), reader)?;
-        if providers.is_empty() {
+        let mirrored = Mirrored::find(&site, scope).await?;
+        if providers.is_empty() && !mirrored.is_empty() {
+            // A mirror of other registries alone: nobody asks for its discovery document.
+            sum.findings.clear();
+        } else if providers.is_empty() {
             // If there are no objects, there is no discovery document either.
             sum.findings.clear();
             sum.findings
@@ -138,6 +152,10 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
             has_mirror = true;
             sum.findings.extend(mirror::check(site, &host, scope, &sum.listed, &sum.offered).await?);
         }
+        let (kept, found) = mirrored.check(site, scope).await?;
+        has_mirror |= kept > 0;
+        sum.checked.mirrored = kept;
+        sum.findings.extend(found);
         for wanted in &scope.versions {
             let mut lacking = sum.lacking.iter().filter(|(_, version)| version == wanted);
             if asked == 0 || lacking.clone().count() < asked {

@@ -1,7 +1,7 @@
 //! The options that the commands share which change what is published, or the settings; and how these commands run.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +23,9 @@ use crate::publish::{Observer, Options};
 use crate::registry::{DocumentMaxAge, Key, Settings};
 use crate::report::{ChangeReport, Reporter};
 use crate::store::OnSent;
+use crate::store::access::Access;
 use crate::workflow::change::{Confirm, End, Request, change};
-use crate::workflow::invalidation::Ledger;
+use crate::workflow::invalidation::{Invalidation, Ledger};
 use crate::workflow::target::{Target, check_dry_run};
 
 /// The options of a command that changes documents.
@@ -61,10 +62,49 @@ pub(super) struct RunArgs {
 }
 
 impl ChangeArgs {
+    /// The folder for the objects of a dry run.
+    pub(super) fn dry_run(&self) -> Option<&Path> {
+        self.run.dry_run.as_deref()
+    }
+
+    /// The account that writes `target`, the settings of the run, and the CDN to tell.
+    ///
+    /// # Errors
+    /// An option or a variable of the environment is not valid.
+    pub(super) fn open(
+        &self,
+        target: &Target,
+        (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
+        signer: Option<Arc<dyn Signer>>,
+    ) -> Result<Opened> {
+        let jobs = global.jobs();
+        let contention_timeout = self.run.contention_timeout;
+        let mut access = access(target, self.run.role_arn.clone(), environment)?;
+        access.encryption = self.run.encryption.encryption()?;
+        access.patience = patience(contention_timeout, reporter);
+        let invalidation = self.invalidate.invalidation(&access, None, environment)?;
+        let options = Options {
+            jobs: jobs.writes,
+            reads: jobs.reads,
+            contention_timeout,
+            signer,
+            read_back: false,
+            max_age: self.document_max_age.map(DocumentMaxAge),
+        };
+        Ok(Opened { access, options, invalidation: invalidation.filter(|_| self.dry_run().is_none()) })
+    }
+
     /// The role that is assumed to write.
     pub(super) fn role_arn(&self) -> Option<&str> {
         self.run.role_arn.as_deref()
     }
+}
+
+/// What the options say of a run.
+pub(super) struct Opened {
+    pub(super) access: Access,
+    pub(super) options: Options,
+    pub(super) invalidation: Option<Invalidation>,
 }
 
 /// Whether the user agrees to the plan.
@@ -121,29 +161,11 @@ pub(super) fn run_in<'a, G: Goal>(
     (global, environment, reporter): (&GlobalArgs, &Environment, &Reporter),
 ) -> Result<()> {
     let started = Instant::now();
-    let (About { target, provider }, ChangeArgs { run: args, document_max_age, invalidate }) =
-        (about.into(), args);
-    check_dry_run(target, args.dry_run.as_deref())?;
-    let jobs = global.jobs();
-    let contention_timeout = args.contention_timeout;
-    let mut access = access(target, args.role_arn.clone(), environment)?;
-    access.encryption = args.encryption.encryption()?;
-    access.patience = patience(contention_timeout, reporter);
-    let invalidation = invalidate.invalidation(&access, None, environment)?;
-    let invalidation = invalidation.filter(|_| args.dry_run.is_none());
-    let request = Request {
-        target: target.clone(),
-        access,
-        dry_run: args.dry_run.clone(),
-        options: Options {
-            jobs: jobs.writes,
-            reads: jobs.reads,
-            contention_timeout,
-            signer,
-            read_back: false,
-            max_age: document_max_age.map(DocumentMaxAge),
-        },
-    };
+    let About { target, provider } = about.into();
+    check_dry_run(target, args.dry_run())?;
+    let Opened { access, options, invalidation } =
+        args.open(target, (global, environment, reporter), signer)?;
+    let request = Request { target: target.clone(), access, dry_run: args.run.dry_run.clone(), options };
     let (told, asked) = match consent {
         Consent::Given => (None, None),
         Consent::Told(words) => (Some(words), None),

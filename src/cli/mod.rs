@@ -2,6 +2,7 @@
 //! this module reads the environment.
 
 mod change;
+mod client_config;
 mod completions;
 mod downloads;
 mod drone;
@@ -14,6 +15,7 @@ mod key_create;
 mod list;
 mod machine;
 mod man;
+mod mirror;
 mod misplaced;
 mod policy;
 mod publish;
@@ -89,6 +91,7 @@ enum Command {
     Init(Box<init::InitArgs>),
     Publish(Box<publish::PublishArgs>),
     Drone(drone::DroneArgs),
+    Mirror(Box<mirror::MirrorArgs>),
     Verify(Box<verify::VerifyArgs>),
     List(list::ListArgs),
     Serve(serve::ServeArgs),
@@ -327,6 +330,7 @@ fn dispatch(cli: Cli, environment: Environment, reporter: &Reporter) -> Result<(
         Command::Publish(args) => publish::run(*args, &cli.global, environment, reporter),
         // `parse` has replaced its command line.
         Command::Drone(_) => Err(Error::Usage("tfreg drone stands for tfreg publish".to_owned())),
+        Command::Mirror(args) => mirror::run(*args, &cli.global, &environment, reporter),
         Command::Verify(args) => verify::run(*args, &cli.global, environment, reporter),
         Command::List(args) => list::run(args, &cli.global, environment, reporter),
         Command::Serve(args) => serve::run(&args, reporter),

@@ -34,12 +34,18 @@ impl SignaturesArgs {
     /// # Errors
     /// Fails if it cannot be read, or clients do not take it.
     pub(super) fn read(self) -> Result<Signatures> {
-        let read = |file: PathBuf| -> Result<GivenKey> {
-            let name = misplaced::name_of(&file, "the file that --public-key names");
-            let key = PublishableKey::read(&name, &read_secret(&file, &name)?)?;
-            Ok(GivenKey { source: format!("--public-key {name}"), key })
-        };
-        let public_key = self.public_key.map(read).transpose()?;
+        let public_key = self.public_key.map(given).transpose()?;
         Ok(Signatures { public_key, sign_again: self.sign_again })
     }
+}
+
+/// Reads a file that `--public-key` names.
+///
+/// # Errors
+/// It cannot be read, or clients do not take the key.
+#[expect(clippy::needless_pass_by_value, reason = "an option's value")]
+pub(super) fn given(file: PathBuf) -> Result<GivenKey> {
+    let name = misplaced::name_of(&file, "the file that --public-key names");
+    let key = PublishableKey::read(&name, &read_secret(&file, &name)?)?;
+    Ok(GivenKey { source: format!("--public-key {name}"), key })
 }

@@ -8,10 +8,13 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::fetch;
+use crate::plan::upstream::MirroredProvider;
 use crate::provider::{InvalidName, Provider, Version};
 use crate::reader::web;
+use crate::registry::MirrorHost;
 use crate::store::s3::Location;
 use crate::workflow::downloads::Logs;
+use crate::workflow::mirror::Wanted;
 use crate::workflow::signer::SignerReference;
 use crate::workflow::source::Source;
 use crate::workflow::target::{Place, Target};
@@ -88,6 +91,22 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
 /// Reads `gpg:FINGERPRINT` or `awskms:ARN`.
 pub(super) fn signer(text: &str) -> Result<SignerReference, String> {
     text.trim().parse()
+}
+
+/// Reads `HOST/NAMESPACE/TYPE[@CONSTRAINT]`.
+pub(super) fn mirrored(text: &str) -> Result<Wanted, String> {
+    let (source, constraint) = match text.split_once('@') {
+        Some((source, constraint)) => {
+            (source, Some(constraint.parse().map_err(|error: InvalidName| error.to_string())?))
+        }
+        None => (text, None),
+    };
+    let parts = source.split_once('/').filter(|(_, rest)| rest.contains('/'));
+    let (host, rest) = parts.ok_or(
+        "expected HOST/NAMESPACE/TYPE, the whole source address, such as registry.terraform.io/hashicorp/random",
+    )?;
+    let host = MirrorHost::given(host).map_err(|error| error.to_string())?;
+    Ok(Wanted { provider: MirroredProvider { host, provider: provider(rest)? }, constraint })
 }
 
 /// Reads `NAMESPACE/TYPE`.
@@ -167,6 +186,30 @@ mod tests {
         assert_eq!(provider("acme/sample").map(|p| p.to_string()), Ok("acme/sample".to_owned()));
         for bad in ["", "acme", "acme/", "/sample", "h.example/acme/sample", "Acme/sample", "../x"] {
             assert!(provider(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn providers_of_other_registries() {
+        for (text, source, constraint) in [
+            ("registry.terraform.io/hashicorp/aws", "registry.terraform.io/hashicorp/aws", None),
+            ("Registry.Example.com:8443/a/b@~> 5.0", "registry.example.com:8443/a/b", Some("~> 5.0")),
+            ("h.example/a/b@>= 1.2, < 2", "h.example/a/b", Some(">= 1.2, < 2")),
+        ] {
+            let wanted = mirrored(text).unwrap();
+            assert_eq!(wanted.provider.to_string(), source);
+            assert_eq!(wanted.constraint.map(|constraint| constraint.to_string()).as_deref(), constraint);
+        }
+        for bad in [
+            "",
+            "hashicorp/aws",
+            "h.example/a",
+            "h.example/a/b/c",
+            "h.example/A/b",
+            "h.example/a/b@",
+            "h.example/a/b@x",
+        ] {
+            assert!(mirrored(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,17 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::not_kept;
-use crate::content::Digest;
+use crate::content::{Digest, Spool, Spooled};
 use crate::error::{Error, Refusal, Result, StoreError};
 use crate::provider::{ProviderType, Version};
 use crate::reader::web::{Part, Web, is_allowed};
@@ -167,49 +165,70 @@ impl Origin for OnWeb {
 
     /// Fetches it into a temporary file without a name.
     async fn fetch(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<File> {
-        let url = self.url.clone();
+        let file = tempfile::tempfile().map_err(|source| not_kept(self.url.as_str(), source))?;
+        let zip =
+            ZipOnWeb { web: &self.web, url: &self.url, listed: self.listed, listed_in: self.sums.as_str() };
+        Ok(zip.fetch(file, |reply| found(&self.url, reply), progress).await?.file)
+    }
+}
+
+/// A zip on the web, of which a SHA256SUMS says the digest.
+pub(super) struct ZipOnWeb<'a> {
+    pub(super) web: &'a Web,
+    pub(super) url: &'a Url,
+    pub(super) listed: Digest,
+    /// The SHA256SUMS, for messages.
+    pub(super) listed_in: &'a str,
+}
+
+impl ZipOnWeb<'_> {
+    /// Fetches it into `file`. An answer that is cut short is resumed. `found` is the part in an answer, or why there is
+    /// none.
+    pub(super) async fn fetch(
+        &self,
+        file: File,
+        found: impl Fn(Reply<Part>) -> Result<Part, StoreError>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Spooled> {
+        let Self { web, url, listed, listed_in } = self;
         let failed = |source| not_kept(url.as_str(), source);
-        let mut file = tempfile::tempfile().map_err(failed)?;
-        let (mut hash, mut len) = (Sha256::new(), 0_u64);
+        let mut spool = Spool::into(file);
         let (mut resumes, mut pause) = (0, PAUSE);
         loop {
-            let Part { start, mut pieces } = found(&url, self.web.part(&url, len, MAX_ZIP - len).await?)?;
-            if start != len {
+            let Part { start, mut pieces } = found(web.part(url, spool.len(), MAX_ZIP - spool.len()).await?)?;
+            if start != spool.len() {
                 // The server sends all of it.
-                file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(failed)?;
-                (hash, len) = (Sha256::new(), 0);
+                spool.restart().map_err(failed)?;
             }
             let broken = loop {
                 match pieces.try_next().await {
                     Ok(None) => break None,
                     Ok(Some(piece)) => {
-                        hash.update(&piece);
-                        len += piece.len() as u64;
                         progress(piece.len() as u64);
-                        file.write_all(&piece).map_err(failed)?;
+                        spool.write(&piece).map_err(failed)?;
                     }
                     Err(error) => break Some(error),
                 }
             };
             let Some(error) = broken else { break };
             if !error.may_pass() || resumes == RESUMES {
-                return Err(unread(&url, error.to_string()).into());
+                return Err(unread(url, error.to_string()).into());
             }
-            tracing::debug!(%url, len, "resumed: {error}");
+            tracing::debug!(%url, len = spool.len(), "resumed: {error}");
             tokio::time::sleep(pause).await;
             (resumes, pause) = (resumes + 1, pause * 2);
         }
-        let digest = Digest::from_hasher(hash);
-        if digest != self.listed {
-            return Err(Refusal::new(&url, "the zip does not have the checksum in its SHA256SUMS file")
-                .found(format!("{len} bytes, SHA-256 {digest}"))
-                .expected(format!("SHA-256 {}, from {}", self.listed, self.sums))
+        let spooled = spool.finish().map_err(failed)?;
+        if spooled.digest != *listed {
+            return Err(Refusal::new(url, "the zip does not have the checksum in its SHA256SUMS file")
+                .found(format!("{} bytes, SHA-256 {}", spooled.len, spooled.digest))
+                .expected(format!("SHA-256 {listed}, from {listed_in}"))
                 .remedy(
                     "try again; if it is the same, the release was changed after it was made: do not use it",
                 )
                 .into());
         }
-        Ok(file)
+        Ok(spooled)
     }
 }
 

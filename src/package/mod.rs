@@ -6,7 +6,7 @@ mod check;
 mod container;
 mod file_hasher;
 mod later;
-mod ready_made;
+pub mod ready_made;
 mod zip_hash;
 
 use std::collections::BTreeMap;

@@ -6,9 +6,10 @@ use std::io::{self, Read as _, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::{BuildOptions, Package};
-use crate::content::{CHUNK, Digest, Scratch, Sealed};
+use crate::content::{CHUNK, Digest, DirHash, Scratch, Spooled};
 use crate::error::{Error, Refusal, Result};
 use crate::release::Tarball;
+use crate::release::archive::Limits;
 use crate::release::file::TarballFile;
 use crate::release::zips::{self, ExpectedZip, Found};
 
@@ -21,29 +22,21 @@ pub(super) fn take(
     progress: &dyn Fn(u64),
 ) -> Result<(Package, Vec<String>)> {
     let subject = zip.file.display();
-    let (file, digest, len) = own(&zip.file, &options.scratch, progress)?;
+    let own = own(&zip.file, &options.scratch, progress)?;
     if let Some(sidecar) = &zip.sidecar {
-        sidecar.check(&zip.file, &digest)?;
+        sidecar.check(&zip.file, &own.digest)?;
     }
     let expected = ExpectedZip {
         provider_type: zip.name.provider_type.clone(),
         version: zip.name.version.clone(),
         platform: zip.name.platform.clone(),
     };
-    let inspection = zips::inspect(&file, &expected, options.limits, &|_| {})
-        .map_err(|source| Error::Io { context: format!("cannot read {subject}"), source })?;
-    if let Some(broken) = inspection.error() {
-        return Err(refusal(subject, broken).into());
-    }
-    let (Some(h1), Some(executable)) = (inspection.h1, inspection.executable) else {
-        let source = io::Error::other("it has no executable, or cannot be read, and no rule says so");
-        return Err(Error::Io { context: format!("cannot take {subject}"), source });
-    };
-    let sync = options.scratch.begin_sync(&file);
-    let warnings = inspection.broken.iter().map(|broken| warning(subject, broken)).collect();
+    let Judged { h1, executable, warnings } = judge(subject, &own.file, &expected, options.limits)?;
+    let sync = options.scratch.begin_sync(&own.file);
+    let digest = own.digest;
     let package = Package {
         platform: zip.name.platform.clone(),
-        zip: Sealed::from_digested(file, sync, digest, len),
+        zip: own.seal(sync),
         h1,
         executable,
         tarball: zip.file.unfetched(),
@@ -53,8 +46,37 @@ pub(super) fn take(
     Ok((package, warnings))
 }
 
+/// What is known of a zip that clients install from.
+#[derive(Debug)]
+pub struct Judged {
+    /// The hash of its contents.
+    pub h1: DirHash,
+    /// The name of the entry that clients start.
+    pub executable: String,
+    /// What is untidy about it.
+    pub warnings: Vec<String>,
+}
+
+/// Judges a zip by the rules that `verify` has; `subject` names it in messages.
+///
+/// # Errors
+/// The file cannot be read, or clients would fail because of what is in it.
+pub fn judge(subject: &str, file: &File, expected: &ExpectedZip, limits: Limits) -> Result<Judged> {
+    let inspection = zips::inspect(file, expected, limits, &|_| {})
+        .map_err(|source| Error::Io { context: format!("cannot read {subject}"), source })?;
+    if let Some(broken) = inspection.error() {
+        return Err(refusal(subject, broken).into());
+    }
+    let (Some(h1), Some(executable)) = (inspection.h1, inspection.executable) else {
+        let source = io::Error::other("it has no executable, or cannot be read, and no rule says so");
+        return Err(Error::Io { context: format!("cannot take {subject}"), source });
+    };
+    let warnings = inspection.broken.iter().map(|broken| warning(subject, broken)).collect();
+    Ok(Judged { h1, executable, warnings })
+}
+
 /// The zip in a file of this process, with its digest and length.
-fn own(zip: &TarballFile, scratch: &Scratch, progress: &dyn Fn(u64)) -> Result<(File, Digest, u64)> {
+fn own(zip: &TarballFile, scratch: &Scratch, progress: &dyn Fn(u64)) -> Result<Spooled> {
     let unread = |source| Error::Io { context: format!("cannot read {}", zip.display()), source };
     let unwritten = |source| Error::Io {
         context: format!("cannot copy {}: {} cannot be used", zip.display(), scratch.describe()),
@@ -80,7 +102,7 @@ fn own(zip: &TarballFile, scratch: &Scratch, progress: &dyn Fn(u64)) -> Result<(
             to.write_all(piece).map_err(unwritten)?;
         }
     }
-    Ok((to.unwrap_or(from), Digest::from_hasher(hash), len))
+    Ok(Spooled { file: to.unwrap_or(from), digest: Digest::from_hasher(hash), len })
 }
 
 fn refusal(subject: &str, broken: &Found) -> Refusal {

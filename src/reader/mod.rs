@@ -1,5 +1,6 @@
 //! A registry as its clients see it: at its public address, or in a directory or a bucket.
 
+pub mod client_config;
 mod network;
 mod tls;
 pub mod web;
@@ -129,7 +130,7 @@ impl<T> Reply<T> {
     }
 
     /// The value, or `None` if the object does not exist; every other reply is a failure to read `url`.
-    fn or_failed(self, url: &Url) -> Result<Option<T>, StoreError> {
+    pub(crate) fn or_failed(self, url: &Url) -> Result<Option<T>, StoreError> {
         let (text, status, remedy) = match self {
             Self::Found(value) => return Ok(Some(value)),
             Self::Absent(_) => return Ok(None),

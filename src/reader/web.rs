@@ -9,14 +9,15 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
-    ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
-    HeaderName, LOCATION, RANGE,
+    ACCEPT_ENCODING, AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderMap, HeaderName, LOCATION, RANGE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::client_config::Token;
 use super::network::{Forbidden, Guard, GuardedResolver, Lookup, SystemLookup, is_local};
 use super::tls;
 use super::{Fetched, Missing, NotFollowed, Opened, Pieces, Reply};
@@ -41,7 +42,18 @@ pub struct Web {
     host: Url,
     /// The address of the provider registry service, found by discovery.
     service: OnceCell<Url>,
+    /// Sent to the registry's interface, and nowhere else.
+    token: Option<Token>,
     times: Times,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// Discovery, the index or a download document: for these clients send the token of the host.
+    Interface,
+    /// Anything that a document links to.
+    Object,
 }
 
 /// How long a host may take for an answer, and its minimum pace.
@@ -171,14 +183,27 @@ impl Web {
         let direct = client().no_proxy().dns_resolver(Arc::new(GuardedResolver(Arc::clone(&guard))));
         let direct = direct.build().map_err(failed)?;
         let proxied = client().build().map_err(failed)?;
-        let (service, times) = (OnceCell::new(), Times::default());
-        Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service, times })
+        let (service, token, times) = (OnceCell::new(), None, Times::default());
+        Ok(Self { direct, proxied, proxies: Matcher::from_system(), guard, host, service, token, times })
     }
 
     /// The same, with other time limits.
     #[must_use]
     pub fn with_times(self, times: Times) -> Self {
         Self { times, ..self }
+    }
+
+    /// The same, which sends this token to the registry's interface as clients do: for discovery, the index and download
+    /// documents, never for zips, SHA256SUMS or signatures, and not to another host that a redirect leads to.
+    #[must_use]
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The same, whose registry service is at this address, without discovery.
+    #[must_use]
+    pub fn with_service(self, service: Url) -> Self {
+        Self { service: OnceCell::new_with(Some(service)), ..self }
     }
 
     /// The host's address.
@@ -202,7 +227,7 @@ impl Web {
         let path = key.strip_prefix("registry/").unwrap_or(&key);
         let service = self.service().await?;
         let url = service.join(path).map_err(|error| Error::Usage(format!("{path}: {error}")))?;
-        Ok(self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)?)
+        Ok(self.read(&url, MAX_DOCUMENT, Asking::Interface).await?.or_failed(&url)?)
     }
 
     async fn service(&self) -> Result<&Url> {
@@ -225,11 +250,13 @@ impl Web {
                 .remedy("check the address; if it is right, clients find no registry there either")
         };
         let url = host.join(&Key::Discovery.to_string()).map_err(|error| refuse(error.to_string()))?;
-        let Some(answer) = self.fetch(&url, MAX_DOCUMENT).await?.or_failed(&url)? else {
+        let answer = self.read(&url, MAX_DOCUMENT, Asking::Interface).await?.or_failed(&url)?;
+        let Some(answer) = answer else {
             return Err(refuse(format!("404 for {url}")).into());
         };
         let content_type = answer.headers.http.and_then(|http| http.content_type).unwrap_or_default();
-        if content_type != "application/json" {
+        // Clients read the media type, and pass over its parameters.
+        if content_type.split(';').next().map(str::trim) != Some("application/json") {
             return Err(refuse(format!(
                 "content type {content_type:?} instead of \"application/json\" for {url}"
             ))
@@ -257,8 +284,12 @@ impl Web {
     /// # Errors
     /// Fails if the server or the network continues to fail, or is too slow.
     pub async fn fetch(&self, url: &Url, limit: u64) -> Result<Reply<Fetched>, StoreError> {
+        self.read(url, limit, Asking::Object).await
+    }
+
+    async fn read(&self, url: &Url, limit: u64, asking: Asking) -> Result<Reply<Fetched>, StoreError> {
         self.with_retries(url, async || {
-            let (response, redirects) = match self.send(Method::GET, url, None).await? {
+            let (response, redirects) = match self.send(Method::GET, url, None, asking).await? {
                 Reply::Found(found) => found,
                 other => return Ok(other.without()),
             };
@@ -283,7 +314,7 @@ impl Web {
     /// Fails if the server or the network continues to fail.
     pub async fn stream(&self, url: &Url, limit: u64) -> Result<Reply<Opened>, StoreError> {
         self.with_retries(url, async || {
-            let found = self.send(Method::GET, url, None).await?;
+            let found = self.send(Method::GET, url, None, Asking::Object).await?;
             Ok(found
                 .map(|(response, _)| (headers(&response), self.pieces(response, limit, self.times.object))))
         })
@@ -297,7 +328,8 @@ impl Web {
     pub async fn head(&self, url: &Url) -> Result<Reply<Headers>, StoreError> {
         let reply = self
             .with_retries(url, async || {
-                Ok(self.send(Method::HEAD, url, None).await?.map(|(response, _)| headers(&response)))
+                let found = self.send(Method::HEAD, url, None, Asking::Object).await?;
+                Ok(found.map(|(response, _)| headers(&response)))
             })
             .await?;
         match reply {
@@ -341,13 +373,16 @@ impl Web {
         method: Method,
         url: &Url,
         from: Option<u64>,
+        asking: Asking,
     ) -> Result<Reply<(Response, usize)>, Failure> {
         let mut at = url.clone();
         for redirects in 0..=REDIRECTS {
             if let Err(refused) = self.check(&at).await {
                 return Ok(Reply::NotFollowed(refused));
             }
-            let response = match self.ask(&method, &at, from).await {
+            let is_asked = asking == Asking::Interface && at.origin() == url.origin();
+            let token = self.token.as_ref().filter(|_| is_asked);
+            let response = match self.ask(&method, &at, from, token).await {
                 Ok(response) => response,
                 Err(Asked::Forbidden(forbidden)) => {
                     return Ok(Reply::NotFollowed(NotFollowed::Address(forbidden)));
@@ -407,10 +442,19 @@ impl Web {
     }
 
     /// Sends one request.
-    async fn ask(&self, method: &Method, url: &Url, from: Option<u64>) -> Result<Response, Asked> {
+    async fn ask(
+        &self,
+        method: &Method,
+        url: &Url,
+        from: Option<u64>,
+        token: Option<&Token>,
+    ) -> Result<Response, Asked> {
         let client = if self.has_proxy(url) { &self.proxied } else { &self.direct };
         // Users get the cached copy of a CDN, but not that of a proxy of this machine.
         let mut request = client.request(method.clone(), url.clone()).header(CACHE_CONTROL, "no-cache");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token.header());
+        }
         if let Some(from) = from {
             request = request.header(ACCEPT_ENCODING, "identity");
             if from > 0 {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::layout::zip_platform;
+use super::file_name::zip_platform;
 use crate::content::{Digest, Sealed};
 use crate::provider::{Platform, ProviderType, Version};
 

@@ -15,6 +15,8 @@
 //! store/NS/TYPE/VERSION/D/provenance.json.KEYID.sig
 //! mirror/HOST/NS/TYPE/index.json
 //! mirror/HOST/NS/TYPE/VERSION.json
+//! mirror/HOST/NS/TYPE/signing-keys.json
+//! store/HOST/NS/TYPE/VERSION/D/…, of other registries: see [`super::mirror::kept`]
 //! ```
 //!
 //! Pages, which are for people: [`super::pages`].
@@ -22,11 +24,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::file_name::{self, FileName};
 use super::mirror::MirrorHost;
+use super::mirror::kept::{KeptKey, KeptObject};
 use super::pages::PageKey;
 use crate::content::ShortDigest;
 use crate::openpgp::KeyId;
-use crate::provider::{InvalidName, Platform, Provider, ProviderType, ReleaseId, Version};
+use crate::provider::{InvalidName, Platform, Provider, ReleaseId, Version};
 
 /// An object of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +113,15 @@ pub enum Key {
         /// The rest of its address, and the version.
         release: ReleaseId,
     },
+    /// The keys by which releases of a mirrored provider of another registry are signed.
+    MirrorKeys {
+        /// The host of the provider's address.
+        host: MirrorHost,
+        /// The rest of its address.
+        provider: Provider,
+    },
+    /// What is kept of another registry.
+    Kept(KeptKey),
 }
 
 /// The condition under which an object may be written.
@@ -210,6 +223,7 @@ const REGISTRY: &str = "registry/";
 const SETTINGS: &str = "registry/settings.json";
 const MIRROR: &str = "mirror/";
 const MIRROR_INDEX: &str = "index.json";
+const MIRROR_KEYS: &str = "signing-keys.json";
 const JSON: &str = "application/json";
 const PROVENANCE: &str = "provenance.json";
 
@@ -217,13 +231,13 @@ impl Key {
     /// The file name of a platform's zip, by which SHA256SUMS lists it.
     #[must_use]
     pub fn zip_file_name(provider: &Provider, version: &Version, platform: &Platform) -> String {
-        format!("{}_{platform}.zip", stem(provider, version))
+        FileName::Zip(platform.clone()).in_full(&ReleaseId::new(provider, version))
     }
 
     /// The platform whose zip of this version has this file name; `None` for any other file.
     #[must_use]
     pub fn zip_platform(provider: &Provider, version: &Version, name: &str) -> Option<Platform> {
-        zip_platform(&provider.provider_type, version, name)
+        file_name::zip_platform(&provider.provider_type, version, name)
     }
 
     /// The content type that clients get. Terraform demands exactly `application/json` for discovery.
@@ -237,7 +251,9 @@ impl Key {
             | Self::Yanked { .. }
             | Self::Provenance { .. }
             | Self::MirrorIndex { .. }
-            | Self::MirrorVersion { .. } => JSON,
+            | Self::MirrorVersion { .. }
+            | Self::MirrorKeys { .. } => JSON,
+            Self::Kept(kept) => kept.content_type(),
             Self::Page(page) => page.content_type(),
             Self::Zip { .. } => "application/zip",
             Self::Sums { .. } => "text/plain; charset=utf-8",
@@ -269,7 +285,9 @@ impl Key {
             | Self::Settings
             | Self::Versions { .. }
             | Self::MirrorIndex { .. }
+            | Self::MirrorKeys { .. }
             | Self::Page(_) => None,
+            Self::Kept(kept) => Some(&kept.release),
             Self::MirrorVersion { release, .. }
             | Self::Download { release, .. }
             | Self::Yanked { release }
@@ -300,25 +318,17 @@ impl Key {
             | Self::Sums { .. }
             | Self::Signature { .. }
             | Self::Provenance { .. }
-            | Self::ProvenanceSignature { .. } => Area::Store,
-            Self::MirrorIndex { .. } | Self::MirrorVersion { .. } => Area::Mirror,
+            | Self::ProvenanceSignature { .. }
+            | Self::Kept(_) => Area::Store,
+            Self::MirrorIndex { .. } | Self::MirrorVersion { .. } | Self::MirrorKeys { .. } => Area::Mirror,
         }
     }
-}
 
-/// `terraform-provider-TYPE_VERSION`, the prefix of all file names in `store/`.
-fn stem(provider: &Provider, version: &Version) -> String {
-    stem_of(&provider.provider_type, version)
-}
-
-fn stem_of(provider_type: &ProviderType, version: &Version) -> String {
-    format!("terraform-provider-{provider_type}_{version}")
-}
-
-/// The platform whose zip of this version has this file name; `None` for any other file.
-pub(super) fn zip_platform(provider_type: &ProviderType, version: &Version, name: &str) -> Option<Platform> {
-    let rest = name.strip_prefix(&stem_of(provider_type, version))?.strip_prefix('_')?;
-    rest.strip_suffix(".zip")?.parse().ok()
+    /// Whether the object is a zip. All others are small.
+    #[must_use]
+    pub fn is_zip(&self) -> bool {
+        matches!(self, Self::Zip { .. } | Self::Kept(KeptKey { object: KeptObject::Zip { .. }, .. }))
+    }
 }
 
 impl fmt::Display for Key {
@@ -335,16 +345,12 @@ impl fmt::Display for Key {
             Self::Yanked { release: ReleaseId { provider, version } } => {
                 write!(f, "registry/{provider}/{version}/yanked")
             }
-            Self::Zip { release: ReleaseId { provider, version }, platform, digest } => {
-                let name = Self::zip_file_name(provider, version, platform);
-                write!(f, "store/{provider}/{version}/{digest}/{name}")
+            Self::Zip { release, platform, digest } => {
+                in_store(f, release, *digest, &FileName::Zip(platform.clone()))
             }
-            Self::Sums { release: ReleaseId { provider, version }, digest } => {
-                write!(f, "store/{provider}/{version}/{digest}/{}_SHA256SUMS", stem(provider, version))
-            }
-            Self::Signature { release: ReleaseId { provider, version }, digest, key_id } => {
-                let stem = stem(provider, version);
-                write!(f, "store/{provider}/{version}/{digest}/{stem}_SHA256SUMS.{key_id}.sig")
+            Self::Sums { release, digest } => in_store(f, release, *digest, &FileName::Sums),
+            Self::Signature { release, digest, key_id } => {
+                in_store(f, release, *digest, &FileName::Signature(key_id.clone()))
             }
             Self::Provenance { release: ReleaseId { provider, version }, digest } => {
                 write!(f, "store/{provider}/{version}/{digest}/{PROVENANCE}")
@@ -356,8 +362,21 @@ impl fmt::Display for Key {
             Self::MirrorVersion { host, release: ReleaseId { provider, version } } => {
                 write!(f, "{MIRROR}{host}/{provider}/{version}.json")
             }
+            Self::MirrorKeys { host, provider } => write!(f, "{MIRROR}{host}/{provider}/{MIRROR_KEYS}"),
+            Self::Kept(kept) => kept.fmt(f),
         }
     }
+}
+
+/// Writes the key of a release's file in `store/`.
+fn in_store(
+    f: &mut fmt::Formatter<'_>,
+    release: &ReleaseId,
+    digest: ShortDigest,
+    name: &FileName,
+) -> fmt::Result {
+    let ReleaseId { provider, version } = release;
+    write!(f, "store/{provider}/{version}/{digest}/{}", name.in_full(release))
 }
 
 /// A folder of the registry that can be listed; its text ends in a slash.
@@ -381,6 +400,12 @@ impl Folder {
     #[must_use]
     pub fn version(provider: &Provider, version: &Version) -> Self {
         Self(format!("registry/{provider}/{version}/"))
+    }
+
+    /// What the network mirror has of a provider.
+    #[must_use]
+    pub fn mirrored(host: &MirrorHost, provider: &Provider) -> Self {
+        Self(format!("{MIRROR}{host}/{provider}/"))
     }
 
     /// The folder's key.
@@ -430,37 +455,30 @@ impl FromStr for Key {
             ["store", ns, ty, version, digest, name] => {
                 let release = ReleaseId { provider: provider(ns, ty)?, version: version.parse()? };
                 let digest = digest.parse().map_err(|_| NotAKey)?;
-                // The key id in a file name, after the name of the file that is signed.
-                let key_id = |rest: &str| {
-                    let id = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".sig"));
-                    id.and_then(|id| id.parse::<KeyId>().ok()).ok_or(NotAKey)
-                };
                 match name.strip_prefix(PROVENANCE) {
-                    Some("") => {
-                        return Ok(Self::Provenance { release, digest });
-                    }
+                    Some("") => return Ok(Self::Provenance { release, digest }),
                     Some(rest) => {
-                        return Ok(Self::ProvenanceSignature { release, digest, key_id: key_id(rest)? });
+                        let key_id = file_name::signer(rest).ok_or(NotAKey)?;
+                        return Ok(Self::ProvenanceSignature { release, digest, key_id });
                     }
                     None => {}
                 }
-                let rest = name
-                    .strip_prefix(&stem(&release.provider, &release.version))
-                    .and_then(|rest| rest.strip_prefix('_'));
-                let rest = rest.ok_or(NotAKey)?;
-                match rest.strip_prefix("SHA256SUMS") {
-                    Some("") => Self::Sums { release, digest },
-                    Some(rest) => Self::Signature { release, digest, key_id: key_id(rest)? },
-                    None => {
-                        let platform = rest.strip_suffix(".zip").ok_or(NotAKey)?;
-                        Self::Zip { release, platform: platform.parse()?, digest }
-                    }
+                match FileName::of(&release, name).ok_or(NotAKey)? {
+                    FileName::Zip(platform) => Self::Zip { release, platform, digest },
+                    FileName::Sums => Self::Sums { release, digest },
+                    FileName::Signature(key_id) => Self::Signature { release, digest, key_id },
                 }
+            }
+            ["store", host, ns, ty, version, digest, name] => {
+                let release = ReleaseId { provider: provider(ns, ty)?, version: version.parse()? };
+                let digest = digest.parse().map_err(|_| NotAKey)?;
+                KeptKey::of(host.parse()?, release, digest, name)?.into()
             }
             ["mirror", host, ns, ty, name] => {
                 let (host, provider) = (host.parse()?, provider(ns, ty)?);
                 match name.strip_suffix(".json").ok_or(NotAKey)? {
                     "index" => Self::MirrorIndex { host, provider },
+                    "signing-keys" => Self::MirrorKeys { host, provider },
                     version => {
                         let release = ReleaseId { provider, version: version.parse()? };
                         Self::MirrorVersion { host, release }
@@ -504,8 +522,29 @@ mod tests {
                 key_id: "0123456789ABCDEF".parse().unwrap(),
             },
             Key::MirrorIndex { host: host.clone(), provider: release.provider.clone() },
-            Key::MirrorVersion { host, release },
+            Key::MirrorVersion { host: host.clone(), release: release.clone() },
+            Key::MirrorKeys { host, provider: release.provider },
         ]
+        .into_iter()
+        .chain(kept())
+        .collect()
+    }
+
+    fn kept() -> impl Iterator<Item = Key> {
+        let provider =
+            Provider { namespace: "acme".parse().unwrap(), provider_type: "my-x".parse().unwrap() };
+        let release = ReleaseId { provider, version: "1.2.3-rc.1".parse().unwrap() };
+        let digest = Digest::of(b"abc").short();
+        let objects = [
+            KeptObject::Zip { platform: "linux_amd64".parse().unwrap(), digest },
+            KeptObject::Sums { digest },
+            KeptObject::Signature { digest, key_id: "0123456789ABCDEF".parse().unwrap() },
+            KeptObject::Facts { digest },
+        ];
+        let host: MirrorHost = "registry.example.org".parse().unwrap();
+        objects
+            .into_iter()
+            .map(move |object| KeptKey { host: host.clone(), release: release.clone(), object }.into())
     }
 
     #[test]
@@ -513,6 +552,7 @@ mod tests {
         let written: Vec<String> = keys().iter().map(ToString::to_string).collect();
         let folder = "store/acme/my-x/1.2.3-rc.1/ba7816bf8f01cfea";
         let store = format!("{folder}/terraform-provider-my-x_1.2.3-rc.1");
+        let of_others = "store/registry.example.org/acme/my-x/1.2.3-rc.1/ba7816bf8f01cfea";
         assert_eq!(
             written,
             [
@@ -530,6 +570,11 @@ mod tests {
                 format!("{folder}/provenance.json.0123456789ABCDEF.sig"),
                 "mirror/registry.example.com:8443/acme/my-x/index.json".to_owned(),
                 "mirror/registry.example.com:8443/acme/my-x/1.2.3-rc.1.json".to_owned(),
+                "mirror/registry.example.com:8443/acme/my-x/signing-keys.json".to_owned(),
+                format!("{of_others}/terraform-provider-my-x_1.2.3-rc.1_linux_amd64.zip"),
+                format!("{of_others}/terraform-provider-my-x_1.2.3-rc.1_SHA256SUMS"),
+                format!("{of_others}/terraform-provider-my-x_1.2.3-rc.1_SHA256SUMS.0123456789ABCDEF.sig"),
+                format!("{of_others}/upstream.json"),
             ]
         );
         for (key, text) in keys().into_iter().zip(written) {
@@ -621,6 +666,11 @@ mod tests {
                 ("application/pgp-signature", CreateOnly),
                 ("application/json", CompareAndSwap),
                 ("application/json", CompareAndSwap),
+                ("application/json", CompareAndSwap),
+                ("application/zip", CreateOnly),
+                ("text/plain; charset=utf-8", CreateOnly),
+                ("application/pgp-signature", CreateOnly),
+                ("application/json", CreateOnly),
             ]
         );
         assert_eq!(keys()[2].cache_control(DocumentMaxAge(5)), "public, max-age=5, must-revalidate");

@@ -5,94 +5,30 @@
 //! into one: what is not understood, or not this program's, is kept byte for byte.
 //! Source: Terraform 1.11 and OpenTofu 1.12, `internal/getproviders/http_mirror_source.go`.
 
+mod host;
+pub mod kept;
+pub mod trusted;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use serde_json::{Value, json};
-use url::Url;
 
 use super::json;
 use super::layout::Key;
-use super::links::BaseUrl;
 use super::marks::{self, Mark};
 use super::packages::{ZipFacts, others};
 use super::raw::RawObject;
 use crate::error::Refusal;
-use crate::provider::{InvalidName, Platform, Version};
+use crate::provider::{Platform, Version};
+pub use host::MirrorHost;
 
 const VERSIONS: &str = "versions";
 const ARCHIVES: &str = "archives";
 const URL: &str = "url";
 const HASHES: &str = "hashes";
-/// The port that clients leave out of a host.
-const HTTPS_PORT: u16 = 443;
-/// The longest name of a host.
-const MAX_HOST: usize = 253;
-
-/// The host of a provider's address, as clients spell it in the path of a mirror: in lower case, punycode where it is not
-/// ASCII, with its port if that is not 443. Source: `ForComparison` of terraform-svchost.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MirrorHost(String);
-
-impl MirrorHost {
-    /// The host of the addresses of a registry's own providers. `None` if no address can have it: an IPv6 address has
-    /// colons of its own.
-    #[must_use]
-    pub fn of(base: &BaseUrl) -> Option<Self> {
-        let url = Url::parse(base.as_str()).ok()?;
-        let host = url.host_str()?;
-        match url.port_or_known_default() {
-            None | Some(HTTPS_PORT) => host.parse().ok(),
-            Some(port) => format!("{host}:{port}").parse().ok(),
-        }
-    }
-
-    /// The host.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it has a port.
-    #[must_use]
-    pub fn has_port(&self) -> bool {
-        self.0.contains(':')
-    }
-}
-
-impl fmt::Display for MirrorHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for MirrorHost {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
-        let is_label = |label: &str| {
-            let is_inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-            label.bytes().all(is_inside)
-                && (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        // Written as a number is, and not as clients leave it out.
-        let is_port = |port: &str| {
-            let number = port.parse::<u16>().ok().filter(|number| ![0, HTTPS_PORT].contains(number));
-            number.is_some_and(|number| number.to_string() == port)
-        };
-        if name.len() <= MAX_HOST && name.split('.').all(is_label) && port.is_none_or(is_port) {
-            return Ok(Self(text.to_owned()));
-        }
-        let rule = "expected the host of a provider's address in lower case, such as registry.example.com, with its port \
-                    behind a colon if that is not 443"
-            .to_owned();
-        Err(InvalidName { what: "host of a mirror", found: text.to_owned(), rule })
-    }
-}
+/// Not of the protocol; of zips of other registries, and named as in download documents.
+const SUMS_URL: &str = "shasums_url";
+const SIGNATURE_URL: &str = "shasums_signature_url";
 
 /// A platform's zip in a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +37,17 @@ pub struct Archive {
     pub url: String,
     /// Its hashes, as lock files have them. Clients that ask for `h1:` alone take none of `zh:`, and the other way round.
     pub hashes: Vec<String>,
+    /// Of a zip of another registry: what upstream has signed. Clients pass it over.
+    pub signed: Option<SignedLinks>,
+}
+
+/// The links to the SHA256SUMS that lists a zip of another registry, and to its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedLinks {
+    /// To SHA256SUMS.
+    pub sums: String,
+    /// To its signature.
+    pub signature: String,
 }
 
 impl Archive {
@@ -108,13 +55,23 @@ impl Archive {
     #[must_use]
     pub fn of(url: String, zip: &ZipFacts) -> Self {
         let [zh, h1] = zip.hashes();
-        Self { url, hashes: vec![h1, zh] }
+        Self { url, hashes: vec![h1, zh], signed: None }
     }
 
     /// The SHA-256 of the whole zip, with its scheme, if it is given.
     #[must_use]
     pub fn zh(&self) -> Option<&str> {
-        self.hashes.iter().map(String::as_str).find(|hash| hash.starts_with("zh:"))
+        self.hash("zh:")
+    }
+
+    /// The hash of the zip's contents, with its scheme, if it is given.
+    #[must_use]
+    pub fn h1(&self) -> Option<&str> {
+        self.hash("h1:")
+    }
+
+    fn hash(&self, scheme: &str) -> Option<&str> {
+        self.hashes.iter().map(String::as_str).find(|hash| hash.starts_with(scheme))
     }
 }
 
@@ -238,7 +195,10 @@ impl MirrorVersion {
                 Some(_) => json::strings(key, members, HASHES)?,
             };
             if let Ok(platform) = name.parse() {
-                archives.insert(platform, Archive { url, hashes });
+                let link = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+                let signed = link(SUMS_URL).zip(link(SIGNATURE_URL));
+                let signed = signed.map(|(sums, signature)| SignedLinks { sums, signature });
+                archives.insert(platform, Archive { url, hashes, signed });
             }
         }
         Ok(Self { key: key.clone(), object, archives })
@@ -289,6 +249,10 @@ impl MirrorVersion {
             if now.len() != hashes.len() || !now.iter().all(|hash| is_so(hash)) {
                 entry.set(HASHES, &json!(hashes));
             }
+            if let Some(SignedLinks { sums, signature }) = &archive.signed {
+                entry.set(SUMS_URL, &sums.as_str().into());
+                entry.set(SIGNATURE_URL, &signature.as_str().into());
+            }
             wanted.set_object(&name, &entry);
         }
         if archives.keys().any(|platform| !self.archives.contains_key(platform)) {
@@ -302,10 +266,12 @@ impl MirrorVersion {
             changed.object.set_object(ARCHIVES, &wanted);
         }
         changed.archives.retain(|platform, _| keep(&platform.to_string()));
-        changed.archives.extend(archives.iter().map(|(platform, archive)| {
+        for (platform, archive) in archives {
             let hashes = texts(wanted.object(&platform.to_string()).value(HASHES).as_ref());
-            (platform.clone(), Archive { url: archive.url.clone(), hashes })
-        }));
+            let earlier = self.archives.get(platform).and_then(|earlier| earlier.signed.clone());
+            let signed = archive.signed.clone().or(earlier);
+            changed.archives.insert(platform.clone(), Archive { url: archive.url.clone(), hashes, signed });
+        }
         changed
     }
 
@@ -369,38 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_spelled_as_clients_do() {
-        for (base, host) in [
-            ("https://Registry.Example.com/", Some("registry.example.com")),
-            ("https://registry.example.com:443/providers/", Some("registry.example.com")),
-            ("https://registry.example.com:8443/", Some("registry.example.com:8443")),
-            ("https://bücher.example/", Some("xn--bcher-kva.example")),
-            ("http://localhost:8080/", Some("localhost:8080")),
-            ("http://127.0.0.1/", Some("127.0.0.1:80")),
-            ("http://[::1]:8080/", None),
-        ] {
-            let found = MirrorHost::of(&base.parse().unwrap());
-            assert_eq!(found.as_ref().map(MirrorHost::as_str), host, "{base}");
-        }
-        for bad in [
-            "",
-            "a..b",
-            "-a.b",
-            "A.b",
-            "a_b",
-            "a.b:443",
-            "a.b:0443",
-            "a.b:0",
-            "a.b:99999",
-            "a.b:",
-            "a:b:1",
-            "..",
-        ] {
-            assert!(bad.parse::<MirrorHost>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn an_index_is_the_protocols() {
         let written = MirrorIndex::empty(&index_key()).with(&versions(&["1.10.0", "1.9.0"]), &versions(&[]));
         let expected = "{\n  \"versions\": {\n    \"1.9.0\": {},\n    \"1.10.0\": {}\n  }\n}\n";
@@ -447,7 +381,7 @@ mod tests {
         let written = MirrorVersion::empty(&version_key())
             .merged(&archives(&[("linux_arm64", "b"), ("darwin_arm64", "a")]));
         let (a, b) = (archive("a"), archive("b"));
-        let entry = |platform: &str, Archive { url, hashes }: &Archive| {
+        let entry = |platform: &str, Archive { url, hashes, .. }: &Archive| {
             format!(
                 "    \"{platform}\": {{\n      \"url\": \"{url}\",\n      \"hashes\": [\n        \"{}\",\n        \"{}\"\n      \
                  ]\n    }}",

@@ -3,6 +3,7 @@
 pub mod checksums;
 pub mod discovery;
 pub mod download;
+mod file_name;
 pub mod json;
 pub mod layout;
 pub mod links;

@@ -8,6 +8,7 @@ mod json;
 mod key;
 mod list;
 mod masked;
+mod mirror;
 mod progress;
 mod publish;
 mod serve;

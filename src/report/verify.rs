@@ -138,10 +138,11 @@ fn word(severity: Severity) -> &'static str {
 }
 
 fn was_checked(verification: &Verification, group: Group) -> bool {
-    let Checked { providers, platforms, pages, .. } = verification.checked;
+    let Checked { providers, platforms, pages, mirrored, .. } = verification.checked;
     match group {
         Group::Discovery => true,
-        Group::Index | Group::Objects | Group::Mirror => providers > 0,
+        Group::Index | Group::Objects => providers > 0,
+        Group::Mirror => providers > 0 || mirrored > 0,
         Group::Zips => platforms > 0 && verification.depth == Depth::Full,
         Group::Pages => pages > 0,
         Group::Documents | Group::Checksums | Group::Signature | Group::Record => platforms > 0,
@@ -214,7 +215,7 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
 }
 
 fn summary(verification: &Verification, duration: Duration) -> String {
-    let Checked { providers, versions, platforms, zips, zip_bytes, pages } = verification.checked;
+    let Checked { providers, versions, platforms, zips, zip_bytes, pages, mirrored } = verification.checked;
     let mut lines = Vec::new();
     let (errors, warnings) = (verification.count(Severity::Error), verification.count(Severity::Warning));
     let place = printable(&verification.place);
@@ -238,6 +239,11 @@ fn summary(verification: &Verification, duration: Duration) -> String {
         words::count(platforms, "platform"),
         duration.as_secs_f64()
     );
+    let what = if mirrored > 0 {
+        format!("{what}; {} of other registries in the network mirror", words::count(mirrored, "version"))
+    } else {
+        what
+    };
     let detail = |text: &str| format!("  {}", wrapped(text, width().saturating_sub(2), "    "));
     lines.push(detail(&what));
     for signer in &verification.signers {

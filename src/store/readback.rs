@@ -8,6 +8,7 @@
 use super::{Answer, Condition, StoreError, Summary};
 use crate::content::Digest;
 use crate::registry::Key;
+use crate::registry::mirror::kept::{KeptKey, KeptObject};
 
 /// Interprets the HTTP answer to a conditional write, by the status rather than by one vendor's code: a conflict is
 /// `ConditionalRequestConflict` on AWS and `ConcurrentModification` on Ceph. A status of `None` means that there was no
@@ -48,6 +49,11 @@ impl Intent {
         match key {
             Key::Zip { .. } | Key::Sums { .. } => Self::Object(digest),
             Key::Signature { .. } | Key::ProvenanceSignature { .. } => Self::Signature(digest),
+            Key::Kept(KeptKey { object, .. }) => match object {
+                KeptObject::Zip { .. } | KeptObject::Sums { .. } => Self::Object(digest),
+                KeptObject::Signature { .. } => Self::Signature(digest),
+                KeptObject::Facts { .. } => Self::Document,
+            },
             Key::Discovery
             | Key::Settings
             | Key::Page(_)
@@ -56,7 +62,8 @@ impl Intent {
             | Key::Yanked { .. }
             | Key::Provenance { .. }
             | Key::MirrorIndex { .. }
-            | Key::MirrorVersion { .. } => Self::Document,
+            | Key::MirrorVersion { .. }
+            | Key::MirrorKeys { .. } => Self::Document,
         }
     }
 }

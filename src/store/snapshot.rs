@@ -48,7 +48,7 @@ impl Snapshot {
 
 /// The answer of the store; `None` if an object is too large.
 async fn read(store: &RegistryStore, key: &Key) -> Result<Option<Option<Kept>>, StoreError> {
-    if matches!(key, Key::Zip { .. }) {
+    if key.is_zip() {
         return Ok(Some(store.head(key).await?.map(Kept::Zip)));
     }
     let Some(object) = store.open(key).await? else { return Ok(Some(None)) };

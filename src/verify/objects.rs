@@ -166,6 +166,8 @@ pub(super) async fn check(
                 | Key::Provenance { release: ReleaseId { provider, version }, .. }
                 | Key::ProvenanceSignature { release: ReleaseId { provider, version }, .. },
             ) => (provider, version, true),
+            // Of other registries' providers, to which their files in the mirror lead.
+            Ok(Key::Kept(_)) => continue,
             Ok(_) | Err(_) => {
                 foreign.add(&object);
                 continue;

@@ -26,6 +26,15 @@ pub struct Scope {
 pub const MAX_ZIP: u64 = 1 << 30;
 
 impl Scope {
+    /// Whether all of the registry is checked.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.extent == Extent::Registry
+            && self.namespace.is_none()
+            && self.provider_type.is_none()
+            && self.versions.is_empty()
+    }
+
     /// Whether a version is of the scope.
     #[must_use]
     pub fn has(&self, version: &Version) -> bool {

@@ -3,17 +3,14 @@
 //! Clients know only URLs. A directory or a bucket stands for a host with an unknown address: the statements of its
 //! discovery document are accepted, and every link is resolved as a client resolves it, and then mapped to a key.
 
-use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
-use crate::content::Digest;
+use crate::content::{Spool, Spooled};
 use crate::error::{Error, Result};
 use crate::reader::{Fetched, Missing, Opened, Pieces, Reader, Reply};
 use crate::registry::{Key, Links};
@@ -49,11 +46,9 @@ pub(super) struct RegistryView<'a> {
 }
 
 /// A zip on this machine's disk, in a file without a name.
-pub(super) struct Spooled {
-    pub(super) file: File,
+pub(super) struct SpooledZip {
+    pub(super) spooled: Spooled,
     pub(super) headers: Headers,
-    pub(super) digest: Digest,
-    pub(super) len: u64,
 }
 
 /// The place of a URL's object.
@@ -195,7 +190,7 @@ impl<'a> RegistryView<'a> {
         &self,
         url: &Url,
         limit: u64,
-        look: impl FnOnce(Spooled) -> T + Send + 'static,
+        look: impl FnOnce(SpooledZip) -> T + Send + 'static,
     ) -> Result<Reply<T>>
     where
         T: Send + 'static,
@@ -235,24 +230,21 @@ impl<'a> RegistryView<'a> {
             }
             attempt += 1;
         };
-        self.watch.read(spooled.len);
+        self.watch.read(spooled.spooled.len);
         let looked = tokio::task::spawn_blocking(move || look(spooled)).await;
         looked.map(Reply::Found).map_err(|error| temporary(std::io::Error::other(error)))
     }
 }
 
 /// Writes the arriving pieces to a file, in a thread that may block; the inner error is that of the source.
-async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<Spooled, BodyError<String>>> {
+async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<SpooledZip, BodyError<String>>> {
     let (sender, mut chunks) = mpsc::channel::<Bytes>(4);
-    let writing = tokio::task::spawn_blocking(move || -> std::io::Result<(File, Digest, u64)> {
-        let (mut file, mut hash, mut len) = (tempfile::tempfile()?, Sha256::new(), 0);
+    let writing = tokio::task::spawn_blocking(move || -> std::io::Result<Spooled> {
+        let mut spool = Spool::into(tempfile::tempfile()?);
         while let Some(chunk) = chunks.blocking_recv() {
-            hash.update(&chunk);
-            file.write_all(&chunk)?;
-            len += chunk.len() as u64;
+            spool.write(&chunk)?;
         }
-        file.seek(SeekFrom::Start(0))?;
-        Ok((file, Digest::from_hasher(hash), len))
+        spool.finish()
     });
     let mut failure = None;
     while let Some(chunk) = body.next().await {
@@ -271,10 +263,10 @@ async fn spool(headers: Headers, mut body: Pieces) -> Result<Result<Spooled, Bod
     }
     drop(sender);
     let written = writing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let (file, digest, len) = written.map_err(temporary)?;
+    let spooled = written.map_err(temporary)?;
     Ok(match failure {
         Some(answer) => Err(answer),
-        None => Ok(Spooled { file, headers, digest, len }),
+        None => Ok(SpooledZip { spooled, headers }),
     })
 }
 

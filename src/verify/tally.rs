@@ -80,6 +80,7 @@ impl Checked {
         self.zips += other.zips;
         self.zip_bytes += other.zip_bytes;
         self.pages += other.pages;
+        self.mirrored += other.mirrored;
     }
 }
 

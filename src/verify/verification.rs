@@ -24,6 +24,8 @@ pub struct Checked {
     pub zip_bytes: u64,
     /// Pages of a registry that has them.
     pub pages: u64,
+    /// Versions of other registries' providers in the network mirror.
+    pub mirrored: u64,
 }
 
 /// Objects to which no listed version leads.

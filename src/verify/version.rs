@@ -317,14 +317,14 @@ impl VersionCheck<'_> {
                     version: self.entry.version.clone(),
                     platform: download.platform.clone(),
                 };
-                let look = move |zip: site::Spooled| {
-                    let (len, digest) = (zip.len, zip.digest);
+                let look = move |zip: site::SpooledZip| {
+                    let (len, digest) = (zip.spooled.len, zip.spooled.digest);
                     let mut findings = zip::unopened(&subject, &zip.headers, Some(len), Some(digest), shasum);
                     // Clients do not open a zip other than the promised one.
                     if findings.iter().any(|finding| finding.rule.severity == Severity::Error) {
                         return (findings, None, Some((len, digest)));
                     }
-                    let (more, h1) = zip::check(&subject, &expected, &zip.file);
+                    let (more, h1) = zip::check(&subject, &expected, &zip.spooled.file);
                     findings.extend(more);
                     (findings, h1, Some((len, digest)))
                 };

@@ -8,6 +8,7 @@ mod docs;
 pub mod downloads;
 pub mod invalidation;
 pub mod list;
+pub mod mirror;
 pub mod publish;
 pub mod signature;
 pub mod signer;

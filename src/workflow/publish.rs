@@ -183,7 +183,9 @@ impl Request {
             let together = together.get(packages.provider_type()).cloned().unwrap_or_default();
             goals.push(self.goal(packages, chosen, together, docs.take()));
         }
-        let progress = Arc::new(Progress::of(&self.target, &goals));
+        let versions =
+            goals.iter().map(|goal| ReleaseId::new(&goal.provider, goal.packages.version()).to_string());
+        let progress = Arc::new(Progress::of(&self.target, versions.collect()));
         Ok(Prepared { request: self, goals, left_alone, expiry_warning, progress })
     }
 

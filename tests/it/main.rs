@@ -31,6 +31,7 @@ mod machine;
 mod matrix;
 mod memory;
 mod mirror;
+mod mirror_other;
 mod model;
 mod namespaces;
 mod operations;

@@ -3,7 +3,7 @@
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::{Failure, MayPass, Pieces, Reply, Web, failed, header, is_gzip};
+use super::{Asking, Failure, MayPass, Pieces, Reply, Web, failed, header, is_gzip};
 use crate::error::StoreError;
 
 /// A part of an object that is being read.
@@ -22,7 +22,7 @@ impl Web {
     /// Fails if the server or the network continues to fail, or sends another part.
     pub async fn part(&self, url: &Url, from: u64, limit: u64) -> Result<Reply<Part>, StoreError> {
         self.with_retries(url, async || {
-            let (response, _) = match self.send(Method::GET, url, Some(from)).await? {
+            let (response, _) = match self.send(Method::GET, url, Some(from), Asking::Object).await? {
                 Reply::Found(found) => found,
                 other => return Ok(other.without()),
             };

@@ -81,7 +81,7 @@ pub(super) async fn publish(
         let budget = Budget::new(options.contention_timeout, Box::new(RealPace::default()));
         let run = publish::publish(store, &batch, options, budget, observer).await;
         let mut run = run.map_err(|error| progress.stopped(error))?;
-        progress.published(&batch, &run);
+        progress.published(batch.goals().len(), &run);
         let verified = match run.snapshot.take() {
             Some(snapshot) => {
                 let mirror = run.plan.settings().and_then(Settings::mirror_host);

@@ -3,16 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Unfinished, Versions};
-use crate::plan::PublishGoal;
-use crate::plan::batch::Batch;
-use crate::provider::ReleaseId;
 use crate::publish;
 use crate::workflow::target::Target;
 
 /// The versions of a run, and which of them are published.
 pub struct Progress {
     target: String,
-    versions: Vec<ReleaseId>,
+    versions: Vec<String>,
     done: Mutex<Done>,
 }
 
@@ -22,21 +19,16 @@ struct Done {
     written: Vec<String>,
 }
 
-fn release(goal: &PublishGoal) -> ReleaseId {
-    ReleaseId::new(&goal.provider, goal.packages.version())
-}
-
 impl Progress {
     /// Nothing of these versions is published yet.
-    pub(super) fn of(target: &Target, goals: &[PublishGoal]) -> Self {
-        let versions = goals.iter().map(release).collect();
+    pub(in crate::workflow) fn of(target: &Target, versions: Vec<String>) -> Self {
         Self { target: target.to_string(), versions, done: Mutex::default() }
     }
 
-    /// All versions of the next batch are published.
-    pub(super) fn published(&self, batch: &Batch, run: &publish::Outcome) {
+    /// The next `count` versions are published.
+    pub(in crate::workflow) fn published(&self, count: usize, run: &publish::Outcome) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.versions += batch.goals().len();
+        done.versions += count;
         done.written.extend(run.written.keys().map(ToString::to_string));
     }
 
@@ -54,7 +46,6 @@ impl Progress {
             cause => (Box::new(cause), None),
         };
         let (published, pending) = self.versions.split_at(done.versions.min(self.versions.len()));
-        let names = |versions: &[ReleaseId]| versions.iter().map(ToString::to_string).collect();
         let completes = !matches!(*cause, Error::Refused(_));
         let mut written = done.written.clone();
         let mut unwritten = Vec::new();
@@ -68,7 +59,7 @@ impl Progress {
             pending: unwritten,
             consequence: "What is listed is whole at every point.".to_owned(),
             completes,
-            versions: Some(Versions { published: names(published), pending: names(pending) }),
+            versions: Some(Versions { published: published.to_vec(), pending: pending.to_vec() }),
         };
         Error::Unfinished { cause, state: Box::new(state) }
     }

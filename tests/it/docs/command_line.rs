@@ -16,6 +16,7 @@ const BEGINNING: &str = "<!-- From here on this page is made by a test. -->\n";
 const MORE: &[(&str, &str)] = &[
     ("publish", "[inputs.md](inputs.md), [s3.md](s3.md), [registry-layout.md](registry-layout.md)"),
     ("drone", "[drone/README.md](../drone/README.md)"),
+    ("mirror", "[network-mirror.md](network-mirror.md#providers-of-other-registries)"),
     ("verify", "[verify.md](verify.md)"),
     ("list", "[maintenance.md](maintenance.md#what-is-there), [json-output.md](json-output.md#lists)"),
     ("policy", "[policies.md](policies.md)"),

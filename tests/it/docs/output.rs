@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::{codes, page, root};
 use crate::support::archive::write;
 use crate::support::clients::Preview;
-use crate::support::{folder, key, publish, run, tarballs, testdata, tfreg, tree};
+use crate::support::examples::Fixture;
+use crate::support::{Ran, folder, key, publish, run, tarballs, testdata, tfreg, tree};
 
 /// The names of all members of a value, but of what is another document in it.
 fn members(value: &Value, names: &mut BTreeSet<String>) {
@@ -65,6 +66,7 @@ fn every_member_of_the_json_is_documented() {
         .succeeds(),
         run(tfreg().args(["downloads", "--format", "json"]).arg(&cut)).succeeds(),
         run(tfreg().args(["key", "--format", "json"]).arg(key("ed25519.asc"))).succeeds(),
+        mirrored(),
         run(tfreg().args(["key", "--format", "json"]).arg(refused)),
         run(tfreg().args(["publish", "--unknown", "--format", "json"])),
     ];
@@ -83,6 +85,12 @@ fn every_member_of_the_json_is_documented() {
     let missing: Vec<&String> = names.iter().filter(|name| !documented.contains(*name)).collect();
     assert!(missing.is_empty(), "docs/json-output.md does not have {missing:?}");
     assert!(names.len() > 60, "{names:?}");
+}
+
+/// The result of a mirroring.
+fn mirrored() -> Ran {
+    let script = "tfreg mirror --to site --format json registry.example.org/acme/sample";
+    run(&mut Fixture::new(script).bash(script)).succeeds()
 }
 
 /// Messages of which parts come from elsewhere: the AWS SDK, a status, or a value.

@@ -98,6 +98,26 @@ fn github_actions() {
     run_step(&fixture, script, set).refused("another tag", &["1.3.0"]);
 }
 
+#[test]
+fn a_mirror_every_night() {
+    let pipeline = yaml("A mirror, every night", "kind: pipeline");
+    let [step] = pipeline["steps"].as_vec().unwrap().as_slice() else { panic!("{pipeline:?}") };
+    let commands: Vec<&str> =
+        step["commands"].as_vec().unwrap().iter().map(|command| command.as_str().unwrap()).collect();
+    if !require_program("bash") {
+        return;
+    }
+    let script = commands.join("\n");
+    let fixture = Fixture::new(&script);
+    let variables = step["environment"].as_hash().unwrap().iter().map(|(name, value)| {
+        let value = value.as_str().unwrap_or("a token that upstream does not want");
+        (name.as_str().unwrap().to_owned(), value.to_owned())
+    });
+    run(fixture.bash(&script).envs(variables)).succeeds();
+    let objects = fixture.server.objects("registry-bucket");
+    assert!(objects.contains_key("mirror/registry.example.org/acme/sample/1.2.0.json"));
+}
+
 /// The action of `ci/github`, called as the page calls it.
 #[test]
 fn github_action() {

@@ -50,6 +50,7 @@ impl Preview {
 
 /// A working directory of Terraform, or of another client, that installs `registry.example.com/acme/sample` from a preview.
 pub(crate) struct Terraform {
+    source: String,
     folder: TempDir,
     program: PathBuf,
     envs: Vec<(String, String)>,
@@ -66,8 +67,13 @@ impl Terraform {
     /// A working directory for the sample provider in `version`, which the network mirror on `host` alone offers. The tunnel
     /// leads to it.
     pub(crate) fn mirrored(host: &Host, tunnel: &Tunnel, version: &str) -> Self {
+        Self::mirrored_of(SOURCE, host, tunnel, version)
+    }
+
+    /// The same for a provider of any registry.
+    pub(crate) fn mirrored_of(source: &str, host: &Host, tunnel: &Tunnel, version: &str) -> Self {
         let mirror = "provider_installation {\n  network_mirror {\n    url = \"https://registry.example.com/mirror/\"\n  }\n}\n";
-        let mut terraform = Self::in_folder(SOURCE, version, mirror);
+        let mut terraform = Self::in_folder(source, version, mirror);
         std::fs::copy(host.certificate(), terraform.path("cert.pem")).unwrap();
         let envs = tunnel.environment();
         terraform.envs = envs.map(|(name, value)| (name.to_owned(), value)).into();
@@ -75,10 +81,12 @@ impl Terraform {
     }
 
     fn in_folder(source: &str, version: &str, config: &str) -> Self {
-        let terraform = Self { folder: folder(), program: "terraform".into(), envs: Vec::new() };
+        let (source, folder) = (source.to_owned(), folder());
+        let terraform = Self { source, folder, program: "terraform".into(), envs: Vec::new() };
         std::fs::write(terraform.path("cli.tfrc"), config).unwrap();
         let block = format!(
-            "terraform {{\n required_providers {{\n sample = {{ source = \"{source}\", version = \"{version}\" }}\n }}\n}}\n"
+            "terraform {{\n required_providers {{\n sample = {{ source = \"{}\", version = \"{version}\" }}\n }}\n}}\n",
+            terraform.source
         );
         std::fs::write(terraform.path("main.tf"), block).unwrap();
         terraform
@@ -133,7 +141,8 @@ impl Terraform {
     /// The installed executable of the sample provider.
     pub(crate) fn installed(&self, version: &str) -> PathBuf {
         self.path(&format!(
-            ".terraform/providers/{SOURCE}/{version}/linux_amd64/terraform-provider-sample_v{version}"
+            ".terraform/providers/{}/{version}/linux_amd64/terraform-provider-sample_v{version}",
+            self.source
         ))
     }
 }

@@ -12,9 +12,10 @@ use rustix::process::Signal;
 use super::archive::write;
 use super::child::Running;
 use super::clients::{require, require_program};
-use super::host::Host;
+use super::host::{Certificate, Host};
 use super::kms::KmsServer;
 use super::s3_server::S3Server;
+use super::tunnel::Tunnel;
 use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree};
 
 /// The world of an example:
@@ -31,12 +32,13 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// | `site/` behind a web server, and the other registry | `https://registry.example.com/`, `https://staging.example.com/` |
 /// | an S3 server with these buckets, and `production` | the AWS variables |
 /// | every role that the script names | at that server |
-/// | for `tfreg resign`, the public half of that key; another key | `public.asc`, `old-public.asc`; `new.asc` |
+/// | for `tfreg resign` and `tfreg mirror`, the public half of that key; another key | `public.asc`, `old-public.asc`; `new.asc` |
 /// | for `gpg --quick-set-expire` and `gpg --verify`, that key in a key ring | `FINGERPRINT` |
 /// | for `gpg --verify`, the record of the publish and its signature | `provenance.json`, `provenance.json.KEYID.sig` |
 /// | what pipelines set: a tag, a passphrase (which the key does not need) | `DRONE_TAG`, `TAG`, `PASSPHRASE`, `passphrase.txt`, `TFREG_SIGNING_PASSPHRASE` |
 /// | for `awskms:`, a key in AWS KMS | `alias/releases` and `key/1234abcd-12ab-34cd-56ef-1234567890ab` |
 /// | a home | `HOME`, the folder itself |
+/// | for `tfreg mirror`, another registry with that release; both registries with a network mirror | `https://registry.example.org/` |
 /// | stand-ins for programs that reach into the world | `bin/`, see [`STANDINS`] |
 ///
 /// To give examples something more, add it to [`Fixture::new`] and to this table.
@@ -44,6 +46,8 @@ pub(crate) struct Fixture {
     root: tempfile::TempDir,
     pub(crate) server: S3Server,
     kms: Option<KmsServer>,
+    /// Another registry, and the proxy that leads to it.
+    upstream: Option<(Host, Tunnel)>,
 }
 
 /// The public addresses of the registry in `site`, and of staging; hosts on this machine stand for them.
@@ -94,8 +98,16 @@ pub(crate) fn can_run(script: &str) -> bool {
 
 impl Fixture {
     pub(crate) fn new(script: &str) -> Self {
+        let root = folder();
+        let upstream = script.contains("tfreg mirror").then(|| {
+            let host =
+                Host::with(&root.path().join("upstream"), &Certificate::server_of(&["registry.example.org"]));
+            let tunnel = Tunnel::to(host.port());
+            (host, tunnel)
+        });
         let fixture = Self {
-            root: folder(),
+            root,
+            upstream,
             server: S3Server::start(&[
                 "registry-bucket",
                 "staging",
@@ -130,6 +142,13 @@ impl Fixture {
         if !script.contains("tfreg publish") {
             run(&mut publish(fixture.path("site"), &release)).succeeds();
             run(publish("s3://registry-bucket", &release).envs(fixture.server.envs())).succeeds();
+        }
+        if fixture.upstream.is_some() {
+            run(&mut publish(fixture.path("upstream"), &release)).succeeds();
+            for target in [fixture.path("site").to_str().unwrap(), "s3://registry-bucket"] {
+                let init = ["init", target, "--base-url", HOST, "--network-mirror"];
+                run(tfreg().args(init).envs(fixture.server.envs())).succeeds();
+            }
         }
         if script.contains("tfreg unyank") && !script.contains("tfreg yank") {
             for target in [fixture.path("site").to_str().unwrap(), "s3://registry-bucket"] {
@@ -200,7 +219,7 @@ impl Fixture {
             fs::copy(key("ed25519.asc"), self.path("key.asc")).unwrap();
             fs::write(self.path("passphrase.txt"), PASSPHRASE).unwrap();
         }
-        if script.contains("tfreg resign") {
+        if script.contains("tfreg resign") || script.contains("tfreg mirror") {
             fs::copy(key("rsa3072.asc"), self.path("new.asc")).unwrap();
             let public = run(tfreg().args(["key", "--public"]).arg(key("ed25519.asc"))).succeeds().stdout;
             for name in ["public.asc", "old-public.asc"] {
@@ -258,6 +277,10 @@ impl Fixture {
             .env("FINGERPRINT", "4E8911C0E0EC692102243A48A7F2BC5B6E845A69")
             .env("MANPAGER", "cat")
             .stdin(Stdio::null());
+        if let Some((host, tunnel)) = &self.upstream {
+            command.env_remove("TF_CLI_CONFIG_FILE").env("SSL_CERT_FILE", host.certificate());
+            tunnel.used_by(&mut command);
+        }
         command.envs(self.kms.iter().map(|kms| ("AWS_ENDPOINT_URL_KMS", kms.url())));
         command
     }

@@ -41,6 +41,8 @@ pub(crate) enum Instead {
     Demand(&'static str),
     /// A redirect there; `{host}` stands for the host's own address, and `{port}` for its port.
     Redirect(&'static str),
+    /// 401, unless the request has this bearer token.
+    WithoutToken(&'static str),
 }
 
 /// Paths, or parts of them, with what is served for them instead. The first one that is a part of a path counts.
@@ -53,6 +55,11 @@ impl Certificate {
     /// A server's, for this machine.
     pub(crate) fn server() -> Self {
         Self::of(&["localhost", "127.0.0.1", PRIVATE], |_| {})
+    }
+
+    /// A server's, for these names.
+    pub(crate) fn server_of(names: &[&str]) -> Self {
+        Self::of(names, |_| {})
     }
 
     /// A CA's, as `openssl req -x509` makes it, for these names.
@@ -266,7 +273,15 @@ impl Files {
             })
             .collect();
         let mut answer = Response::new(Full::new(Bytes::new()));
+        let has_token = |token: &str| {
+            let sent = request.headers().get(AUTHORIZATION).and_then(|sent| sent.to_str().ok());
+            sent == Some(&format!("Bearer {token}"))
+        };
         match rules.iter().find(|instead| !matches!(instead, Instead::Header(..))) {
+            Some(Instead::WithoutToken(token)) if !has_token(token) => {
+                *answer.status_mut() = StatusCode::UNAUTHORIZED;
+                return answer;
+            }
             Some(Instead::Status(status)) => {
                 *answer.status_mut() = StatusCode::from_u16(*status).unwrap();
                 return answer;
