@@ -246,6 +246,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "TF_CLI_CONFIG_FILE", "`the_first_try_of_the_readme_installs` runs it"),
     ("README.md", "cargo install", "it builds tfreg once more"),
     ("docs/CONTRIBUTING.md", ".ci/run", "it runs this test"),
+    ("docs/CONTRIBUTING.md", "ci/release.sh", "it builds tfreg twice more, for half an hour"),
     ("docs/CONTRIBUTING.md", "cargo doc", "it opens a browser; .ci/run has it without that"),
     ("docs/CONTRIBUTING.md", "TFREG_TEST_S3", "it needs an S3 server outside of the tests"),
     ("docs/CONTRIBUTING.md", "cargo build", "it needs Nettle, and builds tfreg once more"),
@@ -272,7 +273,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/signing-keys.md", "aws kms create-key", "it needs an account of AWS"),
     ("drone/README.md", "cargo test", "the test that it names is one of these tests"),
     ("drone/README.md", "drone ", "it needs a Drone server"),
-    ("drone/README.md", "docker ", "it needs a container engine"),
+    ("drone/README.md", "ci/release.sh", "it builds tfreg twice more, and needs a container engine"),
 ];
 
 /// Sections whose blocks are one session.

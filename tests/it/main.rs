@@ -22,6 +22,7 @@ mod first_publish;
 mod foreign_stores;
 mod help;
 mod hosting;
+mod image;
 mod key_command;
 mod key_limits;
 mod key_remedies;
