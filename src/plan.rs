@@ -60,7 +60,7 @@ use crate::content::{Digest, DirHash, Sealed};
 use crate::error::Refusal;
 use crate::provider::{Provider, ReleaseId};
 use crate::registry::pages::PageKey;
-use crate::registry::{DocumentMaxAge, Folder, Key, Settings, VersionsDocument, YankedRecord};
+use crate::registry::{DocumentMaxAge, Folder, Key, Settings, YankedRecord};
 use crate::store::{Document, Listed, Revision, Summary};
 use crate::words;
 pub use publish_goal::{PublishGoal, Published, RunState, VersionKey};
@@ -142,8 +142,6 @@ pub struct Observation {
     pub folders: BTreeMap<Folder, Vec<Listed>>,
     /// The registry's settings, once they were read.
     settings: Option<Settings>,
-    /// Indexes that are parsed already.
-    indexes: BTreeMap<Key, VersionsDocument>,
 }
 
 impl Observation {
@@ -303,8 +301,6 @@ pub struct Plan {
     signed: Vec<SignedObjects>,
     /// The versions whose entry in the index is new or changes.
     listed: BTreeSet<ReleaseId>,
-    /// The index as a publish wants it.
-    index: Option<VersionsDocument>,
     condition_check: Option<ConditionCheck>,
     /// How long clients may keep a document, if the registry's settings say it.
     max_age: Option<DocumentMaxAge>,

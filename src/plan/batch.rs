@@ -1,22 +1,22 @@
 //! The goal of a backfill: several versions of one provider, written together.
 //!
-//! Each version is planned by the planner of a publish. What they share, the index above all, is written once: the plan
-//! of each version is made as if the plans before it were carried out already, and of each shared object the last
-//! contents are written, under the condition of what was observed. So the rules of a publish hold for every version of a
-//! batch: the stages are those of the whole batch, and the index comes behind the documents of all of its versions.
+//! Each version is planned by the planner of a publish, which lists it in what the versions [share](planner::Shared): the
+//! index above all, as the versions before have left it. That is written once, under the condition of what was observed. So
+//! the rules of a publish hold for every version of a batch: the stages are those of the whole batch, and the index comes
+//! behind the documents of all of its versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pages::Wanted;
+use super::planner::{self, Shared};
 use super::{
-    Action, ConditionCheck, Flags, Goal, Observation, Observed, Plan, PublishGoal, ReadKind, RunState, Stage,
-    Step, ToSign, Write, planner,
+    Action, ConditionCheck, Flags, Goal, Observation, Plan, PublishGoal, ReadKind, RunState, Step, ToSign,
+    Write,
 };
 use crate::content::{Digest, Sealed};
 use crate::error::Refusal;
 use crate::provider::ReleaseId;
-use crate::registry::{Folder, Key, VersionsDocument};
-use crate::store::{Document, Revision};
+use crate::registry::{Folder, Key};
 
 /// Several versions of one provider, the oldest first.
 #[derive(Debug)]
@@ -99,28 +99,15 @@ impl Goal for Batch {
     type RunState = BatchState;
 
     fn next(&self, seen: &Observation, state: &mut BatchState) -> Result<Step, Refusal> {
-        let mut view = seen.clone();
-        // It is parsed once, not once for each version.
-        let provider = self.goals.first().map(|goal| goal.provider.clone());
-        if let Some(key) = provider.map(|provider| Key::Versions { provider })
-            && let Some(read) = seen.document(&key)
-        {
-            let index = VersionsDocument::parse(&key, &read.bytes)?;
-            view.indexes.insert(key, index);
-        }
+        let mut shared = Shared::new(seen);
         let (mut needs, mut merged) = (Needs::default(), Merged::default());
         for (at, goal) in self.goals.iter().enumerate() {
-            match planner::next(goal, &view, state.of(at))? {
-                // What leaves the network mirror leaves it before anything else is written, so this plan may list nothing new
-                // there. The version is planned alone, and the others in the next round.
-                Step::Ready(plan) if plan.withdraws && self.goals.len() > 1 => {
-                    return planner::next(goal, seen, state.of(at));
-                }
-                Step::Ready(plan) => merged.add(*plan, seen, &mut view),
+            match planner::of_version(goal, seen, state.of(at), &mut shared)? {
+                Step::Ready(plan) => merged.add(*plan),
                 step => needs.add(step),
             }
         }
-        Ok(needs.step().unwrap_or_else(|| Step::Ready(Box::new(merged.plan(seen)))))
+        Ok(needs.step().unwrap_or_else(|| Step::Ready(Box::new(shared.complete(merged.plan)))))
     }
 
     fn flags(&self) -> Flags {
@@ -166,14 +153,14 @@ impl Goal for Batch {
 #[derive(Default)]
 struct Merged {
     plan: Plan,
-    /// The positions of what several versions share.
-    shared: BTreeMap<Key, usize>,
+    /// What several versions write, with the same contents: the discovery document.
+    common: BTreeSet<Key>,
 }
 
 impl Merged {
-    /// Adds the plan of a version, and lets the next one see what it writes of what they share.
-    fn add(&mut self, plan: Plan, seen: &Observation, view: &mut Observation) {
-        let check = plan.condition_check.filter(|check| is_usable(check, &plan.writes, seen));
+    /// Adds the plan of a version.
+    fn add(&mut self, plan: Plan) {
+        let check = plan.condition_check.filter(|check| is_usable(check, &plan.writes));
         let is_better = |check: &ConditionCheck| {
             let known = self.plan.condition_check.as_ref();
             known.is_none_or(|known| check.is_there && !known.is_there)
@@ -184,63 +171,21 @@ impl Merged {
         self.plan.changes.extend(plan.changes);
         self.plan.signed.extend(plan.signed);
         self.plan.listed.extend(plan.listed);
-        if let Some(index) = plan.index {
-            view.indexes.insert(index.key().clone(), index);
-        }
-        self.plan.max_age = self.plan.max_age.or(plan.max_age);
-        self.plan.withdraws |= plan.withdraws;
         for warning in plan.warnings {
             if !self.plan.warnings.contains(&warning) {
                 self.plan.warnings.push(warning);
             }
         }
         for write in plan.writes {
-            if write.key.release().is_none()
-                && let Some(bytes) = write.body.bytes()
-            {
-                let revision = match view.document(&write.key) {
-                    Some(document) => document.revision.clone(),
-                    // Never sent: the action is that of the observation.
-                    None => Revision(String::new()),
-                };
-                let document = Document { bytes: bytes.clone(), revision };
-                view.objects.insert(write.key.clone(), Observed::Document(document));
-                if let Some(write_at) = self.shared.get(&write.key) {
-                    self.plan.writes[*write_at] = write;
-                    continue;
-                }
-                self.shared.insert(write.key.clone(), self.plan.writes.len());
+            if write.key.release().is_some() || self.common.insert(write.key.clone()) {
+                self.plan.writes.push(write);
             }
-            self.plan.writes.push(write);
         }
-    }
-
-    /// The plan of the batch. What is shared is written once, in the place of what was observed.
-    fn plan(mut self, seen: &Observation) -> Plan {
-        for (key, at) in self.shared {
-            let Write { body, action, .. } = &mut self.plan.writes[at];
-            *action = match seen.document(&key) {
-                None => Action::Create,
-                Some(read) if body.digest() == Digest::of(&read.bytes) => Action::Keep,
-                Some(read) => {
-                    let old_len = read.bytes.len() as u64;
-                    Action::Replace { revision: read.revision.clone(), old_len }
-                }
-            };
-        }
-        let withdraws = self.plan.withdraws;
-        self.plan.writes.sort_by_key(|write| Stage::of(&write.key, withdraws));
-        self.plan
     }
 }
 
-/// Whether a store can be checked with this object: it is there, or is created. What only the plan of an earlier version
-/// has put into the view is not there yet.
-fn is_usable(check: &ConditionCheck, writes: &[Write], seen: &Observation) -> bool {
-    if !check.is_there {
-        let creates = |write: &Write| write.key == check.key && write.action == Action::Create;
-        return writes.iter().any(creates);
-    }
-    let is_seen = |read: &Document| Digest::of(&read.bytes) == check.body.digest();
-    check.key.release().is_some() || seen.document(&check.key).is_some_and(is_seen)
+/// Whether a store can be checked with this object: it is there, or is created.
+fn is_usable(check: &ConditionCheck, writes: &[Write]) -> bool {
+    let creates = |write: &Write| write.key == check.key && write.action == Action::Create;
+    check.is_there || writes.iter().any(creates)
 }

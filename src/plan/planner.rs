@@ -6,6 +6,7 @@ mod mirrored;
 mod next_checksums;
 mod packages;
 mod record;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,21 +21,35 @@ use crate::package::Package;
 use crate::provider::{Platform, ReleaseId, Version};
 use crate::registry::download::{OfVersion, OfferedZip, SignedSums};
 use crate::registry::versions::ListedVersion;
-use crate::registry::{
-    Checksums, DownloadDocument, Folder, Key, Links, Packages, VersionsDocument, YankedRecord, discovery,
-};
+use crate::registry::{Checksums, DownloadDocument, Folder, Key, Links, Packages, YankedRecord, discovery};
 use crate::store::{Document, Revision};
 use next_checksums::NextSums;
 use packages::NextPackages;
+pub(super) use shared::Shared;
 
 /// Computes the next step of a publish. Fails for documents that cannot be parsed, and for other contents of a platform
 /// of this run.
 pub(super) fn next(goal: &PublishGoal, seen: &Observation, state: &mut RunState) -> Result<Step, Refusal> {
+    let mut shared = Shared::new(seen);
+    Ok(match of_version(goal, seen, state, &mut shared)? {
+        Step::Ready(plan) => Step::Ready(Box::new(shared.complete(*plan))),
+        step => step,
+    })
+}
+
+/// Computes the next step for one of the versions of a run. It is listed in what the versions share, and the plan is without
+/// that: [`Shared::complete`] adds it.
+pub(super) fn of_version<'a>(
+    goal: &'a PublishGoal,
+    seen: &'a Observation,
+    state: &mut RunState,
+    shared: &mut Shared<'a>,
+) -> Result<Step, Refusal> {
     let version = goal.packages.version();
     let links = settings_check::links(seen.settings(), goal.base_url.as_ref());
     let mirror = Mirror::of(seen.settings());
     let (missing, left_out, unsigned) = (Vec::new(), BTreeSet::new(), Vec::new());
-    Planner { goal, version, seen, links, mirror, missing, left_out, unsigned }.run(state)
+    Planner { goal, version, seen, links, mirror, missing, left_out, unsigned }.run(state, shared)
 }
 
 /// A platform's document as it was read.
@@ -57,8 +72,8 @@ struct Planner<'a> {
     unsigned: Vec<ToSign>,
 }
 
-impl Planner<'_> {
-    fn run(mut self, state: &mut RunState) -> Result<Step, Refusal> {
+impl<'a> Planner<'a> {
+    fn run(mut self, state: &mut RunState, shared: &mut Shared<'a>) -> Result<Step, Refusal> {
         let provider = &self.goal.provider;
         let versions_key = Key::Versions { provider: provider.clone() };
         self.need_known(&versions_key, state);
@@ -66,11 +81,11 @@ impl Planner<'_> {
             return Ok(step);
         }
 
-        let index = self.index(&versions_key)?;
-        self.check_yanked(index.as_ref().map(|(document, _)| document))?;
-        let listed = if let Some((document, _)) = &index {
+        shared.read_index(&versions_key)?;
+        self.check_yanked(shared)?;
+        let listed = if let Some(index) = shared.index() {
             state.is_first = false;
-            document.listed(self.version)?
+            index.listed(self.version)?
         } else if let Some(step) = self.without_index(state) {
             return Ok(step);
         } else {
@@ -84,8 +99,7 @@ impl Planner<'_> {
         if let Some(step) = self.next_reads() {
             return Ok(step);
         }
-        let marks = index.as_ref().map(|(document, _)| document.marks()).transpose()?.unwrap_or_default();
-        let mirrored = self.mirrored(&marks, state)?;
+        let mirrored = self.mirrored(shared, state)?;
         if let Some(step) = self.next_reads() {
             return Ok(step);
         }
@@ -120,16 +134,12 @@ impl Planner<'_> {
         writes.extend(record.statement);
         writes.extend(downloads);
         writes.extend(record.signature);
-        let (index_write, index) = self.index_write(&versions_key, index, listed)?;
-        let is_listed = index_write.action != Action::Keep;
+        let is_listed = self.list(shared, &versions_key, listed)?;
         let listed = is_listed.then(|| self.release()).into_iter().collect();
-        writes.push(index_write);
-        let mut withdraws = false;
         if let Some(mirrored) = &mirrored {
             let archives = self.archives(packages.known(), &documents);
-            let (files, takes_out) = self.mirror_writes(mirrored, archives.as_ref(), marks)?;
-            writes.extend(files);
-            withdraws = takes_out;
+            writes.extend(self.mirror_write(mirrored, archives.as_ref())?);
+            shared.list_in_mirror(self.version, archives.is_some());
         }
         // Reported at the end too, when nothing points to it any more.
         state.left_out.append(&mut self.left_out);
@@ -147,18 +157,7 @@ impl Planner<'_> {
         }
         let condition_check = self.condition_check(&signed, &sealed_sums, state);
         let signed = vec![signed];
-        let index = Some(index);
-        let plan = Plan {
-            changes,
-            writes,
-            warnings,
-            signed,
-            listed,
-            index,
-            condition_check,
-            withdraws,
-            ..Plan::default()
-        };
+        let plan = Plan { changes, writes, warnings, signed, listed, condition_check, ..Plan::default() };
         Ok(Step::Ready(Box::new(plan)))
     }
 
@@ -306,15 +305,6 @@ impl Planner<'_> {
         }
     }
 
-    fn index(&self, key: &Key) -> Result<Option<(VersionsDocument, Document)>, Refusal> {
-        let Some(document) = self.document(key) else { return Ok(None) };
-        let parsed = match self.seen.indexes.get(key) {
-            Some(parsed) => parsed.clone(),
-            None => VersionsDocument::parse(key, &document.bytes)?,
-        };
-        Ok(Some((parsed, document.clone())))
-    }
-
     /// The existing documents of this run's platforms and of all platforms that the index lists.
     fn documents(
         &self,
@@ -348,12 +338,11 @@ impl Planner<'_> {
 
     /// A yanked version is not listed in the index. The record may have been written after this run looked for it; then
     /// the index is marked, and the index is the one object that a publish replaces.
-    fn check_yanked(&self, index: Option<&VersionsDocument>) -> Result<(), Refusal> {
+    fn check_yanked(&self, shared: &Shared<'_>) -> Result<(), Refusal> {
         let key = Key::Yanked { release: self.release() };
         let record = yanked_record(self.seen, &key)?;
-        let mark = index.map(VersionsDocument::marks).transpose()?.unwrap_or_default().remove(self.version);
-        let mark = mark.filter(|mark| mark.is_yanked);
-        let (subject, found) = match (record.filter(YankedRecord::is_yanked), index, mark) {
+        let mark = shared.marks().get(self.version).filter(|mark| mark.is_yanked);
+        let (subject, found) = match (record.filter(YankedRecord::is_yanked), shared.index(), mark) {
             (Some(record), ..) => (&key, record.words()),
             (None, Some(index), Some(mark)) => {
                 (index.key(), format!("yanked at {}, and not put back whole", mark.when))
@@ -580,33 +569,24 @@ impl Planner<'_> {
         Ok(writes)
     }
 
-    fn index_write(
+    /// Lists the version in the index; returns whether that changes its entry.
+    fn list(
         &self,
+        shared: &mut Shared<'_>,
         key: &Key,
-        index: Option<(VersionsDocument, Document)>,
         listed: Option<ListedVersion>,
-    ) -> Result<(Write, VersionsDocument), Refusal> {
+    ) -> Result<bool, Refusal> {
         let platforms: BTreeSet<Platform> =
             self.goal.packages.packages().iter().map(|package| package.platform.clone()).collect();
         let protocols = self.goal.packages.protocols().to_strings();
         let same_protocols = |listed: &ListedVersion| {
             listed.protocols.iter().collect::<BTreeSet<_>>() == protocols.iter().collect::<BTreeSet<_>>()
         };
-        if let (Some((document, read)), Some(listed)) = (&index, &listed)
-            && same_protocols(listed)
-            && platforms.is_subset(&listed.platforms)
-        {
-            return Ok((keep(key.clone(), &read.bytes), document.clone()));
+        if listed.as_ref().is_some_and(|l| same_protocols(l) && platforms.is_subset(&l.platforms)) {
+            return Ok(false);
         }
-        let (document, action) = match index {
-            Some((document, read)) => {
-                (document, Action::Replace { revision: read.revision, old_len: read.bytes.len() as u64 })
-            }
-            None => (VersionsDocument::empty(key), Action::Create),
-        };
         let protocols = listed.filter(same_protocols).map_or(protocols.clone(), |listed| listed.protocols);
-        let merged = document.merged(self.version, &protocols, &platforms, self.goal.date)?;
-        let body = Sealed::from_bytes(merged.to_bytes());
-        Ok((Write { key: key.clone(), body, action }, merged))
+        shared.list(key, self.version, &protocols, &platforms, self.goal.date)?;
+        Ok(true)
     }
 }

@@ -35,6 +35,8 @@ pub struct VersionsDocument {
     /// Whether it was read without spaces between its entries; it is written the same way, so that it stays small
     /// enough to be read.
     dense: bool,
+    /// Whether the entries are in the order of their versions.
+    sorted: bool,
 }
 
 /// An entry, which is parsed only when it is needed.
@@ -62,7 +64,7 @@ impl VersionsDocument {
     pub fn empty(key: &Key) -> Self {
         let mut object = RawObject::new(0);
         object.set_text(VERSIONS, "[]");
-        Self { key: key.clone(), object, entries: Vec::new(), dense: false }
+        Self { key: key.clone(), object, entries: Vec::new(), dense: false, sorted: true }
     }
 
     /// The key under which it is stored.
@@ -85,13 +87,14 @@ impl VersionsDocument {
         let read = read.and_then(|read| deserializer.end().map(|()| read));
         let (object, entries) = read.map_err(|error| json::not_strict(key, bytes.len(), &error))?;
         let entries = entries.ok_or_else(|| json::refuse(key, format!("no {VERSIONS:?}")))?;
-        if let Some(twice) = twice(&entries) {
+        let sorted = entries.is_sorted_by(|a, b| a.version < b.version);
+        if !sorted && let Some(twice) = twice(&entries) {
             return Err(json::refuse(key, format!("version {twice} is listed twice")));
         }
         // An index with indent has six bytes more between two entries.
         let between = bytes.len() - entries.iter().map(|entry| entry.text.len()).sum::<usize>();
         let dense = between < 3 * entries.len();
-        Ok(Self { key: key.clone(), object, entries, dense })
+        Ok(Self { key: key.clone(), object, entries, dense, sorted })
     }
 
     /// Returns the entry of `version`; `None` if it is not listed.
@@ -99,7 +102,15 @@ impl VersionsDocument {
     /// # Errors
     /// Its entry cannot be understood.
     pub fn listed(&self, version: &Version) -> Result<Option<ListedVersion>, Refusal> {
-        self.entries.iter().find(|entry| entry.version == *version).map(|entry| self.read(entry)).transpose()
+        self.position(version).ok().map(|at| self.read(&self.entries[at])).transpose()
+    }
+
+    /// Where the entry of `version` is, or where it would be inserted.
+    fn position(&self, version: &Version) -> Result<usize, usize> {
+        if self.sorted {
+            return self.entries.binary_search_by(|entry| entry.version.cmp(version));
+        }
+        self.entries.iter().position(|entry| entry.version == *version).ok_or(self.entries.len())
     }
 
     /// The entries of all versions in the document's order, each as far as it can be understood.
@@ -118,28 +129,31 @@ impl VersionsDocument {
         Ok(ListedVersion { protocols, platforms, published })
     }
 
-    /// The index with `platforms` of `version` added and the version's protocols set: versions in semver order, newest
-    /// last, platforms by operating system and architecture. A version that was not listed gets the date of this publish;
-    /// the entry of one that was stays with the date that it has, or without one.
+    /// Adds `platforms` of `version`, and sets the version's protocols: versions in semver order, newest last, platforms by
+    /// operating system and architecture. A version that was not listed gets the date of this publish; the entry of one
+    /// that was stays with the date that it has, or without one. What it takes does not grow with the other versions: many
+    /// are listed one after the other.
     ///
     /// # Errors
     /// The version's present entry cannot be understood.
-    pub fn merged(
-        &self,
+    pub fn list(
+        &mut self,
         version: &Version,
         protocols: &[String],
         platforms: &BTreeSet<Platform>,
         date: Timestamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(), Refusal> {
         let mut all = platforms.clone();
         if let Some(listed) = self.listed(version)? {
             all.extend(listed.platforms);
-            return Ok(self.with(version, None, protocols, &all));
+            self.set(version, None, protocols, &all);
+            return Ok(());
         }
         let mut entry = RawObject::new(ENTRY_DEPTH);
         entry.set("version", &version.to_string().into());
         entry.set(PUBLISHED, &date.to_string().into());
-        Ok(self.with(version, Some(&entry), protocols, &all))
+        self.set(version, Some(&entry), protocols, &all);
+        Ok(())
     }
 
     /// Returns the index with `version` listed for exactly these platforms. Other members of its entry are kept; if it
@@ -153,11 +167,26 @@ impl VersionsDocument {
         platforms: &BTreeSet<Platform>,
     ) -> Self {
         let mut merged = self.clone();
-        let at = merged.entries.iter().position(|entry| entry.version == *version);
+        merged.set(version, earlier, protocols, platforms);
+        merged
+    }
+
+    fn set(
+        &mut self,
+        version: &Version,
+        earlier: Option<&RawObject>,
+        protocols: &[String],
+        platforms: &BTreeSet<Platform>,
+    ) {
+        if !self.sorted {
+            self.entries.sort_by(|a, b| a.version.cmp(&b.version));
+            self.sorted = true;
+        }
+        let at = self.position(version);
         let mut object = match (at, earlier) {
-            (Some(at), _) => merged.entries[at].read(),
-            (None, Some(earlier)) => earlier.at_depth(ENTRY_DEPTH),
-            (None, None) => RawObject::new(ENTRY_DEPTH),
+            (Ok(at), _) => self.entries[at].read(),
+            (Err(_), Some(earlier)) => earlier.at_depth(ENTRY_DEPTH),
+            (Err(_), None) => RawObject::new(ENTRY_DEPTH),
         };
         let before = object.clone();
         let kept = object.objects("platforms");
@@ -175,16 +204,14 @@ impl VersionsDocument {
         });
         object.set_objects("platforms", &list.collect::<Vec<_>>());
         match at {
-            Some(_) if object == before => {}
-            Some(at) => merged.entries[at].write(&object),
-            None => {
+            Ok(_) if object == before => {}
+            Ok(at) => self.entries[at].write(&object),
+            Err(at) => {
                 let mut entry = VersionEntry { version: version.clone(), text: Bytes::new() };
                 entry.write(&object);
-                merged.entries.push(entry);
+                self.entries.insert(at, entry);
             }
         }
-        merged.entries.sort_by(|a, b| a.version.cmp(&b.version));
-        merged
     }
 
     /// Returns the index without `version`.
@@ -198,7 +225,7 @@ impl VersionsDocument {
     /// A version's whole entry.
     #[must_use]
     pub fn entry(&self, version: &Version) -> Option<RawObject> {
-        self.entries.iter().find(|entry| entry.version == *version).map(VersionEntry::read)
+        self.position(version).ok().map(|at| self.entries[at].read())
     }
 
     /// Returns the marks of the versions that are or were yanked.
@@ -323,9 +350,6 @@ pub fn platforms_of(entry: &RawObject) -> BTreeSet<Platform> {
 
 /// Finds a version that is listed twice.
 fn twice(entries: &[VersionEntry]) -> Option<&Version> {
-    if entries.is_sorted_by(|a, b| a.version < b.version) {
-        return None;
-    }
     let mut versions: Vec<&Version> = entries.iter().map(|entry| &entry.version).collect();
     versions.sort_unstable();
     versions.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
@@ -361,7 +385,9 @@ mod tests {
 
     fn add_at(document: &VersionsDocument, version: &str, list: &[&str], date: &str) -> VersionsDocument {
         let (version, six, platforms) = (version.parse().unwrap(), ["6.0".to_owned()], platforms(list));
-        document.merged(&version, &six, &platforms, date.parse().unwrap()).unwrap()
+        let mut document = document.clone();
+        document.list(&version, &six, &platforms, date.parse().unwrap()).unwrap();
+        document
     }
 
     #[test]

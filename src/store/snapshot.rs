@@ -14,7 +14,7 @@ use super::{
     Answer, Condition, Conditions, Form, Headers, HttpHeaders, Listed, MAX_DOCUMENT, Object, ObjectState,
     ObjectStore, OnSent, RegistryStore, StoreError, Summary,
 };
-use crate::content::Sealed;
+use crate::content::{Digest, Sealed};
 use crate::registry::Key;
 
 /// Some objects of a registry: documents with their bytes, zips with their metadata, and failed reads.
@@ -37,6 +37,16 @@ impl Snapshot {
             Some((key.to_string(), kept))
         }));
         Self(read.buffer_unordered(reads).filter_map(async |read| read).collect().await)
+    }
+
+    /// Documents that are not in a store yet.
+    #[must_use]
+    pub fn of(documents: impl IntoIterator<Item = (Key, Bytes)>) -> Self {
+        let kept = |(key, bytes): (Key, Bytes)| {
+            let headers = Headers { len: Some(bytes.len() as u64), ..Headers::default() };
+            (key.to_string(), Ok(Some(Kept::Document(headers, ObjectState::Contents, bytes))))
+        };
+        Self(documents.into_iter().map(kept).collect())
     }
 
     /// A store that answers from the snapshot, and passes all other requests to `store`.
@@ -93,6 +103,10 @@ impl ObjectStore for Front {
     }
 
     async fn summary(&self, key: &str) -> Result<Option<Summary>, StoreError> {
+        // Where its contents are what names it, they are the object as it is stored.
+        if let Some(Ok(Some(Kept::Document(_, ObjectState::Contents, bytes)))) = self.snapshot.0.get(key) {
+            return Ok(Some(Summary { len: bytes.len() as u64, digest: Digest::of(bytes) }));
+        }
         self.store.summary(key).await
     }
 

@@ -116,22 +116,22 @@ fn resolve(path: &Path) -> Result<PathBuf> {
 }
 
 /// Writes every object of the plan into the folder, as it would be written to the target. What an earlier plan of the
-/// same dry run has written there with the same contents stays: providers share the discovery document.
+/// same dry run has written there is replaced, if this plan was made for that: providers share a page.
 pub async fn write_dry_run(plan: &Plan, folder: &Path) -> Result<()> {
     let tree = RegistryStore::of(Directory::open(folder)?);
     for write in plan.writes().iter().filter(|write| write.action != Action::Keep) {
         let body = write.body.at_hand().await?;
-        match tree.put(&write.key, &body, &Condition::Absent, Arc::new(|_| {})).await {
+        let condition = match &write.action {
+            // An earlier plan's object is what this plan has observed, and not the target's.
+            Action::Replace { revision, .. } if tree.get(&write.key).await?.is_some() => {
+                Condition::Unchanged(revision.clone())
+            }
+            _ => Condition::Absent,
+        };
+        match tree.put(&write.key, &body, &condition, Arc::new(|_| {})).await {
             Answer::Written => {}
             Answer::ConditionFailed(found) | Answer::Busy(found) => {
-                let there = tree.summary(&write.key).await?;
-                if there.is_none_or(|there| there.digest != write.body.digest()) {
-                    return Err(Error::Usage(format!(
-                        "--dry-run {}: {}: {found}",
-                        folder.display(),
-                        write.key
-                    )));
-                }
+                return Err(Error::Usage(format!("--dry-run {}: {}: {found}", folder.display(), write.key)));
             }
             Answer::Unknown(error) | Answer::Failed(error) => return Err(error.into()),
         }

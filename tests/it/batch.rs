@@ -295,17 +295,27 @@ fn tarballs_and_zips_of_several_versions_and_providers_come_together() {
 
 #[test]
 fn the_network_mirror_and_the_pages_follow_a_backfill() {
-    let root = folder();
-    let (site, dist, signer) =
-        (root.path().join("site"), root.path().join("dist"), Signer::of("ed25519.asc"));
+    let (root, signer) = (folder(), Signer::of("ed25519.asc"));
     let versions = ["0.9.0", "1.0.0", "1.1.0"];
-    for version in versions {
-        release(&dist, "sample", version, &PLATFORMS[..2], &signer);
-    }
-    release(&dist, "other", "0.1.0", &PLATFORMS[..2], &signer);
-    let base = ["--base-url", "https://registry.example.com/"];
-    run(tfreg().arg("init").arg(&site).args(base).args(["--network-mirror", "--pages"])).succeeds();
-    run(&mut backfill(&site, &[dist])).succeeds();
+    let releases = [("other", "0.1.0"), ("sample", "0.9.0"), ("sample", "1.0.0"), ("sample", "1.1.0")];
+    let dists = releases.map(|(provider_type, version)| {
+        let dist = root.path().join(format!("{provider_type}-{version}"));
+        release(&dist, provider_type, version, &PLATFORMS[..2], &signer);
+        dist
+    });
+    let new = |name: &str| {
+        let site = root.path().join(name);
+        let base = ["--base-url", "https://registry.example.com/"];
+        run(tfreg().arg("init").arg(&site).args(base).args(["--network-mirror", "--pages"])).succeeds();
+        site
+    };
+    let publish = |site: &Path, dists: &[PathBuf]| {
+        let mut command = backfill(site, dists);
+        command.env("SOURCE_DATE_EPOCH", "1767322986");
+        command
+    };
+    let site = new("site");
+    run(&mut publish(&site, &dists)).succeeds();
 
     let files = tree(&site);
     for (provider_type, versions) in [("sample", &versions[..]), ("other", &["0.1.0"])] {
@@ -324,6 +334,28 @@ fn the_network_mirror_and_the_pages_follow_a_backfill() {
         run(tfreg().arg("reindex").arg(&site).args(["--all", "--yes", "--format", "json"])).succeeds();
     assert_eq!(report(&again.stdout)["outcome"], "unchanged", "{again:#?}");
     run(tfreg().arg("verify").arg(&site)).succeeds();
+
+    // Byte for byte what the versions give one after the other.
+    let alone = new("alone");
+    for dist in &dists {
+        run(&mut publish(&alone, std::slice::from_ref(dist))).succeeds();
+    }
+    assert!(tree(&alone) == files, "the same as one after the other");
+
+    // A dry run of providers that are all new leaves it too: the page of all providers has all of them. So it says: it is
+    // made once, and then changed.
+    let (empty, preview) = (new("empty"), root.path().join("preview"));
+    let before = tree(&empty);
+    let ran = run(publish(&empty, &dists).arg("--dry-run").arg(&preview)).succeeds();
+    let mut planned = tree(&preview);
+    planned.extend(before.clone());
+    assert!(planned == files, "{ran:#?}");
+    assert!(tree(&empty) == before);
+    let page = String::from_utf8_lossy(&planned["index.html"]).into_owned();
+    assert!(page.contains(">acme/other</a>") && page.contains(">acme/sample</a>"), "{page}");
+    assert_eq!(ran.stdout.matches("+ index.html ").count(), 1, "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("~ index.html ").count(), 1, "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("+ .well-known/").count(), 1, "{}", ran.stdout);
 }
 
 #[test]

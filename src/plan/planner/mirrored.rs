@@ -2,19 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Planner, PublishedDocument};
+use super::{Planner, PublishedDocument, Shared};
 use crate::error::Refusal;
-use crate::plan::mirror::{Found, Listing};
-use crate::plan::{Plan, ReadKind, RunState, Write};
-use crate::provider::{Platform, Version};
+use crate::plan::mirror::Found;
+use crate::plan::{ReadKind, RunState, Write};
+use crate::provider::Platform;
 use crate::registry::mirror::Archive;
-use crate::registry::{DownloadDocument, Key, Links, Mark, MirrorIndex, MirrorVersion, Packages};
-
-/// The files as they were read.
-pub(super) struct Mirrored<'a> {
-    index: Found<'a, MirrorIndex>,
-    version: Found<'a, MirrorVersion>,
-}
+use crate::registry::{DownloadDocument, Key, Links, MirrorVersion, Packages};
 
 impl<'a> Planner<'a> {
     /// Requests the files. Which they are is known once the settings are read, so later rounds read them early.
@@ -27,24 +21,24 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The files, and requests for the documents of platforms that only they have: another run may be about to list them.
+    /// The version's file, and requests for the documents of platforms that only it has: another run may be about to list
+    /// them.
     ///
     /// # Errors
-    /// A file is not understood, or says that the version is yanked: its record was written after this run looked for it.
+    /// A file is not understood, or the index says that the version is yanked: its record was written after this run
+    /// looked for it.
     pub(super) fn mirrored(
         &mut self,
-        marks: &BTreeMap<Version, Mark>,
+        shared: &mut Shared<'a>,
         state: &mut RunState,
-    ) -> Result<Option<Mirrored<'a>>, Refusal> {
+    ) -> Result<Option<Found<'a, MirrorVersion>>, Refusal> {
         let Some(mirror) = &self.mirror else { return Ok(None) };
-        let seen = self.seen;
-        let index = mirror.index(&self.goal.provider, seen)?;
-        let version = mirror.version(&self.release(), seen)?;
-        let mark = index.newer_mark(self.version, marks.get(self.version));
-        if let Some(mark) = mark.filter(|mark| mark.is_yanked) {
+        let mark = shared.mirror_mark(mirror, &self.goal.provider, self.version)?;
+        if let Some((key, mark)) = mark.filter(|(_, mark)| mark.is_yanked) {
             let found = format!("yanked at {}, and not put back whole", mark.when);
-            return Err(self.yanked(index.document().key(), found));
+            return Err(self.yanked(key, found));
         }
+        let version = mirror.version(&self.release(), self.seen)?;
         let others: Vec<Platform> = version
             .document()
             .archives()
@@ -56,7 +50,7 @@ impl<'a> Planner<'a> {
             self.need(&self.download_key(&platform), ReadKind::Read);
             state.listed.insert(platform);
         }
-        Ok(Some(Mirrored { index, version }))
+        Ok(Some(version))
     }
 
     /// The zips of all platforms, where the mirror offers them; `None` if not all are known.
@@ -77,38 +71,27 @@ impl<'a> Planner<'a> {
         matches!(&zip, Key::Zip { release, .. } if *release == self.release()).then_some(zip)
     }
 
-    /// The writes of the files, and whether the index loses versions. Without `archives` the version is not listed.
+    /// The write of the version's file; without `archives` it stays as it is.
     ///
     /// # Errors
     /// A document cannot be understood.
-    pub(super) fn mirror_writes(
+    pub(super) fn mirror_write(
         &self,
-        files: &Mirrored<'_>,
+        file: &Found<'_, MirrorVersion>,
         archives: Option<&BTreeMap<Platform, Archive>>,
-        marks: BTreeMap<Version, Mark>,
-    ) -> Result<(Vec<Write>, bool), Refusal> {
-        let mut writes = Vec::new();
-        let mut listing = Listing { marks, ..Listing::default() };
-        match archives {
-            Some(archives) => {
-                let mut documents = BTreeMap::new();
-                for platform in files.version.document().archives().keys() {
-                    let key = self.download_key(platform);
-                    if let Some(read) = self.document(&key) {
-                        let document = DownloadDocument::parse(&key, platform, &read.bytes)?;
-                        documents.insert(platform, format!("zh:{}", document.shasum()));
-                    }
-                }
-                let offers = |platform: &Platform, archive: &Archive| {
-                    documents.get(platform).is_some_and(|zh| archive.zh() == Some(zh.as_str()))
-                };
-                writes.push(files.version.with(archives, offers));
-                listing.add.insert(self.version.clone());
+    ) -> Result<Option<Write>, Refusal> {
+        let Some(archives) = archives else { return Ok(None) };
+        let mut documents = BTreeMap::new();
+        for platform in file.document().archives().keys() {
+            let key = self.download_key(platform);
+            if let Some(read) = self.document(&key) {
+                let document = DownloadDocument::parse(&key, platform, &read.bytes)?;
+                documents.insert(platform, format!("zh:{}", document.shasum()));
             }
-            None => drop(listing.remove.insert(self.version.clone())),
         }
-        let mut plan = Plan { writes, ..Plan::default() };
-        files.index.list_in(&listing, &mut plan);
-        Ok((plan.writes, plan.withdraws))
+        let offers = |platform: &Platform, archive: &Archive| {
+            documents.get(platform).is_some_and(|zh| archive.zh() == Some(zh.as_str()))
+        };
+        Ok(Some(file.with(archives, offers)))
     }
 }

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::{Batched, End, Progress, Verified};
 use crate::error::Result;
 use crate::plan::batch::{Batch, BatchState};
-use crate::plan::{Plan, PublishGoal};
+use crate::plan::{Action, Plan, PublishGoal};
 use crate::publish::{self, Options};
 use crate::reader::Reader;
-use crate::registry::{MirrorHost, Settings};
+use crate::registry::pages::PageKey;
+use crate::registry::{Key, MirrorHost, Settings};
 use crate::store::RegistryStore;
 use crate::store::budget::{Budget, RealPace};
 use crate::store::snapshot::Snapshot;
@@ -36,7 +39,8 @@ fn batches(goals: Vec<PublishGoal>, most: usize) -> Vec<Batch> {
     batches.into_iter().map(Batch::new).collect()
 }
 
-/// Plans all versions, and leaves the objects that would be written in `folder`.
+/// Plans all versions, and leaves the objects that would be written in `folder`. Each provider is planned as if those
+/// before it were published already: all share the discovery document, and the page of all providers.
 pub(super) async fn dry_run(
     store: &RegistryStore,
     goals: Vec<PublishGoal>,
@@ -47,7 +51,9 @@ pub(super) async fn dry_run(
     let mut planned: Vec<(Batch, Plan)> = Vec::new();
     // All versions of a provider at once: nothing is written in between that the next one could build on.
     for batch in batches(goals, usize::MAX) {
-        let plan = publish::observe(store, &batch, &mut BatchState::default(), options, observer).await?;
+        let before = planned.iter().flat_map(|(_, plan)| shared(plan));
+        let store = Snapshot::of(before).in_front_of(store.clone());
+        let plan = publish::observe(&store, &batch, &mut BatchState::default(), options, observer).await?;
         planned.push((batch, plan));
     }
     let mut done = Vec::new();
@@ -56,6 +62,15 @@ pub(super) async fn dry_run(
         done.push(Batched { batch, end: End::DryRun { plan: Box::new(plan), folder: folder.to_owned() } });
     }
     Ok(done)
+}
+
+/// The objects of a plan that are not of its provider alone.
+fn shared(plan: &Plan) -> impl Iterator<Item = (Key, Bytes)> {
+    let is_shared =
+        |key: &Key| matches!(key, Key::Discovery | Key::Page(PageKey::Registry | PageKey::Asset { .. }));
+    let writes =
+        plan.writes().iter().filter(move |write| write.action != Action::Keep && is_shared(&write.key));
+    writes.filter_map(|write| Some((write.key.clone(), write.body.bytes()?.clone())))
 }
 
 /// Checks that no version is refused, and publishes all; each batch is read back.
