@@ -52,8 +52,27 @@ pub struct ProviderFacts {
 
 /// The versions of a provider that have a page, and whether they have documentation. The provider's page carries them as
 /// data, so it never links to a page that was not written.
+///
+/// It also carries the last entries of yanked versions: the index has none of them, and a publish does not read the records
+/// of all yanked versions for the sake of one page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MadePages(BTreeMap<Version, bool>);
+pub struct MadePages(BTreeMap<Version, Made>);
+
+/// What is known of a version that has a page.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Made {
+    docs: bool,
+    /// Its last entry in the index, if it is yanked.
+    entry: Option<FormerEntry>,
+}
+
+/// The last entry in the index of a yanked version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FormerEntry {
+    published: Option<Timestamp>,
+    protocols: Vec<String>,
+    platforms: BTreeSet<Platform>,
+}
 
 #[derive(Template)]
 #[template(path = "provider.html")]
@@ -78,13 +97,52 @@ struct Row {
     version: String,
     link: Option<String>,
     prerelease: bool,
-    yanked: bool,
+    yanked: Option<Option<Date>>,
     published: Option<Date>,
     platforms: String,
     protocols: String,
 }
 
 const PAGES: &str = "pages";
+const DOCS: &str = "docs";
+const PUBLISHED: &str = "published";
+const PROTOCOLS: &str = "protocols";
+const PLATFORMS: &str = "platforms";
+
+impl Made {
+    /// Whether it has documentation; of a yanked version an object, with its last entry too.
+    fn to_json(&self) -> Value {
+        let Some(entry) = &self.entry else { return self.docs.into() };
+        let mut object = serde_json::Map::new();
+        object.insert(DOCS.to_owned(), self.docs.into());
+        if let Some(published) = entry.published {
+            object.insert(PUBLISHED.to_owned(), published.to_string().into());
+        }
+        object.insert(PROTOCOLS.to_owned(), json!(entry.protocols));
+        let platforms = entry.platforms.iter().map(ToString::to_string);
+        object.insert(PLATFORMS.to_owned(), platforms.collect::<Vec<_>>().into());
+        object.into()
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Some(docs) = value.as_bool() {
+            return Some(Self { docs, entry: None });
+        }
+        let texts = |name: &str| -> Option<Vec<&str>> {
+            value.get(name)?.as_array()?.iter().map(Value::as_str).collect()
+        };
+        let published = value.get(PUBLISHED).map(|time| time.as_str()?.parse().ok());
+        let entry = FormerEntry {
+            published: match published {
+                Some(time) => Some(time?),
+                None => None,
+            },
+            protocols: texts(PROTOCOLS)?.into_iter().map(str::to_owned).collect(),
+            platforms: texts(PLATFORMS)?.into_iter().map(|name| name.parse().ok()).collect::<Option<_>>()?,
+        };
+        Some(Self { docs: value.get(DOCS)?.as_bool()?, entry: Some(entry) })
+    }
+}
 
 impl MadePages {
     /// Reads the data of a provider's page.
@@ -94,8 +152,8 @@ impl MadePages {
     pub fn read(provider: &Provider, page: &[u8]) -> Result<Self, Refusal> {
         let key = PageKey::Provider { provider: provider.clone() };
         let pages = data::object(&key, page, PAGES)?;
-        let read = |(version, docs): (&String, &Value)| {
-            let pair = version.parse().ok().zip(docs.as_bool());
+        let read = |(version, made): (&String, &Value)| {
+            let pair = version.parse().ok().zip(Made::read(made));
             pair.ok_or_else(|| data::unclear(&key, format!("the entry of {version:?}")))
         };
         Ok(Self(pages.iter().map(read).collect::<Result<_, _>>()?))
@@ -104,8 +162,38 @@ impl MadePages {
     /// With a version that has a page, and perhaps documentation. What it had, it keeps.
     #[must_use]
     pub fn with(mut self, version: &Version, docs: bool) -> Self {
-        *self.0.entry(version.clone()).or_default() |= docs;
+        self.0.entry(version.clone()).or_default().docs |= docs;
         self
+    }
+
+    /// With the page of a version, and with its last entry, if it is yanked and that is known.
+    #[must_use]
+    pub fn with_release(mut self, version: &Version, listed: &ListedRelease) -> Self {
+        let made = self.0.entry(version.clone()).or_default();
+        // Of a version without a record the mark alone is known.
+        let is_known = listed.published.is_some() || !listed.platforms.is_empty();
+        made.entry = (listed.yanked.is_some() && is_known).then(|| FormerEntry {
+            published: listed.published,
+            protocols: listed.protocols.clone(),
+            platforms: listed.platforms.clone(),
+        });
+        self
+    }
+
+    /// Completes the versions of an index: those that are yanked with their last entries, as far as they are known. The index
+    /// may be older than these, so an entry of a version that it lists stays until that version's page is made again.
+    pub fn complete(&self, versions: &mut BTreeMap<Version, ListedRelease>) {
+        for (version, made) in &self.0 {
+            let listed = versions.get_mut(version).filter(|listed| listed.yanked.is_some());
+            if let (Some(listed), Some(entry)) = (listed, &made.entry) {
+                *listed = ListedRelease {
+                    published: entry.published,
+                    protocols: entry.protocols.clone(),
+                    platforms: entry.platforms.clone(),
+                    yanked: listed.yanked,
+                };
+            }
+        }
     }
 
     /// Whether a version has a page.
@@ -117,7 +205,7 @@ impl MadePages {
     /// Whether a version has documentation.
     #[must_use]
     pub fn has_docs(&self, version: &Version) -> bool {
-        self.0.get(version).copied().unwrap_or_default()
+        self.0.get(version).is_some_and(|made| made.docs)
     }
 }
 
@@ -151,7 +239,7 @@ impl ProviderFacts {
                 version: version.to_string(),
                 link: self.made.has(version).then(|| key.link_to(&PageKey::Release { release })),
                 prerelease: version.is_prerelease(),
-                yanked: listed.yanked.is_some(),
+                yanked: listed.yanked.map(|yanked| yanked.when.map(Date::from)),
                 published: listed.published.map(Date::from),
                 platforms: platforms(&listed.platforms),
                 protocols: listed.protocols.join(", "),
@@ -162,7 +250,7 @@ impl ProviderFacts {
             let mut others = self.versions.iter().rev().filter(|(_, listed)| listed.yanked.is_none());
             others.find(|(version, _)| with_docs(version)).map(|(version, _)| version)
         });
-        let pages = self.made.0.iter().map(|(version, docs)| (version.to_string(), Value::Bool(*docs)));
+        let pages = self.made.0.iter().map(|(version, made)| (version.to_string(), made.to_json()));
         let page = Page {
             frame: Frame::of_provider(Some(site), &key, provider, &[]),
             name: provider.to_string(),
@@ -252,7 +340,7 @@ mod tests {
         assert!(text.contains("version = &#34;1.1.0&#34;"), "{text}");
         assert!(text.contains("darwin amd64 arm64, linux 386 amd64 arm arm64"), "{text}");
         assert!(text.contains("&#60;b&#62;moved") && !text.contains("<b>"), "{text}");
-        assert_eq!(text.matches(">yanked<").count(), 1, "{text}");
+        assert_eq!(text.matches(">yanked <time").count(), 1, "{text}");
         assert_eq!(text.matches(">pre-release<").count(), 1, "{text}");
         // The pre-release has no page of its own.
         assert!(

@@ -167,7 +167,7 @@ impl Pages<'_> {
         let mut made = earlier.map(|page| MadePages::read(provider, &page)).transpose()?.unwrap_or_default();
         let index = view.bytes(&index_key);
         let index = index.map(|index| VersionsDocument::parse(&index_key, &index)).transpose()?;
-        let entries = index.as_ref().map(listed).transpose()?.unwrap_or_default();
+        let mut entries = index.as_ref().map(listed).transpose()?.unwrap_or_default();
         if wanted.all_versions {
             versions.extend(entries.keys().cloned());
         }
@@ -181,9 +181,10 @@ impl Pages<'_> {
             let facts = view.release(&release, entries.get(version), made.has_docs(version))?;
             if let Some(facts) = facts {
                 self.made.insert(PageKey::Release { release }, facts.page(self.site)?);
-                made = made.with(version, false);
+                made = made.with_release(version, &facts.listed);
             }
         }
+        made.complete(&mut entries);
         let Some(index) = index else { return Ok(None) };
         let warnings = index.warnings()?;
         let mut facts =

@@ -58,6 +58,14 @@ fn are_current(site: &Path) {
     assert!(report["checked"]["pages"].as_u64().unwrap() > 3, "{report:#}");
 }
 
+/// The row of a version on the provider's page.
+fn row_of(site: &Path, version: &str) -> String {
+    let provider = page(site, "providers/acme/sample/index.html");
+    let row =
+        provider.lines().find(|line| line.starts_with("<tr>") && line.contains(&format!(">{version}<")));
+    row.unwrap_or_else(|| panic!("{version} is not in {provider}")).to_owned()
+}
+
 #[test]
 fn every_command_keeps_the_pages() {
     let root = folder();
@@ -107,7 +115,10 @@ fn every_command_keeps_the_pages() {
     let reason = ["--reason", "a <b>bad</b> build"];
     run(tfreg().args(["yank", at, "acme/sample", "1.10.0", "--yes"]).args(reason)).succeeds();
     let provider = page(&site, "providers/acme/sample/index.html");
-    assert!(provider.contains(">yanked<") && provider.contains("version = &#34;1.2.0&#34;"), "{provider}");
+    assert!(
+        provider.contains(">yanked <time") && provider.contains("version = &#34;1.2.0&#34;"),
+        "{provider}"
+    );
     let release = page(&site, "providers/acme/sample/1.10.0/index.html");
     assert!(
         release.contains("a &#60;b&#62;bad&#60;/b&#62; build") && !release.contains("Use this version"),
@@ -115,8 +126,26 @@ fn every_command_keeps_the_pages() {
     );
     assert!(page(&site, "providers/acme/sample/releases.atom").contains("acme/sample 1.10.0 was yanked"));
     are_current(&site);
+    // Its row keeps what the index does not have any more, also when another version is published.
+    let row = row_of(&site, "1.10.0");
+    assert_eq!(row.matches("<time").count(), 2, "when it was published, and yanked: {row}");
+    assert!(row.contains("<td>darwin arm64, linux amd64 arm64, windows amd64</td><td>6.0</td>"), "{row}");
+    run(&mut publish(&site, &[tarball("release-1.2.0-more", "darwin-amd64")])).succeeds();
+    assert_eq!(row_of(&site, "1.10.0"), row);
+    are_current(&site);
+    // Without the record, the index says that it is yanked, and when.
+    let record = site.join("registry/acme/sample/1.10.0/yanked");
+    let kept = std::fs::read(&record).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    run(tfreg().args(["reindex", at, "--all", "--yes"])).succeeds();
+    let unknown = row_of(&site, "1.10.0");
+    assert!(unknown.contains(">yanked <time") && unknown.contains("<td>unknown</td>"), "{unknown}");
+    std::fs::write(&record, kept).unwrap();
+    run(tfreg().args(["reindex", at, "--all", "--yes"])).succeeds();
+    assert_eq!(row_of(&site, "1.10.0"), row);
+    are_current(&site);
     run(tfreg().args(["unyank", at, "acme/sample", "1.10.0"])).succeeds();
-    assert!(!page(&site, "providers/acme/sample/index.html").contains(">yanked<"));
+    assert!(!page(&site, "providers/acme/sample/index.html").contains(">yanked"));
     assert!(!page(&site, "providers/acme/sample/1.10.0/index.html").contains(">yanked<"));
     are_current(&site);
 
