@@ -125,8 +125,14 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         let missing = walk::missing(site, probed.as_ref());
         let root = walk::root(site, scope);
         // A publish has read the settings, and warned of links.
+        site.keep(scope.extent == Extent::Registry);
         let settings = async {
-            if scope.extent == Extent::Registry { links::settings(site).await } else { Ok((None, None)) }
+            if scope.extent != Extent::Registry {
+                return Ok((None, None));
+            }
+            let read = links::settings(site).await?;
+            site.keep(read.1.as_ref().is_some_and(Settings::pages));
+            Ok(read)
         };
         let (missing, root, (unread, settings), ()) = futures::try_join!(missing, root, settings, parts)?;
         sum.findings.extend(missing);

@@ -20,7 +20,7 @@ use crate::worker;
 
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::scope::Depth;
-use super::site::{DOCUMENT, RegistryView};
+use super::site::{DOCUMENT, RegistryView, Seen};
 
 rules! { Pages:
     MISSING = "page-missing", Warning,
@@ -78,16 +78,23 @@ pub(super) async fn check(
     }
 }
 
-/// Reads objects; what is answered otherwise is taken as absent, as people see it.
+/// Reads objects that were not read for clients' sake already; what is answered otherwise is taken as absent, as people see
+/// it.
 async fn read(view: &RegistryView<'_>, keys: Vec<Key>, reads: usize) -> Result<Vec<(Key, Observed)>> {
     let reading = stream::iter(keys.into_iter().map(|key| async move {
-        let found = match view.document(&view.url(&key), DOCUMENT).await? {
-            Reply::Found(fetched) => {
-                Observed::Document(Document { bytes: fetched.bytes, revision: Revision(String::new()) })
-            }
-            _ => Observed::Absent,
+        let seen = match view.take_kept(&key) {
+            Some(kept) => kept,
+            None => match view.document(&view.url(&key), DOCUMENT).await? {
+                Reply::Found(fetched) => Seen::Document(fetched.bytes),
+                _ => Seen::Absent,
+            },
         };
-        Ok((key, found))
+        Ok(match seen {
+            Seen::Document(bytes) => {
+                (key, Observed::Document(Document { bytes, revision: Revision(String::new()) }))
+            }
+            Seen::Absent => (key, Observed::Absent),
+        })
     }));
     reading.buffer_unordered(reads).try_collect().await
 }

@@ -3,6 +3,8 @@
 //! Clients know only URLs. A directory or a bucket stands for a host with an unknown address: the statements of its
 //! discovery document are accepted, and every link is resolved as a client resolves it, and then mapped to a key.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,34 @@ pub(super) const SUMS: u64 = 1 << 20;
 /// The maximum size of a signature, which has some hundred bytes.
 pub(super) const SIGNATURE: u64 = 64 << 10;
 
+/// How many bytes of documents are kept for a second look: those of some 10,000 platforms. Beyond, they are read again.
+const KEPT: u64 = 64 << 20;
+
+/// Documents that were read, and will be looked at once more.
+struct Kept {
+    /// Whether they will be.
+    is_wanted: bool,
+    bytes: u64,
+    documents: BTreeMap<Key, Seen>,
+}
+
+/// What was read of a document.
+pub(super) enum Seen {
+    /// Its bytes.
+    Document(Bytes),
+    /// It is not there.
+    Absent,
+}
+
+impl Seen {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Document(bytes) => bytes.len() as u64,
+            Self::Absent => 0,
+        }
+    }
+}
+
 /// The registry that is verified.
 pub(super) struct RegistryView<'a> {
     reader: &'a Reader,
@@ -42,6 +72,7 @@ pub(super) struct RegistryView<'a> {
     requests: Semaphore,
     /// Limits the zips on this machine's disk.
     zips: Semaphore,
+    kept: Mutex<Kept>,
     pub(super) watch: &'a dyn Watch,
 }
 
@@ -71,7 +102,49 @@ impl<'a> RegistryView<'a> {
         let service = host.join("registry/").map_err(|error| Error::Usage(error.to_string()))?;
         // A zip takes up to some 100 MB on disk and occupies a core.
         let zips = Semaphore::new(reads.min(2 * std::thread::available_parallelism().map_or(1, usize::from)));
-        Ok(Self { reader, host, service, requests: Semaphore::new(reads), zips, watch })
+        let kept = Mutex::new(Kept { is_wanted: false, bytes: 0, documents: BTreeMap::new() });
+        Ok(Self { reader, host, service, requests: Semaphore::new(reads), zips, kept, watch })
+    }
+
+    /// Keeps the documents that pages are made from, as they are read from now on; or no longer.
+    pub(super) fn keep(&self, is_wanted: bool) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.is_wanted = is_wanted;
+        if !is_wanted {
+            kept.documents.clear();
+        }
+    }
+
+    /// A document that was kept, to be looked at for the last time; `None` if it has to be read.
+    pub(super) fn take_kept(&self, key: &Key) -> Option<Seen> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = kept.documents.remove(key)?;
+        kept.bytes -= document.len();
+        Some(document)
+    }
+
+    fn keep_document(&self, url: &Url, reply: &Reply<Fetched>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = match reply {
+            Reply::Found(document) => Seen::Document(document.bytes.clone()),
+            Reply::Absent(_) => Seen::Absent,
+            _ => return,
+        };
+        if !kept.is_wanted || kept.bytes + seen.len() > KEPT {
+            return;
+        }
+        let Some(key) = self.key(url) else { return };
+        let is_shown = matches!(
+            key,
+            Key::Versions { .. } | Key::Download { .. } | Key::Yanked { .. } | Key::Provenance { .. }
+        );
+        // On the web a link may lead to a copy of the object elsewhere.
+        if is_shown && (matches!(self.reader, Reader::Store(_)) || *url == self.url(&key)) {
+            kept.bytes += seen.len();
+            if let Some(before) = kept.documents.insert(key, seen) {
+                kept.bytes -= before.len();
+            }
+        }
     }
 
     /// Sets the address of the service that the discovery document names.
@@ -169,6 +242,7 @@ impl<'a> RegistryView<'a> {
         if let Reply::Found(document) = &reply {
             self.watch.read(document.bytes.len() as u64);
         }
+        self.keep_document(url, &reply);
         Ok(reply)
     }
 

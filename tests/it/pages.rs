@@ -401,6 +401,38 @@ fn publishers_at_once_lose_nothing_on_the_pages() {
 }
 
 #[test]
+fn verify_reads_every_document_once() {
+    let server = watched();
+    let envs = || server.envs();
+    run(tfreg().args(["init", "s3://bucket", "--base-url", BASE, "--pages"]).envs(envs())).succeeds();
+    run(&mut to(envs(), "acme", &tarballs("release-1.2.0"))).succeeds();
+    run(&mut to(envs(), "acme", &tarballs("release-1.10.0"))).succeeds();
+    run(tfreg().args(["yank", "s3://bucket", "acme/sample", "1.10.0", "--yes"]).envs(envs())).succeeds();
+    server.clear_requests();
+    let verified = run(tfreg().args(["verify", "s3://bucket", "--format", "json"]).envs(envs()));
+    let report: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert!(report["checked"]["pages"].as_u64().unwrap() > 3, "{report:#}");
+    let requests = server.requests();
+    let mut reads: BTreeMap<&str, usize> = BTreeMap::new();
+    for request in requests.iter().filter(|request| request.method == "GET" && !request.key.is_empty()) {
+        *reads.entry(&request.key).or_default() += 1;
+    }
+    for key in ["acme/sample/versions", "acme/sample/1.2.0/download/linux/amd64", "acme/sample/1.2.0/yanked"]
+    {
+        assert_eq!(reads.get(&*format!("registry/{key}")), Some(&1), "{key}: {reads:#?}");
+    }
+    // The settings are looked at twice: what is mirrored is sought before anything else is known.
+    let twice = reads.iter().filter(|(key, count)| **count > 1 && **key != "registry/settings.json");
+    let twice: Vec<_> = twice.collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    // Without pages nothing is kept, and with them nothing is missed: the findings are those of the documents.
+    assert!(
+        report["findings"].as_array().unwrap().iter().all(|f| f["rule"] != "page-outdated"),
+        "{report:#}"
+    );
+}
+
+#[test]
 fn a_publish_reads_its_own_pages_only() {
     let server = watched();
     let envs = || server.envs();
