@@ -4,7 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 use url::Url;
 
-use super::assets;
+use super::{assets, hcl};
 use crate::error::Refusal;
 use crate::provider::Provider;
 use crate::registry::pages::{AssetKind, PageKey};
@@ -127,12 +127,12 @@ pub(super) fn rendered(key: &PageKey, page: &impl Template) -> Result<Vec<u8>, R
     Ok(text.into_bytes())
 }
 
-/// What a configuration needs to install a version of a provider.
+/// What a configuration needs to install a version of a provider, as safe HTML.
 pub(super) fn snippet(site: &Site, provider: &Provider, version: &impl std::fmt::Display) -> String {
     let name = &provider.provider_type;
-    format!(
+    hcl::shown(&format!(
         "terraform {{\n  required_providers {{\n    {name} = {{\n      source  = \"{}/{provider}\"\n      version = \
          \"{version}\"\n    }}\n  }}\n}}\n",
         site.host()
-    )
+    ))
 }

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod docs;
 pub mod feed;
 mod frame;
+mod hcl;
 mod key;
 mod links;
 pub mod origin;

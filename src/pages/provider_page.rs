@@ -97,10 +97,14 @@ struct Row {
     version: String,
     link: Option<String>,
     prerelease: bool,
-    yanked: Option<Option<Date>>,
+    yanked: Option<YankMark>,
     published: Option<Date>,
     platforms: String,
     protocols: String,
+}
+
+struct YankMark {
+    date: Option<Date>,
 }
 
 const PAGES: &str = "pages";
@@ -239,7 +243,7 @@ impl ProviderFacts {
                 version: version.to_string(),
                 link: self.made.has(version).then(|| key.link_to(&PageKey::Release { release })),
                 prerelease: version.is_prerelease(),
-                yanked: listed.yanked.map(|yanked| yanked.when.map(Date::from)),
+                yanked: listed.yanked.map(|yanked| YankMark { date: yanked.when.map(Date::from) }),
                 published: listed.published.map(Date::from),
                 platforms: platforms(&listed.platforms),
                 protocols: listed.protocols.join(", "),
@@ -336,8 +340,14 @@ mod tests {
         listed.yanked = Some(Yanked { when: Some("2026-03-01T00:00:00Z".parse().unwrap()) });
         facts.versions.insert("1.2.0".parse().unwrap(), listed);
         let text = page(&facts);
-        assert!(text.contains("source  = &#34;registry.example.com:8443/acme/sample&#34;"), "{text}");
-        assert!(text.contains("version = &#34;1.1.0&#34;"), "{text}");
+        let shown = |name: &str, value: &str| {
+            format!(
+                "<span class=\"tf-hcl-name\">{name}</span> = <span class=\"tf-hcl-text\">&#34;{value}&#34;</span>"
+            )
+        };
+        let source = shown("source", "registry.example.com:8443/acme/sample").replace(" = ", "  = ");
+        assert!(text.contains(&source), "{text}");
+        assert!(text.contains(&shown("version", "1.1.0")), "{text}");
         assert!(text.contains("darwin amd64 arm64, linux 386 amd64 arm arm64"), "{text}");
         assert!(text.contains("&#60;b&#62;moved") && !text.contains("<b>"), "{text}");
         assert_eq!(text.matches(">yanked <time").count(), 1, "{text}");

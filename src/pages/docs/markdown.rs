@@ -5,10 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use ammonia::Builder;
-use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream};
+use pulldown_cmark::{
+    CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, TextMergeStream,
+};
 
 use super::links::Resolver;
 use crate::error::Refusal;
+use crate::pages::hcl;
 
 /// A page's text.
 pub(super) struct Text {
@@ -35,10 +38,12 @@ const MAX_PARTS: usize = 100_000;
 const MAX_DEPTH: usize = 32;
 /// The most HTML tags in a page's Markdown.
 const MAX_TAGS: usize = 2_000;
+/// So many bytes of HCL are coloured in a page: with colours it is some times longer.
+const MAX_COLOURED: usize = 128 * 1024;
 /// The longest heading in a table of contents.
 const MAX_HEADING: usize = 200;
 
-/// Languages of code, for a stylesheet or a script that colours them.
+/// Languages of code. HCL is coloured (`coloured`).
 const LANGUAGES: [&str; 14] = [
     "bash",
     "console",
@@ -88,6 +93,7 @@ pub(super) fn render(name: &str, source: &str, resolver: &Arc<Resolver>) -> Resu
     }
     let mut headings = Vec::new();
     let has_title = identify(&mut events, &mut headings);
+    coloured(&mut events);
     let html = |events: Vec<Event<'_>>| {
         let mut html = String::with_capacity(source.len() * 2);
         pulldown_cmark::html::push_html(&mut html, framed(events).into_iter());
@@ -153,6 +159,30 @@ fn slug(text: &str) -> String {
         Some(rest) => format!("tf_{rest}"),
         None if slug.is_empty() => "section".to_owned(),
         None => slug,
+    }
+}
+
+/// Colours HCL in fences that say so, where it is understood.
+fn coloured(events: &mut [Event<'_>]) {
+    let (mut is_hcl, mut left) = (false, MAX_COLOURED);
+    for event in events {
+        match event {
+            Event::Start(Tag::CodeBlock(kind)) => {
+                let language = match kind {
+                    CodeBlockKind::Fenced(info) => info.split([' ', ',', '{']).next().unwrap_or_default(),
+                    CodeBlockKind::Indented => "",
+                };
+                is_hcl = matches!(language, "hcl" | "terraform" | "tf");
+            }
+            Event::End(TagEnd::CodeBlock) => is_hcl = false,
+            Event::Text(code) if is_hcl && code.len() <= left => {
+                left -= code.len();
+                if let Some(html) = hcl::coloured(code) {
+                    *event = Event::Html(CowStr::from(html));
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -231,6 +261,7 @@ fn sanitized(html: &str, resolver: &Arc<Resolver>) -> String {
         .add_tag_attribute_values("div", "tabindex", &["0"])
         .add_allowed_classes("div", &["tf-table", "tf-note", "tf-warning"])
         .add_allowed_classes("code", classes)
+        .add_allowed_classes("span", hcl::CLASSES)
         .set_tag_attribute_value("pre", "tabindex", "0")
         .link_rel(Some("noopener noreferrer"))
         .attribute_filter(move |element, attribute, value| match (element, attribute) {

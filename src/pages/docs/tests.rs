@@ -80,7 +80,11 @@ fn the_layouts_of_the_ecosystem_are_read() {
             && thing.contains("<a href=\"#example\">Example</a>"),
         "{thing}"
     );
-    assert!(thing.contains("class=\"language-terraform\"") && thing.contains("a = \"&lt;b&gt;\""), "{thing}");
+    assert!(
+        thing.contains("class=\"language-terraform\"")
+            && thing.contains("<span class=\"tf-hcl-text\">\"&lt;b&gt;\"</span>"),
+        "{thing}"
+    );
     assert!(thing.contains("href=\"../../../docs.html#resources/thing\""), "{thing}");
     assert!(thing.contains("aria-current=\"page\">sample_thing"), "{thing}");
     assert!(pages["data-sources/thing.html"].contains("href=\"../resources/thing.html\""));
