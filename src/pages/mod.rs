@@ -14,6 +14,8 @@ mod hcl;
 mod key;
 mod links;
 pub mod origin;
+#[cfg(test)]
+mod properties;
 pub mod provider_page;
 pub mod release_page;
 

@@ -1,6 +1,7 @@
 //! The pages for people: every command that changes what they show keeps them, and nothing else touches them.
 
 mod browser;
+mod overtaken;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
