@@ -250,13 +250,15 @@ pub enum Stage {
     Discovery,
     /// Pages of versions, and what pages load.
     VersionPages,
-    /// Pages that link to these.
+    /// Pages that lead to these.
     Pages,
+    /// The page of all providers, which leads to theirs.
+    RegistryPage,
 }
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Store,
         Self::Downloads,
         Self::Withdrawal,
@@ -265,6 +267,7 @@ impl Stage {
         Self::Discovery,
         Self::VersionPages,
         Self::Pages,
+        Self::RegistryPage,
     ];
 
     /// The stage in which an object is written; `withdraws` says whether indexes of the network mirror lose versions.
@@ -287,6 +290,7 @@ impl Stage {
             Key::Page(PageKey::Asset { .. } | PageKey::Docs { .. } | PageKey::Release { .. }) => {
                 Self::VersionPages
             }
+            Key::Page(PageKey::Registry) => Self::RegistryPage,
             Key::Page(_) => Self::Pages,
         }
     }

@@ -18,10 +18,17 @@
 //! Where the registry has a network mirror, its files are documents like the others: in every state it lists no version whose
 //! file is not there, and none that the registry's index does not list, and at every end it says what the registry says.
 //!
+//! Several versions in one run are one publisher: it may crash before every step of the whole run.
+//!
+//! Where the registry has pages, those that more than one run writes are steps too: see the module `pages`.
+//!
 //! Where somebody changes the registry's settings, or brings everything in line with them, reads and writes of the settings, and
 //! of the discovery document, are steps too. Who reports success has written what the settings wanted that it saw last.
 //!
 //! Not covered: three publishers of different versions at once, two crashes, and a store that answers wrongly (see `faults`).
+
+mod batch;
+mod pages;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -44,6 +51,7 @@ use tfreg::openpgp::Signer;
 use tfreg::openpgp::certificate::{Certificate, PublishableKey};
 use tfreg::openpgp::signing_key::Secret;
 use tfreg::plan::align::Align;
+use tfreg::plan::batch::Batch;
 use tfreg::plan::completeness::Trust;
 use tfreg::plan::init::Init;
 use tfreg::plan::reindex::Reindex;
@@ -72,6 +80,8 @@ struct Memory {
     honest: Option<Arc<Honest>>,
     /// Whether settings change.
     has_settings: bool,
+    /// Whether somebody writes records of yanks.
+    has_yanks: bool,
     /// The documents that are no steps.
     quiet: Quiet,
 }
@@ -80,7 +90,8 @@ struct Memory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quiet {
     Nothing,
-    /// Those of platforms, and versions' files of the mirror, where nobody reads or writes one that another writes.
+    /// Those of platforms, versions' files of the mirror and versions' pages, where nobody reads or writes one that another
+    /// writes; and records of yanks, where nobody yanks.
     Versions,
 }
 
@@ -114,22 +125,21 @@ impl Honest {
         }
         honest.before = index_of(start.get(INDEX));
         for actor in actors {
-            match actor {
-                Actor::Publish(wanted) => {
-                    let (provider, version) = (&wanted.provider, wanted.packages.version());
-                    wanted.key.armored().clone_into(&mut honest.armor);
-                    for package in wanted.packages.packages() {
-                        let name = Key::zip_file_name(provider, version, &package.platform);
-                        honest.lines.insert((name, package.zip.digest().to_string()));
-                        honest.listed.insert(format!("{version} {}", package.platform));
-                        let zip = &package.zip;
-                        let hashes = [format!("zh:{}", zip.digest()), package.h1.to_string()];
-                        let package = serde_json::json!({"hashes": hashes, "package_size": zip.len()});
-                        honest.packages.insert(package.to_string());
-                    }
+            for wanted in actor.goals() {
+                let (provider, version) = (&wanted.provider, wanted.packages.version());
+                wanted.key.armored().clone_into(&mut honest.armor);
+                for package in wanted.packages.packages() {
+                    let name = Key::zip_file_name(provider, version, &package.platform);
+                    honest.lines.insert((name, package.zip.digest().to_string()));
+                    honest.listed.insert(format!("{version} {}", package.platform));
+                    let zip = &package.zip;
+                    let hashes = [format!("zh:{}", zip.digest()), package.h1.to_string()];
+                    let package = serde_json::json!({"hashes": hashes, "package_size": zip.len()});
+                    honest.packages.insert(package.to_string());
                 }
-                Actor::Unyank(_) | Actor::Reindex(_) => honest.listed.extend(published(start)),
-                Actor::Yank(_) | Actor::Init(_) | Actor::Align(_) => {}
+            }
+            if matches!(actor, Actor::Unyank(_) | Actor::Reindex(_)) {
+                honest.listed.extend(published(start));
             }
         }
         honest
@@ -247,8 +257,10 @@ impl Memory {
     async fn step(&self, key: &str) {
         let key: Key = key.parse().unwrap();
         let is_document = match key {
-            Key::Versions { .. } | Key::Yanked { .. } | Key::MirrorIndex { .. } => true,
+            Key::Versions { .. } | Key::MirrorIndex { .. } => true,
+            Key::Yanked { .. } => self.quiet == Quiet::Nothing || self.has_yanks,
             Key::Download { .. } | Key::MirrorVersion { .. } => self.quiet == Quiet::Nothing,
+            Key::Page(ref page) => pages::is_step(page, self.quiet),
             _ => false,
         };
         if is_document || self.has_settings && matches!(key, Key::Settings | Key::Discovery) {
@@ -375,7 +387,10 @@ impl Signer for Stepped {
     }
 
     async fn sign(&self, document: &Bytes) -> Result<Vec<u8>, Error> {
-        self.store.wait().await;
+        // It commutes with everything; what is disputed is what was read before.
+        if self.store.quiet == Quiet::Nothing {
+            self.store.wait().await;
+        }
         ("signed", document).hash(&mut self.store.publisher.lock().unwrap().history);
         self.signer.sign(document).await
     }
@@ -395,6 +410,7 @@ type Attack = Vec<(String, Option<Vec<u8>>)>;
 /// Who takes part.
 enum Actor {
     Publish(Box<PublishGoal>),
+    Batch(Box<Batch>),
     Yank(Yank),
     Unyank(Unyank),
     Reindex(Reindex),
@@ -403,13 +419,21 @@ enum Actor {
 }
 
 impl Actor {
+    /// The versions that it publishes.
+    fn goals(&self) -> &[PublishGoal] {
+        match self {
+            Self::Publish(goal) => std::slice::from_ref(&**goal),
+            Self::Batch(batch) => batch.goals(),
+            _ => &[],
+        }
+    }
+
     async fn run(&self, store: &Memory) -> Result<Outcome, Error> {
         let registry = registry(store.clone());
+        let signer = || Arc::new(Stepped { store: store.clone(), signer: signer() });
         match self {
-            Self::Publish(goal) => {
-                let signer = Stepped { store: store.clone(), signer: signer() };
-                publish_signed(&registry, &**goal, 1, PATIENCE, Arc::new(signer)).await
-            }
+            Self::Publish(goal) => publish_signed(&registry, &**goal, 1, PATIENCE, signer()).await,
+            Self::Batch(goal) => publish_signed(&registry, &**goal, 1, PATIENCE, signer()).await,
             Self::Yank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
             Self::Unyank(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
             Self::Reindex(goal) => publish_with(&registry, goal, 1, PATIENCE).await,
@@ -461,6 +485,10 @@ struct World<'a> {
     crashed: Option<usize>,
     /// Whether the registry has had a network mirror from the beginning.
     has_mirror: bool,
+    /// Whether it has had pages.
+    has_pages: bool,
+    /// The versions that the index has ever listed.
+    listed_ever: BTreeSet<String>,
     attacks: &'a [Attack],
     /// Those that were carried out.
     attacked: BTreeSet<usize>,
@@ -495,10 +523,12 @@ impl<'a> World<'a> {
     ) -> Self {
         let objects = Arc::new(Mutex::new(start.clone()));
         let has_settings = changes_settings(wanted);
+        let has_yanks = wanted.iter().any(|actor| matches!(actor, Actor::Yank(_) | Actor::Unyank(_)));
         let publishers: Vec<Arc<Mutex<Publisher>>> = wanted.iter().map(|_| Arc::default()).collect();
         let running = wanted.iter().zip(&publishers).map(|(wanted, publisher)| {
             let (objects, publisher) = (Arc::clone(&objects), Arc::clone(publisher));
-            let store = Memory { objects, publisher, honest: honest.cloned(), has_settings, quiet };
+            let honest = honest.cloned();
+            let store = Memory { objects, publisher, honest, has_settings, has_yanks, quiet };
             let run: Publishing<'a> = Box::pin(async move { wanted.run(&store).await });
             Some(run)
         });
@@ -507,9 +537,20 @@ impl<'a> World<'a> {
         let attacked = BTreeSet::new();
         let settings =
             start.get(SETTINGS).map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap());
-        let has_mirror = settings["network_mirror"] == true;
-        let mut world =
-            Self { objects, publishers, running, results, crashed: None, has_mirror, attacks, attacked };
+        let (has_mirror, has_pages) = (settings["network_mirror"] == true, settings["pages"] == true);
+        let listed_ever = pages::indexed(start);
+        let mut world = Self {
+            objects,
+            publishers,
+            running,
+            results,
+            crashed: None,
+            has_mirror,
+            has_pages,
+            listed_ever,
+            attacks,
+            attacked,
+        };
         (0..wanted.len()).for_each(|publisher| world.go_on(publisher));
         world
     }
@@ -547,6 +588,10 @@ impl<'a> World<'a> {
                 }
                 self.attacked.insert(attack);
             }
+        }
+        if self.has_pages {
+            let objects = self.objects.lock().unwrap();
+            self.listed_ever.extend(pages::indexed(&objects));
         }
     }
 
@@ -598,6 +643,11 @@ impl<'a> World<'a> {
         {
             panic!("not in the mirror after {path:?}: {error}");
         }
+        if self.has_pages
+            && let Err(error) = pages::current(&self.objects.lock().unwrap())
+        {
+            panic!("not on the pages after {path:?}: {error}");
+        }
     }
 }
 
@@ -638,10 +688,15 @@ fn explore_from(
                 break;
             }
             covered.states += 1;
-            if whole.insert(world.objects_hash())
-                && let Err(error) = world.listed()
-            {
-                panic!("R1 after {path:?}: {error}");
+            if whole.insert((world.objects_hash(), world.listed_ever.clone())) {
+                if let Err(error) = world.listed() {
+                    panic!("R1 after {path:?}: {error}");
+                }
+                if world.has_pages
+                    && let Err(error) = pages::not_ahead(&world.objects.lock().unwrap(), &world.listed_ever)
+                {
+                    panic!("the pages after {path:?}: {error}");
+                }
             }
             let choices = world.choices();
             let Some((first, others)) = choices.split_first() else {
@@ -706,16 +761,15 @@ fn judge_end(
         wanted.iter().any(|other| matches!(other, Actor::Yank(yank) if yank.version == *version))
     };
     for (wanted, result) in wanted.iter().zip(&world.results) {
-        if let Actor::Publish(wanted) = wanted
-            && *result == Some(Ok(()))
-            && wanted.published == Published::Immutable
-            && !is_yanked(wanted.packages.version())
-        {
-            assert_lists(&listed, wanted, &format!("R2 after {path:?}"));
+        let published = wanted.goals().iter().filter(|_| *result == Some(Ok(())));
+        for wanted in published.filter(|wanted| wanted.published == Published::Immutable) {
+            if !is_yanked(wanted.packages.version()) {
+                assert_lists(&listed, wanted, &format!("R2 after {path:?}"));
+            }
         }
     }
     for (actor, (publisher, result)) in wanted.iter().zip(world.publishers.iter().zip(&world.results)) {
-        if let (Actor::Publish(goal), Some(Ok(()))) = (actor, result) {
+        for goal in actor.goals().iter().filter(|_| *result == Some(Ok(()))) {
             assert_in_line(world, goal, publisher.lock().unwrap().settings.as_deref(), path);
         }
     }
@@ -729,7 +783,12 @@ fn judge_end(
                 world.assert_settled(path);
                 let listed = world.listed().unwrap();
                 match &wanted[crashed] {
-                    Actor::Publish(wanted) => assert_lists(&listed, wanted, &format!("again after {path:?}")),
+                    Actor::Publish(_) | Actor::Batch(_) => {
+                        let goals = wanted[crashed].goals().iter();
+                        goals.for_each(|wanted| {
+                            assert_lists(&listed, wanted, &format!("again after {path:?}"));
+                        });
+                    }
                     Actor::Yank(yank) => assert!(!lists(&listed, &yank.version), "again after {path:?}"),
                     Actor::Unyank(unyank) => assert!(lists(&listed, &unyank.version), "again after {path:?}"),
                     Actor::Reindex(_) | Actor::Init(_) | Actor::Align(_) => {}
@@ -775,7 +834,8 @@ fn assert_in_line(world: &World<'_>, goal: &PublishGoal, seen: Option<&[u8]>, pa
 /// Runs one again when all others have ended.
 fn again_alone(world: &World<'_>, wanted: &Actor) -> Result<Outcome, Error> {
     let (objects, publisher) = (Arc::clone(&world.objects), Arc::default());
-    let store = Memory { objects, publisher, honest: None, has_settings: true, quiet: Quiet::Nothing };
+    let quiet = Quiet::Nothing;
+    let store = Memory { objects, publisher, honest: None, has_settings: true, has_yanks: true, quiet };
     let mut again = Box::pin(wanted.run(&store));
     loop {
         let context = &mut Context::from_waker(futures::task::noop_waker_ref());
@@ -839,8 +899,10 @@ fn all_succeed_in_the_end(wanted: &[Actor]) -> impl Fn(&World<'_>, &Listed) {
                 Some(Err(code)) => {
                     assert_eq!(*code, 3, "{results:?}");
                     again_alone(world, actor).unwrap();
-                    let Actor::Publish(wanted) = actor else { panic!("these publish") };
-                    assert_lists(&world.listed().unwrap(), wanted, "again");
+                    assert!(!actor.goals().is_empty(), "these publish");
+                    for wanted in actor.goals() {
+                        assert_lists(&world.listed().unwrap(), wanted, "again");
+                    }
                 }
             }
         }
