@@ -14,16 +14,11 @@ use crate::error::{Error, Refusal, Result, StoreError};
 use crate::openpgp::certificate::PublishableKey;
 use crate::openpgp::signing_key::Secret;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
-use crate::reader::Reply;
 use crate::reader::client_config::{ClientConfig, HostConfig};
 use crate::reader::web::{Part, Web};
+use crate::reader::{MAX_SIGNATURE, MAX_SUMS, Reply};
 use crate::registry::{Checksums, DownloadDocument, Key, MirrorHost};
 use crate::store::trust::CaBundle;
-
-/// The maximum size of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
-const SUMS: u64 = 1 << 20;
-/// The maximum size of a signature, which has some hundred bytes.
-const SIGNATURE: u64 = 64 << 10;
 
 /// Another registry.
 pub struct Upstream {
@@ -129,12 +124,6 @@ impl Upstream {
             None => web,
         };
         Ok(Self { web, host: host.clone() })
-    }
-
-    /// The host.
-    #[must_use]
-    pub fn host(&self) -> &MirrorHost {
-        &self.host
     }
 
     fn source(&self, provider: &Provider) -> String {
@@ -248,7 +237,8 @@ impl Upstream {
 
     /// Reads a SHA256SUMS and its signature, and verifies it by one of the keys of `document`.
     async fn signed(&self, sums: &Url, signature: &Url, keys: &[&str], document: &Url) -> Result<SignedSums> {
-        let (text, made) = futures::try_join!(self.small(sums, SUMS), self.small(signature, SIGNATURE))?;
+        let (text, made) =
+            futures::try_join!(self.small(sums, MAX_SUMS), self.small(signature, MAX_SIGNATURE))?;
         let lines = Checksums::parse(&text).map_err(|found| {
             not_understood(sums, found, "on each line 64 lower-case hex digits, two spaces and a name")
         })?;
@@ -269,11 +259,14 @@ impl Upstream {
                     }
                     Err(why) => failed.push(format!("key {}: {why}", key.key_id())),
                 },
-                Err(refusal) => refused = refused.or(Some(refusal)),
+                Err(refusal) => {
+                    failed.push(format!("key {}: {}", index + 1, refusal.problem));
+                    refused = refused.or(Some(refusal));
+                }
             }
         }
-        if let (Some(refusal), true) = (refused, failed.is_empty()) {
-            return Err(refusal.remedy(format!("{NOT_YOURS}: clients do not take this key")).into());
+        if let (Some(refusal), [_]) = (refused, failed.as_slice()) {
+            return Err(refusal.remedy(format!("{NOT_YOURS}: not all clients take this key")).into());
         }
         let found = if failed.is_empty() { "no key in the document".to_owned() } else { failed.join("\n") };
         Err(Refusal::new(signature, "the signature of SHA256SUMS does not verify")

@@ -15,13 +15,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Action, Goal, Observation, Observed, Plan, ReadKind, Step, Write, condition_check, names, revise,
+    Action, Goal, Observation, Observed, Plan, ReadKind, Step, Write, condition_check, keep, names,
+    object_conflict, revise,
 };
 use crate::content::{Digest, Sealed};
 use crate::error::Refusal;
 use crate::openpgp::Fingerprint;
 use crate::openpgp::certificate::PublishableKey;
-use crate::plan::object_conflict;
 use crate::provider::{Platform, Provider, ReleaseId, Version};
 use crate::registry::mirror::kept::{Facts, KeptKey, KeptObject};
 use crate::registry::mirror::trusted::TrustedKeys;
@@ -380,5 +380,5 @@ fn signature(key: Key, signed: &KeptSums, seen: &Observation) -> Result<Write, R
     if !is_good {
         return Err(object_conflict(&key, Digest::of(&there.bytes), signed.signature.digest()));
     }
-    Ok(super::keep(key, &there.bytes))
+    Ok(keep(key, &there.bytes))
 }

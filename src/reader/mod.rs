@@ -21,6 +21,11 @@ pub use network::Forbidden;
 use url::Url;
 use web::Web;
 
+/// The maximum size of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
+pub const MAX_SUMS: u64 = 1 << 20;
+/// The maximum size of a signature, which has some hundred bytes.
+pub const MAX_SIGNATURE: u64 = 64 << 10;
+
 /// The source from which a registry is read.
 pub enum Reader {
     /// Its public address, as for clients.

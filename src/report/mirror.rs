@@ -158,7 +158,7 @@ impl fmt::Display for HumanProvider<'_> {
             let fetched: Vec<u64> = platforms.iter().filter_map(|platform| platform.fetched).collect();
             let what = match (fetched.as_slice(), is_changed) {
                 ([], false) => "there already".to_owned(),
-                ([], true) => "listed anew".to_owned(),
+                ([], true) => "no zip to fetch".to_owned(),
                 (zips, _) => format!("{}, {}", count(zips.len(), "zip"), size(zips.iter().sum())),
             };
             let platforms = count(platforms.len(), "platform");

@@ -21,6 +21,8 @@ use crate::store::{Headers, MAX_DOCUMENT, RegistryStore, StoreError};
 
 use super::Watch;
 
+pub(super) use crate::reader::{MAX_SIGNATURE as SIGNATURE, MAX_SUMS as SUMS};
+
 /// How often an object is read if the answer is cut short.
 const ATTEMPTS: u32 = 3;
 /// The time limit for an object of a store.
@@ -28,10 +30,6 @@ const TOTAL: Duration = Duration::from_hours(1);
 
 /// The maximum size of a JSON document.
 pub(super) const DOCUMENT: u64 = MAX_DOCUMENT;
-/// The maximum size of SHA256SUMS: a line has a hundred bytes, and a version some twenty platforms.
-pub(super) const SUMS: u64 = 1 << 20;
-/// The maximum size of a signature, which has some hundred bytes.
-pub(super) const SIGNATURE: u64 = 64 << 10;
 
 /// How many bytes of documents are kept for a second look: those of some 10,000 platforms. Beyond, they are read again.
 const KEPT: u64 = 64 << 20;

@@ -21,13 +21,13 @@ use crate::support::{Ran, folder, key, publish, run, tarballs, tfreg, tree};
 
 /// The registry that is mirrored.
 const UPSTREAM: &str = "upstream.example.org";
-const SOURCE: &str = "upstream.example.org/acme/sample";
+pub(super) const SOURCE: &str = "upstream.example.org/acme/sample";
 const INDEX: &str = "mirror/upstream.example.org/acme/sample/index.json";
 const KEYS: &str = "mirror/upstream.example.org/acme/sample/signing-keys.json";
 const BASE: &str = "https://registry.example.com/";
 
 /// A registry with a network mirror, and another one at [`UPSTREAM`].
-struct World {
+pub(super) struct World {
     root: TempDir,
     host: Host,
     tunnel: Tunnel,
@@ -47,7 +47,7 @@ impl World {
         world
     }
 
-    fn new(releases: &[&str]) -> Self {
+    pub(super) fn new(releases: &[&str]) -> Self {
         Self::signed_by("ed25519.asc", releases)
     }
 
@@ -67,7 +67,7 @@ impl World {
         command
     }
 
-    fn reaching<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(super) fn reaching<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TF_")) {
             command.env_remove(name);
         }

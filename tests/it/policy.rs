@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::mirror_other::{SOURCE, World};
 use crate::support::iam::{Principal, Request, allows};
 use crate::support::s3_server::{Action, Matcher, RecordedRequest, S3Server};
 use crate::support::{Ran, publish, run, tarballs, tfreg};
@@ -162,6 +163,10 @@ fn what_a_publish_does_is_allowed() {
         go("release-1.2.0-more", &[]);
         go("release-1.2.0-rebuilt", &["--replace"]);
         go("release-1.2.0-rebuilt", &["--replace"]);
+        let upstream = World::new(&["release-1.2.0"]);
+        let mut mirror = tfreg();
+        mirror.args(["mirror", "--to", "s3://bucket/some/prefix", SOURCE]).envs(server.envs());
+        run(upstream.reaching(&mut mirror)).succeeds();
 
         // The one thing denied is the proof that a replace with a wrong revision is refused, in the first run's store/.
         let denied = std::mem::take(&mut *denied.lock().unwrap());

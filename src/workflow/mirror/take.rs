@@ -79,7 +79,8 @@ impl Taking<'_> {
                 self.observer.warn(&warning);
                 warnings.push(warning);
             }
-            batch.bytes += told.platforms.iter().filter_map(|platform| platform.fetched).sum::<u64>();
+            let bodies = release.zips.values().filter_map(|zip| zip.body.as_ref());
+            batch.bytes += bodies.map(Sealed::len).sum::<u64>();
             batch.releases.push(release);
             batch.told.push(told);
             let is_full = batch.bytes >= BYTES_AT_ONCE || batch.releases.len() >= VERSIONS_AT_ONCE;
@@ -147,13 +148,13 @@ impl OfProvider<'_> {
         let digests: Vec<Digest> = signed.iter().map(|signed| Digest::of(&signed.sums)).collect();
         let key_id = first.map(|first| first.key.key_id().to_string()).unwrap_or_default();
         let (mut zips, mut platforms, mut warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
-        for Taken { platform, digest, sums, h1, body, warnings: more } in taken {
+        for Taken { platform, digest, sums, h1, body, fetched, warnings: more } in taken {
             warnings.extend(more);
             platforms.push(MirroredPlatform {
                 platform: platform.clone(),
                 zip: self.provider.zip_key(&version, &platform, digest),
                 sha256: digest.to_string(),
-                fetched: body.as_ref().map(Sealed::len),
+                fetched,
             });
             let sums = digests.get(sums).copied().unwrap_or(digest);
             zips.insert(platform, MirroredZip { digest, h1, body, sums });
@@ -172,7 +173,7 @@ impl OfProvider<'_> {
     ) -> Result<Taken> {
         let FoundZip { digest, sums, offer, kept } = zip;
         if let Some(h1) = kept {
-            return Ok(Taken { platform, digest, sums, h1, body: None, warnings: Vec::new() });
+            return Ok(Taken { platform, digest, sums, h1, body: None, fetched: None, warnings: Vec::new() });
         }
         let Taking { request, store, .. } = self.taking;
         let failed = |source| Error::Io {
@@ -182,11 +183,11 @@ impl OfProvider<'_> {
         let file = request.scratch.file().map_err(failed)?;
         let key = self.provider.zip_key(&release.version, &platform, digest);
         // A run that was stopped has left some.
-        let (subject, spooled) = match zips::spool(store, &key, file).await? {
+        let (subject, spooled, is_fetched) = match zips::spool(store, &key, file).await? {
             Some(there) if there.digest != digest => {
                 return Err(object_conflict(&key, there.digest, digest).into());
             }
-            Some(there) => (key.to_string(), there),
+            Some(there) => (key.to_string(), there, false),
             None => {
                 let offer = match offer {
                     Some(offer) => offer,
@@ -197,7 +198,7 @@ impl OfProvider<'_> {
                 }
                 let file = request.scratch.file().map_err(failed)?;
                 let fetched = self.upstream.zip(&offer, file, &|_| {}).await?;
-                (offer.address().to_owned(), fetched)
+                (offer.address().to_owned(), fetched, true)
             }
         };
         let expected = ExpectedZip {
@@ -207,9 +208,10 @@ impl OfProvider<'_> {
         };
         let judged = worker::compute(|| judge(&subject, &spooled.file, &expected, request.limits))?;
         let Judged { h1, warnings, .. } = judged;
+        let fetched = is_fetched.then_some(spooled.len);
         let sync = request.scratch.begin_sync(&spooled.file);
         let body = Some(spooled.seal(sync));
-        Ok(Taken { platform, digest, sums, h1: h1.to_string(), body, warnings })
+        Ok(Taken { platform, digest, sums, h1: h1.to_string(), body, fetched, warnings })
     }
 }
 
@@ -220,6 +222,8 @@ struct Taken {
     sums: usize,
     h1: String,
     body: Option<Sealed>,
+    /// How many bytes were fetched, if it was.
+    fetched: Option<u64>,
     warnings: Vec<String>,
 }
 

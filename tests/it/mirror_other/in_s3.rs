@@ -83,7 +83,7 @@ fn killed(server: &S3Server, suffix: &str, point: Point, command: &mut Command) 
 #[test]
 fn a_run_that_is_killed_is_completed() {
     let world = World::new(&["release-1.2.0", "release-1.10.0"]);
-    for suffix in ["linux_amd64.zip", "signing-keys.json", "1.2.0.json", "index.json"] {
+    for suffix in ["sample_1.2.0_linux_amd64.zip", "signing-keys.json", "1.2.0.json", "index.json"] {
         for point in [Point::Before, Point::After] {
             let server = server();
             killed(&server, suffix, point, &mut mirror(&world, &server, &[&format!("{SOURCE}@>= 1.0")]));

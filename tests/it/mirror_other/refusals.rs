@@ -83,7 +83,7 @@ fn a_document_of_something_else_is_refused() {
         (
             "no key",
             &|document| document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = "x".into(),
-            &["not an OpenPGP key", "clients do not take this key"],
+            &["not an OpenPGP key", "not all clients take this key"],
         ),
         ("plain http", &|document| document["shasums_url"] = "http://upstream.example.org/x".into(), &[]),
         ("no link", &|document| document["download_url"] = Value::Null, &["cannot be understood"]),
@@ -168,6 +168,49 @@ fn a_zip_that_has_changed_upstream_is_refused() {
     std::fs::remove_file(world.site().join(file)).unwrap();
     run(&mut world.mirror(&[SOURCE])).succeeds();
     assert_mirrored(&world, &["1.2.0"]);
+}
+
+#[test]
+fn a_zip_that_something_has_changed_in_the_store_is_never_overwritten() {
+    let world = World::new(&["release-1.2.0"]);
+    run(&mut world.mirror(&[SOURCE])).succeeds();
+    let whole = world.objects();
+    let key = whole.keys().find(|key| key.ends_with("linux_amd64.zip")).unwrap();
+    std::fs::write(world.site().join(key), b"PK").unwrap();
+    // Also where nothing leads to it yet.
+    for has_file in [true, false] {
+        if !has_file {
+            std::fs::remove_file(world.site().join(version_key("1.2.0"))).unwrap();
+        }
+        refused(
+            &world,
+            "changed",
+            &[key, "another object is there", "remove it by hand, and run this again"],
+        );
+    }
+    std::fs::remove_file(world.site().join(key)).unwrap();
+    run(&mut world.mirror(&[SOURCE])).succeeds();
+    assert_eq!(world.objects(), whole);
+}
+
+#[test]
+fn an_expired_key_is_refused() {
+    let world = World::new(&["release-1.2.0"]);
+    let armor = Signer::of("expired.asc").armored();
+    change(&world.upstream().join("registry/acme/sample/versions"), |index| {
+        index["versions"][0]["platforms"] = serde_json::json!([{"os": "linux", "arch": "amd64"}]);
+    });
+    change(&world.upstream().join(DOCUMENT), |document| {
+        document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = armor.clone().into();
+    });
+    refused(&world, "expired", &["has expired", "not all clients take this key"]);
+    // Another key of the document is tried.
+    change(&world.upstream().join(DOCUMENT), |document| {
+        let good = Signer::of("ed25519.asc").armored();
+        document["signing_keys"]["gpg_public_keys"] =
+            serde_json::json!([{"ascii_armor": armor}, {"ascii_armor": good}]);
+    });
+    run(&mut world.mirror(&[SOURCE])).succeeds();
 }
 
 #[test]
