@@ -25,7 +25,7 @@ use tfreg::content::{Digest, Scratch, Sealed};
 use tfreg::package::archive::{FileKind, ZipWriter, extract};
 use tfreg::package::{BuildOptions, PackageSet};
 use tfreg::release::archive::{ArchiveReader as _, CompressedForm, Limits};
-use tfreg::release::file::TarballFile;
+use tfreg::release::file::ArtifactFile;
 use tfreg::release::{Expected, Release};
 use tfreg::splice::{DeflateRecorder, Unpacker};
 
@@ -180,7 +180,7 @@ fn one(name: &str, contents: &[u8], tarball: &Path) {
 /// What `tfreg publish` does with a tarball.
 fn spliced(tarball: &Path) -> Sealed {
     let mut zip = ZipWriter::new(&Scratch::default()).unwrap();
-    TarballFile::at(tarball)
+    ArtifactFile::at(tarball)
         .read(Limits::default(), &|_| {}, &mut |entry| {
             let CompressedForm::Recordable(recorder) = entry.compressed else {
                 panic!("a tarball is compressed")
@@ -198,7 +198,7 @@ fn recorded(tarball: &Path) -> u64 {
     let mut file = BufWriter::with_capacity(CHUNK, tempfile::tempfile().unwrap());
     let (mut stream, mut len) = (Vec::new(), 0);
     let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    TarballFile::at(tarball)
+    ArtifactFile::at(tarball)
         .read(Limits::default(), &|_| {}, &mut |entry| {
             let CompressedForm::Recordable(recorder) = entry.compressed else {
                 panic!("a tarball is compressed")
@@ -311,7 +311,7 @@ fn release(large: &[u8]) {
     });
     fastest("twelve checked zips", &|| {
         let release =
-            Release::open(paths.iter().map(|path| TarballFile::at(path)).collect(), &Expected::default())
+            Release::open(paths.iter().map(|path| ArtifactFile::at(path)).collect(), &Expected::default())
                 .unwrap();
         let protocols = tfreg::provider::Protocols::new(vec!["6.0".parse().unwrap()]);
         let options =

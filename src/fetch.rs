@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{Error, Refusal, Result};
-use crate::release::file::{Origin, TarballFile};
+use crate::release::file::{ArtifactFile, Origin};
 use crate::release::manifest;
-use crate::release::name::TarballName;
+use crate::release::name::ArtifactName;
 use crate::release::ready_made;
 use crate::release::sidecar::Sidecar;
 use crate::store::{Form, Listed, Object, ObjectStore, StoreError};
@@ -25,9 +25,9 @@ use crate::words;
 type Companions = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// The release tarballs below a prefix, not fetched yet.
-pub struct FoundTarballs {
+pub struct FoundArtifacts {
     source: Arc<dyn ObjectStore>,
-    tarballs: Vec<Listed>,
+    artifacts: Vec<Listed>,
     companions: Vec<Listed>,
     others: u64,
 }
@@ -55,13 +55,13 @@ pub fn nothing_found(place: &str, what: &str, others: u64) -> Refusal {
 ///
 /// # Errors
 /// Fails if the bucket cannot be read, or contains no release tarball or zip.
-pub async fn find(source: Arc<dyn ObjectStore>) -> Result<FoundTarballs> {
-    let (mut tarballs, mut companions, mut count) = (Vec::new(), Vec::new(), 0);
+pub async fn find(source: Arc<dyn ObjectStore>) -> Result<FoundArtifacts> {
+    let (mut artifacts, mut companions, mut count) = (Vec::new(), Vec::new(), 0);
     let mut listing = source.list("");
     while let Some(listed) = listing.try_next().await? {
         let name = file_name(&listed.key);
-        if TarballName::is_in_release(name) {
-            tarballs.push(listed);
+        if ArtifactName::is_in_release(name) {
+            artifacts.push(listed);
         } else if is_companion(name) {
             companions.push(listed);
         } else {
@@ -69,18 +69,18 @@ pub async fn find(source: Arc<dyn ObjectStore>) -> Result<FoundTarballs> {
         }
     }
     drop(listing);
-    if tarballs.is_empty() {
+    if artifacts.is_empty() {
         let others = count + companions.len() as u64;
         return Err(nothing_found(&source.describe(), "below this prefix", others).into());
     }
-    Ok(FoundTarballs { source, tarballs, companions, others: count })
+    Ok(FoundArtifacts { source, artifacts, companions, others: count })
 }
 
-impl FoundTarballs {
+impl FoundArtifacts {
     /// The addresses of the tarballs, which are enough to check their names.
     #[must_use]
-    pub fn named(&self) -> Vec<TarballFile> {
-        self.tarballs.iter().map(|listed| TarballFile::at(self.address(listed).as_ref())).collect()
+    pub fn named(&self) -> Vec<ArtifactFile> {
+        self.artifacts.iter().map(|listed| ArtifactFile::at(self.address(listed).as_ref())).collect()
     }
 
     /// How many objects there are that belong to no release.
@@ -94,14 +94,14 @@ impl FoundTarballs {
     ///
     /// # Errors
     /// Fails if the bucket cannot be read, or a small file is not small.
-    pub async fn files(&self, jobs: usize) -> Result<Vec<TarballFile>> {
+    pub async fn files(&self, jobs: usize) -> Result<Vec<ArtifactFile>> {
         let folders = self.fetch_companions(jobs).await?;
         let file = |listed: &Listed| {
             let beside = folders.get(folder_of(&listed.key)).cloned().unwrap_or_default();
             let origin = InBucket { source: Arc::clone(&self.source), listed: listed.clone() };
-            TarballFile::remote(self.address(listed), Arc::new(origin), beside)
+            ArtifactFile::remote(self.address(listed), Arc::new(origin), beside)
         };
-        Ok(self.tarballs.iter().map(file).collect())
+        Ok(self.artifacts.iter().map(file).collect())
     }
 
     fn address(&self, listed: &Listed) -> String {

@@ -186,7 +186,7 @@ impl Executable {
         let failed = |source| Error::Io {
             context: format!(
                 "cannot unpack the executable of {} in the temporary folder {} (another one: TMPDIR)",
-                package.tarball.display(),
+                package.artifact.display(),
                 std::env::temp_dir().display()
             ),
             source,
@@ -344,7 +344,7 @@ impl Asked<'_> {
             }
             _ => {
                 return Err(Error::Io {
-                    context: format!("cannot start the executable of {}", self.package.tarball.display()),
+                    context: format!("cannot start the executable of {}", self.package.artifact.display()),
                     source: error,
                 });
             }
@@ -353,7 +353,7 @@ impl Asked<'_> {
     }
 
     fn refuse(&self, problem: &str) -> Refusal {
-        Refusal::new(self.package.tarball.display(), problem)
+        Refusal::new(self.package.artifact.display(), problem)
     }
 
     fn mislabelled(&self, found: &str) -> Refusal {

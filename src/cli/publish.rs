@@ -82,8 +82,8 @@ pub(super) struct PublishArgs {
     /// Release tarballs or ready-made zips, of one version or of several; each may have its FILE.sha256 or
     /// the release's SHA256SUMS beside it. A folder stands for all tarballs or zips in it, s3://BUCKET/PREFIX/
     /// for those below the prefix, https://…_SHA256SUMS for the zips that it lists, which are beside it
-    #[arg(value_name = "ARTIFACT", value_parser = values::tarballs)]
-    tarballs: Vec<Source>,
+    #[arg(value_name = "ARTIFACT", value_parser = values::artifact)]
+    artifacts: Vec<Source>,
 
     /// Where the registry is: a directory, or s3://BUCKET[/PREFIX]
     #[arg(long, value_name = "TARGET", env = "TFREG_TO", hide_env_values = true, value_parser = values::target)]
@@ -251,7 +251,7 @@ impl PublishArgs {
             self.signing.refuse_beside_public_key()?;
         }
         let request = Request {
-            tarballs: self.tarballs,
+            artifacts: self.artifacts,
             signatures: self.signatures.read()?,
             source: self.source.access(),
             target: self.to,
@@ -303,12 +303,12 @@ impl PublishArgs {
 fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
     let in_s3 = |target: &Target| matches!(target, Target::S3(_));
     let s3 = in_s3(&request.target)
-        || request.tarballs.iter().any(|tarball| matches!(tarball, Source::Prefix(_)))
+        || request.artifacts.iter().any(|tarball| matches!(tarball, Source::Prefix(_)))
         || matches!(&request.expected_in, Some(Place::Target(target)) if in_s3(target));
     if s3 {
         environment.check_endpoints()?;
     }
-    let from_web = request.tarballs.iter().any(|tarball| matches!(tarball, Source::Web(_)));
+    let from_web = request.artifacts.iter().any(|tarball| matches!(tarball, Source::Web(_)));
     if s3 || from_web || matches!(request.expected_in, Some(Place::Web(_))) {
         request.access.ca_bundle = environment.ca_bundle()?;
         request.source.ca_bundle.clone_from(&request.access.ca_bundle);

@@ -36,7 +36,7 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
 }
 
 /// Reads the path of a file or folder, `s3://BUCKET/PREFIX/`, or the address of a SHA256SUMS.
-pub(super) fn tarballs(text: &str) -> Result<Source, String> {
+pub(super) fn artifact(text: &str) -> Result<Source, String> {
     if text.starts_with("https:") || text.starts_with("http:") {
         return fetch::web::address(text).map(Source::Web);
     }
@@ -173,11 +173,11 @@ mod tests {
 
     #[test]
     fn tarballs_are_files_or_prefixes() {
-        assert_eq!(tarballs("build/x.tar.gz"), Ok(Source::File("build/x.tar.gz".into())));
-        assert!(matches!(tarballs("s3://bucket/v1.0.0/"), Ok(Source::Prefix(_))));
-        assert!(matches!(tarballs("s3://bucket/"), Ok(Source::Prefix(_))));
+        assert_eq!(artifact("build/x.tar.gz"), Ok(Source::File("build/x.tar.gz".into())));
+        assert!(matches!(artifact("s3://bucket/v1.0.0/"), Ok(Source::Prefix(_))));
+        assert!(matches!(artifact("s3://bucket/"), Ok(Source::Prefix(_))));
         for bad in ["s3://bucket/v1.0.0", "s3://bucket", "s3:/bucket/", "s3:///x/", "s3://bucket/a//"] {
-            assert!(tarballs(bad).is_err(), "{bad}");
+            assert!(artifact(bad).is_err(), "{bad}");
         }
     }
 

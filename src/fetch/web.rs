@@ -20,7 +20,7 @@ use crate::error::{Error, Refusal, Result, StoreError};
 use crate::provider::{ProviderType, Version};
 use crate::reader::web::{Part, Web, is_allowed};
 use crate::reader::{Fetched, Reply};
-use crate::release::file::{Origin, TarballFile};
+use crate::release::file::{ArtifactFile, Origin};
 use crate::release::manifest;
 use crate::release::ready_made::{self, KeptSums};
 use crate::store::trust::CaBundle;
@@ -121,8 +121,8 @@ impl WebRelease {
 
     /// The addresses of the zips, which are enough to check their names.
     #[must_use]
-    pub fn named(&self) -> Vec<TarballFile> {
-        self.zips.iter().map(|(url, _)| TarballFile::at(url.as_str().as_ref())).collect()
+    pub fn named(&self) -> Vec<ArtifactFile> {
+        self.zips.iter().map(|(url, _)| ArtifactFile::at(url.as_str().as_ref())).collect()
     }
 
     /// How many zips there are.
@@ -133,11 +133,11 @@ impl WebRelease {
 
     /// The zips, each of which is fetched when it is needed.
     #[must_use]
-    pub fn files(&self) -> Vec<TarballFile> {
+    pub fn files(&self) -> Vec<ArtifactFile> {
         let file = |(url, listed): &(Url, Digest)| {
             let (web, sums) = (Arc::clone(&self.web), self.sums.clone());
             let origin = OnWeb { web, sums, url: url.clone(), listed: *listed };
-            TarballFile::remote(url.to_string(), Arc::new(origin), Arc::clone(&self.beside))
+            ArtifactFile::remote(url.to_string(), Arc::new(origin), Arc::clone(&self.beside))
         };
         self.zips.iter().map(file).collect()
     }

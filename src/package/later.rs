@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::{BuildOptions, Package, package};
 use crate::content::{Remake, Sealed};
 use crate::error::{Error, Result};
-use crate::release::Tarball;
+use crate::release::Artifact;
 
 /// The zip of a package, to be made again.
 pub(super) fn later(package: &Package, options: &BuildOptions) -> Sealed {
@@ -20,7 +20,7 @@ pub(super) fn later(package: &Package, options: &BuildOptions) -> Sealed {
 }
 
 struct Remade {
-    source: Arc<Tarball>,
+    source: Arc<Artifact>,
     options: BuildOptions,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Remade {
 impl Remake for Remade {
     async fn remake(&self) -> Result<Sealed> {
         let file = self.source.file.fetched(&|_| {}).await?;
-        let tarball = Tarball { file, ..(*self.source).clone() };
+        let tarball = Artifact { file, ..(*self.source).clone() };
         let options = self.options.clone();
         // Uploads that are under way continue on other threads.
         let made = tokio::task::spawn_blocking(move || package(&tarball, &options, &|_| {}));

@@ -20,10 +20,10 @@ use crate::provider::{Platform, Protocols, ProviderType, Version};
 use crate::release::archive::{ArchiveReader as _, CompressedForm, Limits};
 use crate::release::contents::{Destination, TarballRules};
 use crate::release::executable::{Examiner, HEADER_BYTES};
-use crate::release::file::TarballFile;
+use crate::release::file::ArtifactFile;
 use crate::release::name::Form;
 use crate::release::ready_made::KeptSums;
-use crate::release::{Release, Tarball, manifest};
+use crate::release::{Artifact, Release, manifest};
 use archive::{FileKind, FinishedZip, ZipError, ZipWriter};
 pub use zip_hash::zip_hash;
 
@@ -43,19 +43,19 @@ pub struct Package {
     /// The name of the entry that clients start.
     pub executable: String,
     /// The tarball that it was made from, or the zip that was taken.
-    pub tarball: TarballFile,
+    pub artifact: ArtifactFile,
     /// The SHA-256 of that file.
-    pub tarball_digest: Digest,
+    pub artifact_digest: Digest,
     /// What the zip can be made of again.
-    source: Arc<Tarball>,
+    source: Arc<Artifact>,
 }
 
 impl Package {
     /// Where the zip comes from, in words.
     #[must_use]
     pub fn origin(&self) -> String {
-        let file = self.tarball.display();
-        if self.tarball_digest == self.zip.digest() {
+        let file = self.artifact.display();
+        if self.artifact_digest == self.zip.digest() {
             file.to_owned()
         } else {
             format!("the zip made from {file}")
@@ -103,9 +103,9 @@ impl PackageSet {
         if let Some(protocols) = &options.protocols {
             sources.insert("--protocol".to_owned(), protocols.clone());
         }
-        let mut packages = Vec::with_capacity(release.tarballs.len());
+        let mut packages = Vec::with_capacity(release.artifacts.len());
         let mut warnings = release.sums.as_ref().map(KeptSums::warnings).unwrap_or_default();
-        for repacked in repack_all(&release.tarballs, options, progress) {
+        for repacked in repack_all(&release.artifacts, options, progress) {
             let Repacked { package, manifests, warnings: about } = repacked?;
             packages.push(package);
             sources.extend(manifests);
@@ -199,14 +199,15 @@ impl PackageSet {
 
 /// Checks that the zips are those that the release's SHA256SUMS lists: one may be from another folder than that file.
 fn check_listed(sums: &KeptSums, packages: &[Package]) -> Result<(), Refusal> {
-    let differs = |package: &&Package| sums.lines.get(package.tarball.name()) != Some(package.tarball_digest);
+    let differs =
+        |package: &&Package| sums.lines.get(package.artifact.name()) != Some(package.artifact_digest);
     let Some(package) = packages.iter().find(differs) else { return Ok(()) };
-    let listed = sums.lines.get(package.tarball.name());
+    let listed = sums.lines.get(package.artifact.name());
     Err(Refusal::new(
-        package.tarball.display(),
+        package.artifact.display(),
         "the zip does not have the checksum in the release's SHA256SUMS file",
     )
-    .found(format!("SHA-256 {}", package.tarball_digest))
+    .found(format!("SHA-256 {}", package.artifact_digest))
     .expected(format!(
         "SHA-256 {}, from {}",
         listed.map_or_else(String::new, |digest| digest.to_string()),
@@ -227,7 +228,7 @@ struct Repacked {
 ///
 /// After the first failure no further tarball is begun, so that a bad tarball is reported soon.
 fn repack_all(
-    tarballs: &[Tarball],
+    artifacts: &[Artifact],
     options: &BuildOptions,
     progress: OnProgress<'_>,
 ) -> Vec<Result<Repacked>> {
@@ -236,18 +237,18 @@ fn repack_all(
     let work = || {
         while let Some((index, tarball)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            tarballs.get(index).map(|tarball| (index, tarball))
+            artifacts.get(index).map(|tarball| (index, tarball))
         } {
             let progress = |bytes| progress(index, bytes);
             let repacked = package(tarball, options, &progress);
             if repacked.is_err() {
-                next.store(tarballs.len(), Ordering::Relaxed);
+                next.store(artifacts.len(), Ordering::Relaxed);
             }
             results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(index, repacked);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..options.jobs.clamp(1, tarballs.len().max(1)) {
+        for _ in 1..options.jobs.clamp(1, artifacts.len().max(1)) {
             // If no more threads can be started, the existing ones do the work: at least this one.
             if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
                 tracing::debug!("cannot start another thread: {error}");
@@ -260,7 +261,7 @@ fn repack_all(
 }
 
 /// The package of one archive, whatever it is.
-fn package(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
+fn package(tarball: &Artifact, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
     match tarball.name.form {
         Form::Tarball => repack(tarball, options, progress),
         Form::Zip => ready_made::take(tarball, options, progress).map(|(package, warnings)| Repacked {
@@ -272,12 +273,12 @@ fn package(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) ->
 }
 
 /// The archive without what was fetched of it, so that nothing of it takes room while the package is kept.
-fn source_of(tarball: &Tarball) -> Arc<Tarball> {
-    Arc::new(Tarball { file: tarball.file.unfetched(), ..tarball.clone() })
+fn source_of(tarball: &Artifact) -> Arc<Artifact> {
+    Arc::new(Artifact { file: tarball.file.unfetched(), ..tarball.clone() })
 }
 
 /// Converts one tarball into its zip.
-fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
+fn repack(tarball: &Artifact, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
     let zip_error = |error| zip_error(tarball, &options.scratch, error);
     let mut contents = TarballRules::new(&tarball.file, &tarball.name);
     let mut zip = ZipWriter::new(&options.scratch).map_err(zip_error)?;
@@ -343,8 +344,8 @@ fn repack(tarball: &Tarball, options: &BuildOptions, progress: &dyn Fn(u64)) -> 
         zip,
         h1,
         executable: contents.executable_name(),
-        tarball: tarball.file.unfetched(),
-        tarball_digest: digest,
+        artifact: tarball.file.unfetched(),
+        artifact_digest: digest,
         source: source_of(tarball),
     };
     Ok(Repacked { package, manifests, warnings: Vec::new() })
@@ -366,7 +367,7 @@ impl Read for Examined<'_, '_> {
     }
 }
 
-fn check_executable(tarball: &Tarball, path: &str, examiner: &Examiner<'_>) -> Result<(), Refusal> {
+fn check_executable(tarball: &Artifact, path: &str, examiner: &Examiner<'_>) -> Result<(), Refusal> {
     examiner.check().map_err(|(found, expected)| {
         Refusal::new(
             tarball.file.display(),
@@ -378,7 +379,7 @@ fn check_executable(tarball: &Tarball, path: &str, examiner: &Examiner<'_>) -> R
     })
 }
 
-fn zip_error(tarball: &Tarball, scratch: &Scratch, error: ZipError) -> Error {
+fn zip_error(tarball: &Artifact, scratch: &Scratch, error: ZipError) -> Error {
     let subject = tarball.file.display();
     match error {
         ZipError::SelfCheck(found) => Refusal::new(subject, "the zip made from it fails its self-check")

@@ -8,16 +8,16 @@ use sha2::{Digest as _, Sha256};
 use super::{BuildOptions, Package};
 use crate::content::{CHUNK, Digest, DirHash, Scratch, Spooled};
 use crate::error::{Error, Refusal, Result};
-use crate::release::Tarball;
+use crate::release::Artifact;
 use crate::release::archive::Limits;
-use crate::release::file::TarballFile;
+use crate::release::file::ArtifactFile;
 use crate::release::zips::{self, ExpectedZip, Found};
 
 /// Takes a zip; also returns the warnings about it.
 ///
 /// What is checked is what is published: a local file is first copied into a file that no other process can change.
 pub(super) fn take(
-    zip: &Tarball,
+    zip: &Artifact,
     options: &BuildOptions,
     progress: &dyn Fn(u64),
 ) -> Result<(Package, Vec<String>)> {
@@ -39,8 +39,8 @@ pub(super) fn take(
         zip: own.seal(sync),
         h1,
         executable,
-        tarball: zip.file.unfetched(),
-        tarball_digest: digest,
+        artifact: zip.file.unfetched(),
+        artifact_digest: digest,
         source: super::source_of(zip),
     };
     Ok((package, warnings))
@@ -76,7 +76,7 @@ pub fn judge(subject: &str, file: &File, expected: &ExpectedZip, limits: Limits)
 }
 
 /// The zip in a file of this process, with its digest and length.
-fn own(zip: &TarballFile, scratch: &Scratch, progress: &dyn Fn(u64)) -> Result<Spooled> {
+fn own(zip: &ArtifactFile, scratch: &Scratch, progress: &dyn Fn(u64)) -> Result<Spooled> {
     let unread = |source| Error::Io { context: format!("cannot read {}", zip.display()), source };
     let unwritten = |source| Error::Io {
         context: format!("cannot copy {}: {} cannot be used", zip.display(), scratch.describe()),

@@ -2,11 +2,11 @@
 //! mistake.
 
 use super::entry_name::{Clash, Names};
-use super::file::TarballFile;
+use super::file::ArtifactFile;
 use crate::error::Refusal;
 use crate::provider::{Platform, ProviderType, Version};
 use crate::release::manifest;
-use crate::release::name::TarballName;
+use crate::release::name::ArtifactName;
 
 /// The destination of a file of the tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub fn executable_name(provider_type: &ProviderType, version: &Version, platform
 /// The rules for one tarball, called with its files in order.
 pub struct TarballRules {
     tarball: String,
-    name: TarballName,
+    name: ArtifactName,
     /// `terraform-provider-TYPE`.
     stem: String,
     /// The paths in the tarball, and the names in the zip, which differ for the executable.
@@ -40,7 +40,7 @@ pub struct TarballRules {
 impl TarballRules {
     /// The rules for `tarball`, whose name was parsed into `name`.
     #[must_use]
-    pub fn new(tarball: &TarballFile, name: &TarballName) -> Self {
+    pub fn new(tarball: &ArtifactFile, name: &ArtifactName) -> Self {
         Self {
             tarball: tarball.display().to_owned(),
             name: name.clone(),
@@ -181,8 +181,8 @@ mod tests {
     use std::path::Path;
 
     fn contents(tarball: &str) -> TarballRules {
-        let file = TarballFile::at(Path::new(tarball));
-        TarballRules::new(&file, &TarballName::parse(&file).unwrap())
+        let file = ArtifactFile::at(Path::new(tarball));
+        TarballRules::new(&file, &ArtifactName::parse(&file).unwrap())
     }
 
     fn linux() -> TarballRules {

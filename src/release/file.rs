@@ -1,4 +1,4 @@
-//! A release tarball: a local file, or one that is fetched when it is needed.
+//! An artifact of a release, a tarball or a ready-made zip: a local file, or one that is fetched when it is needed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,9 +12,9 @@ use super::manifest;
 use crate::error::{Error, Refusal, Result};
 use crate::regular;
 
-/// A tarball's file, with the files beside it. Cheap to clone.
+/// An artifact's file, with the files beside it. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct TarballFile {
+pub struct ArtifactFile {
     /// The name in messages: its path, or the address that it was fetched from.
     shown: String,
     name: String,
@@ -45,7 +45,7 @@ pub trait Origin: std::fmt::Debug + Send + Sync {
     async fn fetch(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<File>;
 }
 
-/// A small file that accompanies a tarball.
+/// A small file that accompanies an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Companion {
     /// The name in messages.
@@ -54,7 +54,7 @@ pub struct Companion {
     pub bytes: Vec<u8>,
 }
 
-impl TarballFile {
+impl ArtifactFile {
     /// The file at `path`, which is not opened yet.
     #[must_use]
     pub fn at(path: &Path) -> Self {

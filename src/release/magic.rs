@@ -1,6 +1,6 @@
 //! Recognises files that are not gzip-compressed tar files by their first bytes, and says what to do about them.
 
-use super::file::TarballFile;
+use super::file::ArtifactFile;
 use super::tar;
 use crate::error::Refusal;
 
@@ -50,7 +50,7 @@ const UNKNOWN: &str = "a file of an unknown kind";
 const EXPECTED: &str = "a tar file, compressed with gzip";
 
 /// The refusal of `tarball`, which begins with `head` and is not a gzip file.
-pub(super) fn not_gzip(tarball: &TarballFile, head: &[u8]) -> Refusal {
+pub(super) fn not_gzip(tarball: &ArtifactFile, head: &[u8]) -> Refusal {
     let refusal = Refusal::new(tarball.display(), "not a gzip-compressed tar file").expected(EXPECTED);
     if head.is_empty() {
         return refusal.found("an empty file").remedy(
@@ -70,7 +70,7 @@ pub(super) fn not_gzip(tarball: &TarballFile, head: &[u8]) -> Refusal {
 }
 
 /// The refusal of the gzip file `tarball`, whose contents begin with `head` and are not a tar file.
-pub(super) fn not_tar(tarball: &TarballFile, head: &[u8]) -> Refusal {
+pub(super) fn not_tar(tarball: &ArtifactFile, head: &[u8]) -> Refusal {
     let refusal = Refusal::new(tarball.display(), "no tar file in the gzip file").expected(EXPECTED);
     if head.is_empty() {
         return refusal.found("nothing in the gzip file").remedy("build the tarball again");
@@ -98,7 +98,7 @@ pub(super) fn not_tar(tarball: &TarballFile, head: &[u8]) -> Refusal {
 pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A shell command, to be run in the tarball's folder, that replaces the file with the output of the programs.
-fn convert(tarball: &TarballFile, programs: &[&str]) -> String {
+fn convert(tarball: &ArtifactFile, programs: &[&str]) -> String {
     let name = tarball.name();
     let (first, rest) = programs.split_first().unwrap_or((&"cat", &[]));
     let pipe: String = rest.iter().fold(String::new(), |pipe, program| pipe + " | " + program);

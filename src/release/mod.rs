@@ -20,8 +20,8 @@ use crate::content::Digest;
 use crate::error::{Refusal, Result};
 use crate::provider::{Platform, Protocols, ProviderType, Version};
 use executable::Expectation;
-use file::{Companion, TarballFile};
-use name::{Form, TarballName};
+use file::{ArtifactFile, Companion};
+use name::{ArtifactName, Form};
 use ready_made::KeptSums;
 use sidecar::Sidecar;
 
@@ -56,13 +56,13 @@ impl Expected {
     }
 }
 
-/// One archive of a release, a tarball or a ready-made zip: its name is valid, its platform known, its sidecar read; its contents were not read yet.
+/// One artifact of a release, a tarball or a ready-made zip: its name is valid, its platform known, its sidecar read; its contents were not read yet.
 #[derive(Debug, Clone)]
-pub struct Tarball {
+pub struct Artifact {
     /// The file.
-    pub file: TarballFile,
+    pub file: ArtifactFile,
     /// The parts of its name.
-    pub name: TarballName,
+    pub name: ArtifactName,
     /// The properties that its executable must have.
     pub expectation: Expectation,
     /// Its checksum, if a sidecar has it.
@@ -78,7 +78,7 @@ pub struct Release {
     /// What its archives are.
     pub form: Form,
     /// At least one archive.
-    pub tarballs: Vec<Tarball>,
+    pub artifacts: Vec<Artifact>,
     /// The SHA256SUMS of ready-made zips, if there is one.
     pub sums: Option<KeptSums>,
     /// Protocols declared by manifests beside the tarballs, by the manifest's path.
@@ -91,7 +91,7 @@ impl Release {
     ///
     /// # Errors
     /// Those of [`Release::check_names`], or a bad sidecar or manifest.
-    pub fn open_all(files: Vec<TarballFile>, expected: &Expected) -> Result<Vec<Self>> {
+    pub fn open_all(files: Vec<ArtifactFile>, expected: &Expected) -> Result<Vec<Self>> {
         let releases = checked(files, expected)?;
         releases.into_iter().map(Self::with_files_beside).collect()
     }
@@ -100,13 +100,13 @@ impl Release {
     ///
     /// # Errors
     /// Those of [`Release::open_all`], or there are several.
-    pub fn open(files: Vec<TarballFile>, expected: &Expected) -> Result<Self> {
+    pub fn open(files: Vec<ArtifactFile>, expected: &Expected) -> Result<Self> {
         let mut releases = Self::open_all(files, expected)?;
         let release = releases.pop();
         match (release, releases.pop()) {
             (Some(release), None) => Ok(release),
             (Some(release), Some(other)) => {
-                Err(several(&other.tarballs, &release.tarballs, "one release").into())
+                Err(several(&other.artifacts, &release.artifacts, "one release").into())
             }
             (None, _) => Err(nothing_given().into()),
         }
@@ -117,30 +117,30 @@ impl Release {
     /// # Errors
     /// No tarball, a name of no known form, two tarballs for one platform, tarballs and zips of one version, an unknown
     /// platform, or a mismatch with `expected`, several releases where it describes one included.
-    pub fn check_names(files: Vec<TarballFile>, expected: &Expected) -> Result<()> {
+    pub fn check_names(files: Vec<ArtifactFile>, expected: &Expected) -> Result<()> {
         checked(files, expected).map(drop)
     }
 
     /// The release that these archives are, with the files beside them.
-    fn with_files_beside(mut tarballs: Vec<Tarball>) -> Result<Self> {
-        let Some(first) = tarballs.first() else { return Err(nothing_given().into()) };
+    fn with_files_beside(mut artifacts: Vec<Artifact>) -> Result<Self> {
+        let Some(first) = artifacts.first() else { return Err(nothing_given().into()) };
         let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
         let form = first.name.form;
-        let sums = if form == Form::Zip { KeptSums::beside(&tarballs)? } else { None };
-        let manifests = manifests_beside(&tarballs, sums.as_ref())?;
-        for tarball in &mut tarballs {
+        let sums = if form == Form::Zip { KeptSums::beside(&artifacts)? } else { None };
+        let manifests = manifests_beside(&artifacts, sums.as_ref())?;
+        for tarball in &mut artifacts {
             tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
         }
-        ready_made::merge_given_twice(&mut tarballs)?;
-        Ok(Self { provider_type, version, form, tarballs, sums, manifests })
+        ready_made::merge_given_twice(&mut artifacts)?;
+        Ok(Self { provider_type, version, form, artifacts, sums, manifests })
     }
 }
 
 /// The tarballs and zips by their releases, in order, each release in the order of its platforms.
-fn checked(files: Vec<TarballFile>, expected: &Expected) -> Result<Vec<Vec<Tarball>>> {
-    let mut releases: BTreeMap<(ProviderType, Version), Vec<Tarball>> = BTreeMap::new();
+fn checked(files: Vec<ArtifactFile>, expected: &Expected) -> Result<Vec<Vec<Artifact>>> {
+    let mut releases: BTreeMap<(ProviderType, Version), Vec<Artifact>> = BTreeMap::new();
     for tarball in named(files)? {
-        let TarballName { provider_type, version, .. } = &tarball.name;
+        let ArtifactName { provider_type, version, .. } = &tarball.name;
         releases.entry((provider_type.clone(), version.clone())).or_default().push(tarball);
     }
     let mut given = releases.values();
@@ -148,28 +148,28 @@ fn checked(files: Vec<TarballFile>, expected: &Expected) -> Result<Vec<Vec<Tarba
     if let (Some(second), Some(option)) = (given.next(), expected.names_one()) {
         return Err(several(first, second, option).into());
     }
-    for tarballs in releases.values() {
-        check_together(tarballs)?;
-        check_expected(tarballs, expected)?;
+    for artifacts in releases.values() {
+        check_together(artifacts)?;
+        check_expected(artifacts, expected)?;
     }
     Ok(releases.into_values().collect())
 }
 
 /// The tarballs with their parsed names, in the order of their platforms.
-fn named(files: Vec<TarballFile>) -> Result<Vec<Tarball>> {
-    let mut tarballs = Vec::with_capacity(files.len());
+fn named(files: Vec<ArtifactFile>) -> Result<Vec<Artifact>> {
+    let mut artifacts = Vec::with_capacity(files.len());
     for file in files {
-        let name = TarballName::parse(&file)?;
+        let name = ArtifactName::parse(&file)?;
         let expectation = Expectation::of(&name.platform).map_err(|found| {
             Refusal::new(file.display(), "the platform is not known")
                 .found(found)
                 .expected("an operating system and an architecture in Go's words, such as linux and arm64")
                 .remedy(name::NAME_TEMPLATE)
         })?;
-        tarballs.push(Tarball { file, name, expectation, sidecar: None });
+        artifacts.push(Artifact { file, name, expectation, sidecar: None });
     }
-    tarballs.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
-    Ok(tarballs)
+    artifacts.sort_by(|a, b| a.name.platform.cmp(&b.name.platform));
+    Ok(artifacts)
 }
 
 fn nothing_given() -> Refusal {
@@ -180,7 +180,7 @@ fn nothing_given() -> Refusal {
 }
 
 /// The refusal of two releases where `option` describes one.
-fn several(one: &[Tarball], other: &[Tarball], option: &str) -> Refusal {
+fn several(one: &[Artifact], other: &[Artifact], option: &str) -> Refusal {
     let (Some(a), Some(b)) = (one.first(), other.first()) else { return nothing_given() };
     let (what, of_a, of_b) = if a.name.provider_type == b.name.provider_type {
         ("versions", a.name.version.to_string(), b.name.version.to_string())
@@ -197,9 +197,9 @@ fn several(one: &[Tarball], other: &[Tarball], option: &str) -> Refusal {
 }
 
 /// Checks that the archives of a version are of one form, and one for each platform.
-fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
-    ready_made::check_one_form(tarballs)?;
-    for pair in tarballs.windows(2) {
+fn check_together(artifacts: &[Artifact]) -> Result<(), Refusal> {
+    ready_made::check_one_form(artifacts)?;
+    for pair in artifacts.windows(2) {
         let [a, b] = pair else { continue };
         if a.name.platform == b.name.platform && !ready_made::may_be_given_twice(a, b) {
             return Err(ready_made::two_for_a_platform(a, b));
@@ -208,8 +208,8 @@ fn check_together(tarballs: &[Tarball]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refusal> {
-    for tarball in tarballs {
+fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Refusal> {
+    for tarball in artifacts {
         let name = &tarball.name;
         let what = match name.form {
             Form::Tarball => "tarball",
@@ -250,7 +250,7 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
     if expected.platforms.is_empty() {
         return Ok(());
     }
-    let found: BTreeSet<Platform> = tarballs.iter().map(|tarball| tarball.name.platform.clone()).collect();
+    let found: BTreeSet<Platform> = artifacts.iter().map(|tarball| tarball.name.platform.clone()).collect();
     if found == expected.platforms {
         return Ok(());
     }
@@ -277,10 +277,10 @@ fn check_expected(tarballs: &[Tarball], expected: &Expected) -> Result<(), Refus
 ///
 /// A release tool may leave its folder without the manifest, and list it in SHA256SUMS from the root of the repository:
 /// then it is taken from the folder above, if it has the checksum of its line.
-fn manifests_beside(tarballs: &[Tarball], sums: Option<&KeptSums>) -> Result<BTreeMap<String, Protocols>> {
+fn manifests_beside(artifacts: &[Artifact], sums: Option<&KeptSums>) -> Result<BTreeMap<String, Protocols>> {
     let mut manifests = BTreeMap::new();
-    for tarball in tarballs {
-        let TarballName { provider_type, version, .. } = &tarball.name;
+    for tarball in artifacts {
+        let ArtifactName { provider_type, version, .. } = &tarball.name;
         let release_name = manifest::release_name(provider_type, version);
         for name in [manifest::PLAIN_NAME, &release_name] {
             if let Some(companion) = tarball.file.beside(name)? {

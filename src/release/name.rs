@@ -7,7 +7,7 @@
 //! `.tgz` stands for `.tar.gz` in both of the first.
 
 use super::executable;
-use super::file::TarballFile;
+use super::file::ArtifactFile;
 use crate::error::Refusal;
 use crate::provider::{Platform, ProviderType, Version};
 
@@ -22,7 +22,7 @@ pub enum Form {
 
 /// The parts of the file name of a release's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TarballName {
+pub struct ArtifactName {
     /// What it is.
     pub form: Form,
     /// The provider's type.
@@ -39,7 +39,7 @@ const ZIP: &str = ".zip";
 const GRAMMARS: &str = "terraform-provider-TYPE-vVERSION-OS-ARCH-bin.tar.gz or \
                         terraform-provider-TYPE_VERSION_OS_ARCH.tar.gz (or .tgz, or .zip)";
 
-impl TarballName {
+impl ArtifactName {
     /// Whether `name` begins and ends like the name of a release's archive, and of which form; it may not be valid in
     /// between.
     #[must_use]
@@ -59,7 +59,7 @@ impl TarballName {
     ///
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
-    pub fn parse(tarball: &TarballFile) -> Result<Self, Refusal> {
+    pub fn parse(tarball: &ArtifactFile) -> Result<Self, Refusal> {
         let name = tarball.name();
         let strict = split(name);
         if let Some((type_text, version, os, arch)) = strict
@@ -92,7 +92,7 @@ pub(super) const NAME_TEMPLATE: &str = "change the name template of the release 
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
 
 /// The refusal of a name, with its wrong parts and their correct forms.
-fn wrong_parts(tarball: &TarballFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
+fn wrong_parts(tarball: &ArtifactFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
     let (mut found, mut remedies) = (Vec::new(), Vec::new());
     let mut is_platform_only = true;
     let mut template = || {
@@ -232,7 +232,7 @@ mod tests {
     use std::path::Path;
 
     fn parse(name: &str) -> Result<(String, String, String), Refusal> {
-        let name = TarballName::parse(&TarballFile::at(Path::new(name)))?;
+        let name = ArtifactName::parse(&ArtifactFile::at(Path::new(name)))?;
         Ok((name.provider_type.to_string(), name.version.to_string(), name.platform.to_string()))
     }
 
@@ -306,7 +306,7 @@ mod tests {
             ("other_1.0.0_linux_amd64.zip", None, false),
         ] {
             assert_eq!(
-                (TarballName::form_of(name), TarballName::is_in_release(name)),
+                (ArtifactName::form_of(name), ArtifactName::is_in_release(name)),
                 (form, is_in_release),
                 "{name}"
             );

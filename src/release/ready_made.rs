@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::file::Companion;
 use super::manifest;
-use super::name::TarballName;
-use super::{Tarball, name};
+use super::name::ArtifactName;
+use super::{Artifact, name};
 use crate::content::Digest;
 use crate::error::{Refusal, Result};
 use crate::openpgp::certificate::PublishableKey;
@@ -61,8 +61,8 @@ impl KeptSums {
     /// # Errors
     /// It cannot be read, clients would stumble over it, it is not about exactly these zips, or of several none lists
     /// all.
-    pub fn beside(zips: &[Tarball]) -> Result<Option<Self>> {
-        let Some(Tarball { name: TarballName { provider_type, version, .. }, .. }) = zips.first() else {
+    pub fn beside(zips: &[Artifact]) -> Result<Option<Self>> {
+        let Some(Artifact { name: ArtifactName { provider_type, version, .. }, .. }) = zips.first() else {
             return Ok(None);
         };
         let name = sums_name(provider_type, version);
@@ -137,7 +137,7 @@ impl KeptSums {
     }
 
     /// Checks that every zip has a line, and every line of a zip its zip.
-    fn check_zips(&self, zips: &[Tarball]) -> Result<(), Refusal> {
+    fn check_zips(&self, zips: &[Artifact]) -> Result<(), Refusal> {
         if let Some(zip) = zips.iter().find(|zip| self.lines.get(zip.file.name()).is_none()) {
             return Err(Refusal::new(zip.file.display(), "a zip that the release's SHA256SUMS does not list")
                 .found(format!("no line for {} in {}", zip.file.name(), self.shown))
@@ -146,7 +146,7 @@ impl KeptSums {
                     "give the SHA256SUMS that the build of all these zips has made, with its signature; or take the zip away",
                 ));
         }
-        let Some(Tarball { name: TarballName { provider_type, version, .. }, .. }) = zips.first() else {
+        let Some(Artifact { name: ArtifactName { provider_type, version, .. }, .. }) = zips.first() else {
             return Ok(());
         };
         let mut listed = self.lines.platforms(provider_type, version);
@@ -228,12 +228,12 @@ impl KeptSums {
 
 /// Whether two archives for one platform may be one zip from two folders: each is in the SHA256SUMS beside it. A release
 /// to which platforms came later is given so. [`merge_given_twice`] decides once these files are read.
-pub(super) fn may_be_given_twice(a: &Tarball, b: &Tarball) -> bool {
+pub(super) fn may_be_given_twice(a: &Artifact, b: &Artifact) -> bool {
     a.name.form == name::Form::Zip && !a.file.is_beside(&b.file)
 }
 
 /// The refusal of two archives for one platform.
-pub(super) fn two_for_a_platform(a: &Tarball, b: &Tarball) -> Refusal {
+pub(super) fn two_for_a_platform(a: &Artifact, b: &Artifact) -> Refusal {
     let platform = &b.name.platform;
     Refusal::new(b.file.display(), "two tarballs for one platform in one run")
         .found(format!("{platform}, and {platform} in {}", a.file.display()))
@@ -245,10 +245,10 @@ pub(super) fn two_for_a_platform(a: &Tarball, b: &Tarball) -> Refusal {
 ///
 /// # Errors
 /// There are two zips for one platform that no SHA256SUMS beside them says to be one.
-pub(super) fn merge_given_twice(archives: &mut Vec<Tarball>) -> Result<(), Refusal> {
+pub(super) fn merge_given_twice(archives: &mut Vec<Artifact>) -> Result<(), Refusal> {
     for pair in archives.windows(2) {
         let [a, b] = pair else { continue };
-        let digest = |zip: &Tarball| zip.sidecar.as_ref().map(|sidecar| sidecar.digest);
+        let digest = |zip: &Artifact| zip.sidecar.as_ref().map(|sidecar| sidecar.digest);
         if a.name.platform == b.name.platform && (digest(a).is_none() || digest(a) != digest(b)) {
             return Err(two_for_a_platform(a, b));
         }
@@ -261,7 +261,7 @@ pub(super) fn merge_given_twice(archives: &mut Vec<Tarball>) -> Result<(), Refus
 ///
 /// # Errors
 /// Both are there.
-pub(super) fn check_one_form(archives: &[Tarball]) -> Result<(), Refusal> {
+pub(super) fn check_one_form(archives: &[Artifact]) -> Result<(), Refusal> {
     let first = |form: name::Form| archives.iter().find(|archive| archive.name.form == form);
     let (Some(tarball), Some(zip)) = (first(name::Form::Tarball), first(name::Form::Zip)) else {
         return Ok(());

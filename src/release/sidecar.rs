@@ -1,8 +1,8 @@
 //! The checksum that a release build writes beside a tarball or zip: its own `TARBALL.sha256`, or its line in the
 //! release's SHA256SUMS.
 
-use super::file::{Companion, TarballFile};
-use super::name::{Form, TarballName};
+use super::file::{ArtifactFile, Companion};
+use super::name::{ArtifactName, Form};
 use super::ready_made;
 use crate::content::Digest;
 use crate::error::{Refusal, Result};
@@ -17,7 +17,7 @@ pub struct Sidecar {
 }
 
 /// The possible names of a release's SHA256SUMS beside its tarballs.
-fn sums_of(name: &TarballName) -> [String; 2] {
+fn sums_of(name: &ArtifactName) -> [String; 2] {
     ["SHA256SUMS".to_owned(), ready_made::sums_name(&name.provider_type, &name.version)]
 }
 
@@ -25,7 +25,7 @@ impl Sidecar {
     /// Whether a file of this name has checksums of tarballs.
     #[must_use]
     pub fn is_sidecar(name: &str) -> bool {
-        name.strip_suffix(".sha256").is_some_and(|name| TarballName::form_of(name).is_some())
+        name.strip_suffix(".sha256").is_some_and(|name| ArtifactName::form_of(name).is_some())
             || name == "SHA256SUMS"
             || (name.starts_with("terraform-provider-") && name.ends_with("_SHA256SUMS"))
     }
@@ -37,7 +37,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// A file cannot be read, or does not have exactly one checksum for this tarball.
-    pub fn beside(tarball: &TarballFile, name: &TarballName) -> Result<Option<Self>> {
+    pub fn beside(tarball: &ArtifactFile, name: &ArtifactName) -> Result<Option<Self>> {
         let file = tarball.name();
         let mut found = None;
         if let Some(Companion { shown, bytes }) = tarball.beside(&format!("{file}.sha256"))? {
@@ -85,12 +85,12 @@ impl Sidecar {
     ///
     /// # Errors
     /// They differ.
-    pub fn check(&self, tarball: &TarballFile, found: &Digest) -> Result<(), Refusal> {
+    pub fn check(&self, tarball: &ArtifactFile, found: &Digest) -> Result<(), Refusal> {
         if *found == self.digest {
             return Ok(());
         }
         let kind = if self.shown.ends_with(".sha256") { ".sha256" } else { "SHA256SUMS" };
-        let what = match TarballName::form_of(tarball.name()) {
+        let what = match ArtifactName::form_of(tarball.name()) {
             Some(Form::Zip) => "zip",
             _ => "tarball",
         };

@@ -14,21 +14,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{ArchiveFile, ArchiveReader, CompressedForm, Limits, OnFile};
 use super::entry_name;
-use super::file::TarballFile;
+use super::file::ArtifactFile;
 use super::magic;
 use super::tar::{EntryType, Fault, ReadError, Reader};
 use crate::content::Digest;
 use crate::error::{Error, Refusal, Result};
 use crate::splice::{DeflateRecorder, Unpacker};
 
-impl ArchiveReader for TarballFile {
+impl ArchiveReader for ArtifactFile {
     fn read(&self, limits: Limits, progress: &dyn Fn(u64), on_file: OnFile<'_>) -> Result<Digest> {
         read(self, limits, progress, on_file)
     }
 }
 
 fn read(
-    tarball: &TarballFile,
+    tarball: &ArtifactFile,
     limits: Limits,
     progress: &dyn Fn(u64),
     on_file: OnFile<'_>,
@@ -98,7 +98,7 @@ impl Read for Source<'_> {
     }
 }
 
-fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
+fn damaged(tarball: &ArtifactFile, error: &io::Error) -> Refusal {
     Refusal::new(tarball.display(), "the archive is damaged or cut short")
         .found(error)
         .expected("a complete gzip-compressed tar file")
@@ -106,7 +106,7 @@ fn damaged(tarball: &TarballFile, error: &io::Error) -> Refusal {
 }
 
 /// The refusal of a tar file that does not follow the profile.
-fn outside(tarball: &TarballFile, entry: Option<&str>, fault: Fault) -> Refusal {
+fn outside(tarball: &ArtifactFile, entry: Option<&str>, fault: Fault) -> Refusal {
     let problem = match entry {
         Some(entry) => format!("{entry} in the archive: {}", fault.problem),
         None => fault.problem,
@@ -117,7 +117,7 @@ fn outside(tarball: &TarballFile, entry: Option<&str>, fault: Fault) -> Refusal 
 
 /// The state of one pass over an archive.
 struct Reading<'a> {
-    tarball: &'a TarballFile,
+    tarball: &'a ArtifactFile,
     limits: Limits,
     recorder: DeflateRecorder,
     entries: u64,
@@ -329,7 +329,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let mut files = Vec::new();
-        let digest = TarballFile::at(file.path()).read(limits, &|_| {}, &mut |entry| {
+        let digest = ArtifactFile::at(file.path()).read(limits, &|_| {}, &mut |entry| {
             let mut content = Vec::new();
             entry.content.read_to_end(&mut content).map_err(|e| Error::io("x", Path::new("x"), e))?;
             files.push((entry.path.to_owned(), content));
@@ -454,10 +454,12 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_no_refusal() {
-        let outcome =
-            read(&TarballFile::at(Path::new("/nonexistent.tar.gz")), Limits::default(), &|_| {}, &mut |_| {
-                Ok(())
-            });
+        let outcome = read(
+            &ArtifactFile::at(Path::new("/nonexistent.tar.gz")),
+            Limits::default(),
+            &|_| {},
+            &mut |_| Ok(()),
+        );
         assert!(matches!(outcome, Err(Error::Io { .. })));
     }
 

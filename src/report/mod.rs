@@ -443,7 +443,7 @@ impl workflow::Observer for Reporter {
     }
 
     fn repacking(&self, release: &Release, position: (usize, usize)) -> Box<dyn workflow::Repacking + '_> {
-        let count = release.tarballs.len();
+        let count = release.artifacts.len();
         let doing = match release.form {
             Form::Tarball => format!("Repacking {}", words::count(count, "tarball")),
             Form::Zip => format!("Checking {}", words::count(count, "zip")),

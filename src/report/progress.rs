@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
 
-use crate::release::{Release, Tarball};
+use crate::release::{Artifact, Release};
 use crate::workflow;
 
 /// All bars of a command; none is drawn if standard error is not a terminal.
@@ -126,14 +126,14 @@ pub(super) struct Repacking<'a> {
 
 impl<'a> Repacking<'a> {
     pub(super) fn new(reporter: &'a Reporter, release: &Release) -> Self {
-        let bar = |tarball: &Tarball| {
+        let bar = |tarball: &Artifact| {
             let bar = reporter.bars.all.add(ProgressBar::new(tarball.file.len_hint().unwrap_or(0)));
             bar.set_style(style());
             bar.set_prefix(tarball.name.platform.to_string());
             bar
         };
-        let tarballs = if reporter.bars.drawn { release.tarballs.as_slice() } else { &[] };
-        let bars = tarballs.iter().map(bar).collect();
+        let artifacts = if reporter.bars.drawn { release.artifacts.as_slice() } else { &[] };
+        let bars = artifacts.iter().map(bar).collect();
         Self { reporter, bars }
     }
 }

@@ -163,8 +163,8 @@ fn version<'a>(
         platform: package.platform.to_string(),
         os: package.platform.os().to_owned(),
         arch: package.platform.arch().to_owned(),
-        tarball: package.tarball.display().to_owned(),
-        tarball_sha256: package.tarball_digest.to_string(),
+        tarball: package.artifact.display().to_owned(),
+        tarball_sha256: package.artifact_digest.to_string(),
         zip: Key::Zip {
             release: release.clone(),
             platform: package.platform.clone(),

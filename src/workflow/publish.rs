@@ -37,7 +37,7 @@ pub use progress::Progress;
 /// What to publish, and where.
 pub struct Request {
     /// The locations of the tarballs or zips.
-    pub tarballs: Vec<Source>,
+    pub artifacts: Vec<Source>,
     /// Whose signature is published.
     pub signatures: Signatures,
     /// The account of the tarballs in buckets.
@@ -141,7 +141,7 @@ impl Request {
         signing: impl AsyncFnOnce() -> Result<Arc<dyn Signer>>,
         observer: &dyn Observer,
     ) -> Result<(Artifacts, Option<Arc<dyn Signer>>)> {
-        let sources = Sources::open(&self.tarballs, &self.source).await?;
+        let sources = Sources::open(&self.artifacts, &self.source).await?;
         let found = sources.find(&self.expected).await?;
         let signer = if self.signatures.need_signer() { Some(signing().await?) } else { None };
         Ok((sources.artifacts(found, self.options.jobs, observer).await?, signer))
@@ -210,7 +210,7 @@ impl Request {
         for package in packages.packages() {
             tracing::debug!(
                 platform = %package.platform,
-                tarball_sha256 = %package.tarball_digest,
+                tarball_sha256 = %package.artifact_digest,
                 zip_sha256 = %package.zip.digest(),
                 bytes = package.zip.len(),
                 "packed"
@@ -222,7 +222,7 @@ impl Request {
     /// The documentation of the release, if there is one release only: a folder is not that of several.
     fn docs_of(&self, releases: &[Release]) -> Result<Option<DocsSource>> {
         match (releases, &self.docs) {
-            ([_], named) => docs::read(named.as_deref(), &self.tarballs),
+            ([_], named) => docs::read(named.as_deref(), &self.artifacts),
             (_, None) => Ok(None),
             (_, Some(_)) => Err(Error::Usage(
                 "--docs is the documentation of one version, and the run has several; give the tarballs or zips of that version, \
@@ -265,8 +265,8 @@ type Together = BTreeMap<Version, BTreeSet<Platform>>;
 /// What a run publishes of each provider.
 fn together(releases: &[Release]) -> BTreeMap<ProviderType, Arc<Together>> {
     let mut all: BTreeMap<ProviderType, Together> = BTreeMap::new();
-    for Release { provider_type, version, tarballs, .. } in releases {
-        let platforms = tarballs.iter().map(|tarball| tarball.name.platform.clone()).collect();
+    for Release { provider_type, version, artifacts, .. } in releases {
+        let platforms = artifacts.iter().map(|tarball| tarball.name.platform.clone()).collect();
         all.entry(provider_type.clone()).or_default().insert(version.clone(), platforms);
     }
     all.into_iter().map(|(provider, together)| (provider, Arc::new(together))).collect()

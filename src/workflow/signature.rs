@@ -88,7 +88,7 @@ fn no_key() -> Error {
 }
 
 fn nothing_to_verify(given: &GivenKey, release: &Release, what: &str) -> Refusal {
-    let subject = release.tarballs.first().map_or(given.source.as_str(), |zip| zip.file.display());
+    let subject = release.artifacts.first().map_or(given.source.as_str(), |zip| zip.file.display());
     Refusal::new(subject, format!("no {what} beside the zips, which {} could verify", given.source))
         .found(format!("no {what}"))
         .expected("the SHA256SUMS of the release with its signature, …_SHA256SUMS.sig")

@@ -10,8 +10,8 @@ use super::Observer;
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::fetch::web::WebRelease;
-use crate::release::file::TarballFile;
-use crate::release::name::TarballName;
+use crate::release::file::ArtifactFile;
+use crate::release::name::ArtifactName;
 use crate::release::{Expected, Release};
 use crate::store::ObjectStore;
 use crate::store::access::Access;
@@ -32,7 +32,7 @@ pub enum Source {
 
 /// Tarballs or zips whose names are checked; those in buckets are not fetched yet.
 pub struct Sources {
-    files: Vec<TarballFile>,
+    files: Vec<ArtifactFile>,
     buckets: Vec<Arc<dyn ObjectStore>>,
     releases: Vec<Url>,
     ca_bundle: Option<CaBundle>,
@@ -41,14 +41,14 @@ pub struct Sources {
 
 /// What was found in buckets and on the web, and is not fetched yet.
 pub struct Found {
-    buckets: Vec<fetch::FoundTarballs>,
+    buckets: Vec<fetch::FoundArtifacts>,
     releases: Vec<WebRelease>,
 }
 
 /// The tarballs and zips of a run; those in buckets and on the web are fetched when they are needed.
 pub struct Artifacts {
     /// The files.
-    pub files: Vec<TarballFile>,
+    pub files: Vec<ArtifactFile>,
     /// What is beside them and belongs to no release.
     pub left_alone: Vec<LeftAlone>,
 }
@@ -67,7 +67,7 @@ impl Sources {
     ///
     /// # Errors
     /// Fails if a folder cannot be read or has no tarball or zip, or a named profile does not exist.
-    pub async fn open(tarballs: &[Source], access: &Access) -> Result<Self> {
+    pub async fn open(artifacts: &[Source], access: &Access) -> Result<Self> {
         let mut sources = Self {
             files: Vec::new(),
             buckets: Vec::new(),
@@ -75,10 +75,10 @@ impl Sources {
             ca_bundle: access.ca_bundle.clone(),
             left_alone: Vec::new(),
         };
-        for tarball in tarballs {
+        for tarball in artifacts {
             match tarball {
                 Source::File(path) if path.is_dir() => sources.open_folder(path)?,
-                Source::File(path) => sources.files.push(TarballFile::at(path)),
+                Source::File(path) => sources.files.push(ArtifactFile::at(path)),
                 Source::Prefix(location) => {
                     sources.buckets.push(Arc::new(S3::connect(location.clone(), access).await?));
                 }
@@ -96,7 +96,7 @@ impl Sources {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() {
                 count += 1;
-            } else if TarballName::is_in_release(name) {
+            } else if ArtifactName::is_in_release(name) {
                 archives.push(path);
             } else if fetch::is_companion(name) {
                 companions += 1;
@@ -109,7 +109,7 @@ impl Sources {
             return Err(fetch::nothing_found(&place, "in this folder", count + companions).into());
         }
         archives.sort();
-        self.files.extend(archives.iter().map(|path| TarballFile::at(path)));
+        self.files.extend(archives.iter().map(|path| ArtifactFile::at(path)));
         self.left_alone.push(LeftAlone { place, count });
         Ok(())
     }
@@ -168,15 +168,15 @@ impl Sources {
 /// # Errors
 /// One cannot be read, is not the one that is listed, or the temporary folder cannot be written.
 pub(super) async fn fetch(release: &mut Release, jobs: usize, observer: &dyn Observer) -> Result<()> {
-    let remote = || release.tarballs.iter().map(|tarball| &tarball.file).filter(|file| file.is_remote());
-    let known: Vec<u64> = remote().filter_map(TarballFile::len_hint).collect();
+    let remote = || release.artifacts.iter().map(|tarball| &tarball.file).filter(|file| file.is_remote());
+    let known: Vec<u64> = remote().filter_map(ArtifactFile::len_hint).collect();
     let nothing: Box<dyn Fn(u64) + Send + Sync> = Box::new(|_| {});
     let progress =
         if known.is_empty() { nothing } else { observer.fetching(known.len(), known.iter().sum()) };
     let progress: &(dyn Fn(u64) + Sync) = &*progress;
-    let fetched = stream::iter(release.tarballs.iter().map(|tarball| tarball.file.fetched(progress)));
-    let fetched: Vec<TarballFile> = fetched.buffered(jobs).try_collect().await?;
-    for (tarball, file) in release.tarballs.iter_mut().zip(fetched) {
+    let fetched = stream::iter(release.artifacts.iter().map(|tarball| tarball.file.fetched(progress)));
+    let fetched: Vec<ArtifactFile> = fetched.buffered(jobs).try_collect().await?;
+    for (tarball, file) in release.artifacts.iter_mut().zip(fetched) {
         tarball.file = file;
     }
     Ok(())

@@ -14,7 +14,7 @@ use tfreg::error::Error;
 use tfreg::package::{BuildOptions, PackageSet};
 use tfreg::probe::{Options, Outcome, Probe, probe};
 use tfreg::release::archive::Limits;
-use tfreg::release::file::TarballFile;
+use tfreg::release::file::ArtifactFile;
 use tfreg::release::{Expected, Release};
 
 use crate::support::archive::{Archive, write};
@@ -135,7 +135,7 @@ fn can_build() -> bool {
 
 /// Asks by the library, with little patience.
 fn ask(tarball: &Path, protocol: &str, patience: Duration) -> Result<Probe, Error> {
-    let release = Release::open(vec![TarballFile::at(tarball)], &Expected::default()).unwrap();
+    let release = Release::open(vec![ArtifactFile::at(tarball)], &Expected::default()).unwrap();
     let protocols = tfreg::provider::Protocols::new(protocol.split(',').map(|p| p.parse().unwrap()));
     let options = BuildOptions { limits: Limits::default(), jobs: 1, protocols, scratch: Scratch::default() };
     let packages = PackageSet::build(release, &options, &|_, _| {}).unwrap();

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use tfreg::content::Digest;
 use tfreg::error::Error;
 use tfreg::release::archive::{ArchiveReader as _, Limits};
-use tfreg::release::file::TarballFile;
+use tfreg::release::file::ArtifactFile;
 
 use crate::support::folder;
 use crate::support::programs::{require, require_program, skipped};
@@ -32,7 +32,7 @@ pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
 /// What tfreg reads. Two files of one name, and a file that is a folder too, are refused by who calls `read`.
 fn ours(path: &Path) -> Result<Vec<File>, String> {
     let mut files: Vec<File> = Vec::new();
-    let outcome = TarballFile::at(path).read(Limits::default(), &|_| {}, &mut |entry| {
+    let outcome = ArtifactFile::at(path).read(Limits::default(), &|_| {}, &mut |entry| {
         let mut content = Vec::new();
         entry
             .content

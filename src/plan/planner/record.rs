@@ -105,9 +105,9 @@ impl Planner<'_> {
         let [own, earlier] =
             [own, earlier].map(|zips| zips.into_iter().map(|(_, zip)| zip).collect::<Vec<_>>());
         let tarballs = packages.packages().iter().map(|package| Material {
-            name: package.tarball.name().to_owned(),
-            digest: package.tarball_digest,
-            uri: package.tarball.address().map(str::to_owned),
+            name: package.artifact.name().to_owned(),
+            digest: package.artifact_digest,
+            uri: package.artifact.address().map(str::to_owned),
         });
         let kept = packages.sums().map(|sums| Material {
             name: sums.name.clone(),

@@ -19,7 +19,7 @@ use tfreg::publish::{Observer, Options, Outcome, publish};
 use tfreg::registry::provenance::Record;
 use tfreg::registry::{DocumentMaxAge, Key};
 use tfreg::release::archive::Limits;
-use tfreg::release::file::TarballFile;
+use tfreg::release::file::ArtifactFile;
 use tfreg::release::{Expected, Release};
 use tfreg::store::budget::{Budget, Pace, Patience};
 use tfreg::store::s3::{Location, S3};
@@ -30,7 +30,7 @@ use super::s3_server::S3Server;
 
 /// What `tfreg publish` would want with these tarballs.
 pub(crate) fn wanted(tarballs: &[PathBuf], published: Published) -> PublishGoal {
-    let files = tarballs.iter().map(|path| TarballFile::at(path));
+    let files = tarballs.iter().map(|path| ArtifactFile::at(path));
     let release = Release::open(files.collect(), &Expected::default()).unwrap();
     let options =
         BuildOptions { limits: Limits::default(), jobs: 1, protocols: None, scratch: Scratch::default() };
