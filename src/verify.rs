@@ -83,6 +83,16 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
+/// The settings of a registry that is verified as a whole. Until they are known, its documents are kept for the pages.
+async fn settings(site: &RegistryView<'_>, scope: &Scope) -> Result<(Option<Finding>, Option<Settings>)> {
+    if scope.extent != Extent::Registry {
+        return Ok((None, None));
+    }
+    let read = links::settings(site).await?;
+    site.keep(read.1.as_ref().is_some_and(Settings::pages));
+    Ok(read)
+}
+
 /// Verifies the registry at `reader`, with `reads` concurrent requests.
 ///
 /// # Errors
@@ -126,14 +136,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         let root = walk::root(site, scope);
         // A publish has read the settings, and warned of links.
         site.keep(scope.extent == Extent::Registry);
-        let settings = async {
-            if scope.extent != Extent::Registry {
-                return Ok((None, None));
-            }
-            let read = links::settings(site).await?;
-            site.keep(read.1.as_ref().is_some_and(Settings::pages));
-            Ok(read)
-        };
+        let settings = settings(site, scope);
         let (missing, root, (unread, settings), ()) = futures::try_join!(missing, root, settings, parts)?;
         sum.findings.extend(missing);
         sum.findings.extend(root);
