@@ -264,7 +264,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     rule(Facts::version_6,            [R, R, R, N, R, N]),
     rule(Facts::rfc9580_algorithm,    [R, R, R, N, R, N]),
     // A has P-256, P-384 and P-521 only. B lists the curve. T
-    rule(Facts::secp256k1,            [R, N, N, U, N, N]),
+    rule(Facts::secp256k1,            [R, N, N, N, N, N]),
     rule(Facts::other_curve,          [R, U, U, U, U, U]),
     // T for 1024 to 4096 bits. Go itself refuses less than 1024 since 1.24.
     rule(Facts::odd_rsa,              [U, U, U, U, U, U]),
@@ -274,7 +274,7 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     // A, B: `KeysByIdUsage` leaves out a key whose flags do not have it, so the issuer is unknown. T
     rule(Facts::no_sign_flag,         [R, R, R, R, R, R]),
     // A treats a key without any flags as one that may do everything; go-crypto 1.0.0 does not. T
-    rule(Facts::no_flags,             [N, R, R, U, R, R]),
+    rule(Facts::no_flags,             [N, R, R, R, R, R]),
     // A, B: "signing subkey is missing cross-signature", and the whole key is not read. T
     rule(Facts::unbound_subkey,       [R, R, R, R, R, R]),
     // A: `ReadEntity` passes the error of the packet on, and the whole key is not read.
@@ -292,11 +292,11 @@ fn rules<'a>() -> Vec<Rule<'a>> { vec![
     // opentofu/opentofu#848 (a warning). T
     rule(Facts::expired,              [O, R, O, O, W, W]),
     // T
-    rule(Facts::future,               [O, R, O, U, W, W]),
+    rule(Facts::future,               [O, R, O, O, W, W]),
     // A does not look at it. B: `ErrSignatureExpired`, which C takes for an expired key in OpenTofu only. T
     rule(Facts::binding_expired,      [O, R, R, R, W, W]),
     // A, B: SHA-1 is among the hashes that signatures of keys may have. T
-    rule(Facts::sha1,                 [O, O, O, U, O, O]),
+    rule(Facts::sha1,                 [O, O, O, O, O, O]),
 ] }
 
 /// The properties of a certificate and of the key that signs, as clients see them, without a policy about algorithms.

@@ -40,7 +40,7 @@ rules! { Index:
     /// behind a `+` is lost in S3, which reads it as a space.
     VERSION = "index-version", Error,
         "a listed version is not canonical",
-        "clients refuse the whole provider over it, and so does the next publish",
+        "Terraform before 1.13 and OpenTofu refuse the whole provider over it, and so does the next publish; Terraform since 1.13 leaves the version out",
         "write MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-PRERELEASE, without v and without build metadata";
     DUPLICATE = "index-duplicate-version", Error,
         "a version is listed twice",

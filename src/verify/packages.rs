@@ -16,7 +16,7 @@ rules! { Documents:
     /// Source: OpenTofu 1.12, `internal/getproviders/registry_client.go`.
     MEMBER = "packages-member", Error,
         "\"packages\" of a download document is not what OpenTofu reads",
-        "tofu init (1.12 and newer) refuses the provider; other clients pass it over",
+        "tofu init (1.12 and newer) refuses the provider, or does so on the platform concerned; other clients pass it over",
         "publish the version's tarballs again, which writes it anew";
     OWN = "packages-own-platform", Error,
         "\"packages\" of a download document does not have the document's own zip",
@@ -24,7 +24,7 @@ rules! { Documents:
         "publish the version's tarballs again, which writes it anew";
     DIFFER = "packages-differ", Error,
         "\"packages\" of a download document has other hashes or sizes than the zips",
-        "tofu init (1.12 and newer) refuses the provider on the platforms concerned",
+        "tofu init (1.12 and newer) refuses the provider on the platforms whose zh: or size differs",
         "publish the version's tarballs again, which writes it anew; if a zip was changed, see zip-checksum";
     PLATFORMS = "packages-platforms", Warning,
         "\"packages\" of a download document does not have all platforms of SHA256SUMS, or has others",

@@ -400,7 +400,7 @@ fn every_family_on_every_test_key() {
         ("no-userid.asc", "RRRRRR"),
         ("v6.asc", "RRRTRT"),
         ("v4-ed25519-alg27.asc", "RRRTRT"),
-        ("secp256k1.asc", "RTTUTT"),
+        ("secp256k1.asc", "RTTTTT"),
     ] {
         assert_eq!(verdicts(name), expected, "{name}");
     }

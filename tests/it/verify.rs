@@ -526,7 +526,8 @@ pub(crate) fn mutations() -> Vec<Mutation> {
 }
 
 const ELSEWHERE: &str = "it is about another platform than the one that Terraform runs on here";
-const OPENTOFU: &str = "Terraform passes packages over; OpenTofu refuses them, or locks what fails elsewhere";
+const OPENTOFU: &str =
+    "Terraform passes packages over; OpenTofu refuses those whose zh: or size is not the own zip's";
 const NEXT_PUBLISH: &str = "Terraform overlooks it; the next publish, and stricter readers, refuse it";
 
 fn mutation(

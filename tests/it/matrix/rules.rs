@@ -26,6 +26,8 @@ fn otherwise(change: &str, client: &Client) -> Option<bool> {
         "an expired key" | "an expired subkey" if client.family() == ClientFamily::Terraform1_6_0 => {
             Some(false)
         }
+        // They leave the version out.
+        "v in another version" if client.is(Kind::Terraform, 1, 13) => Some(true),
         // It is compared with `packages`, letter by letter.
         "an upper-case shasum" if client.reads_packages() => Some(false),
         "packages are a list"
