@@ -20,8 +20,8 @@ folders=$(mktemp -d -p "$target" same-bytes-XXXXXX)
 trap 'rm -rf "$folders"' EXIT
 for folder in "$folders/one" "$folders/another/and/deeper"; do
     mkdir -p "$folder/target/$profile"
-    # The files as they are, committed or not.
-    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$folder"
+    # The files as they are, committed or not. Folders of builds are large.
+    find . \( -name .git -o -path ./target -o -path ./fuzz/target \) -prune -o -type f -print0 | xargs -0 cp --parents --target-directory "$folder"
     cp -a "$target/$profile/.fingerprint" "$folder/target/$profile/"
     # Links, since these are gigabytes; cargo writes to none of them but those that it is made to forget.
     cp -al "$target/$profile/build" "$target/$profile/deps" "$folder/target/$profile/"
