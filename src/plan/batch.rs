@@ -1,6 +1,6 @@
 //! The goal of a backfill: several versions of one provider, written together.
 //!
-//! Each version is planned by the planner of a publish, which lists it in what the versions [share](planner::Shared): the
+//! Each version is planned by the planner of a publish, which lists it in what the versions share: the
 //! index above all, as the versions before have left it. That is written once, under the condition of what was observed. So
 //! the rules of a publish hold for every version of a batch: the stages are those of the whole batch, and the index comes
 //! behind the documents of all of its versions.

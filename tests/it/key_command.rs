@@ -99,7 +99,7 @@ fn the_members_of_the_json_object() {
         .map(|client| client["verdict"].as_str().unwrap())
         .collect();
     assert_eq!(verdicts, ["rejects", "rejects", "accepts", "accepts", "warns", "warns"]);
-    assert_eq!(json(key("secp256k1.asc"))["clients"][5]["verdict"], "not_known");
+    assert_eq!(json(key("secp256k1.asc"))["clients"][5]["verdict"], "accepts");
     assert_eq!(json(key("ed25519-passphrase.asc"))["secret"], "locked");
     assert_eq!(json(key("rsa-subkey-offline-primary.asc"))["secret"], "elsewhere");
     assert_eq!(json(key("rsa-subkey-offline-primary.asc"))["signing_key"]["secret"], "open");

@@ -157,3 +157,14 @@ fn keys_of_a_weak_kind_are_made_anew() {
         made.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap().trim_matches(':').to_owned();
     assert_eq!(owner.publish(&owner.export(&format!("{EXPORT} {fingerprint}"))).code, 0);
 }
+
+#[test]
+fn of_a_curve_that_no_client_was_tried_with_nothing_is_claimed() {
+    let Some(owner) = Owner::new() else { return };
+    owner.does("gpg --quick-generate-key worthless brainpoolP256r1 sign never");
+    let key = owner.export("gpg --armor --export");
+    let told = run(tfreg().args(["key", "--format", "json"]).arg(&key)).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let verdicts: Vec<_> = (0..6).map(|client| &told["clients"][client]["verdict"]).collect();
+    assert_eq!(verdicts, ["rejects", "not_known", "not_known", "not_known", "not_known", "not_known"]);
+}
