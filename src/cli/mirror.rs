@@ -95,7 +95,7 @@ pub(super) fn run(
     let request = Request {
         wanted: args.wanted,
         platforms: args.platforms.into_iter().collect(),
-        given: args.public_keys.into_iter().map(signatures::given).collect::<Result<_>>()?,
+        given: args.public_keys.iter().map(|file| signatures::fingerprint(file)).collect::<Result<_>>()?,
         config: client_config::read(reporter)?,
         ca_bundle: environment.ca_bundle()?,
         private_links: args.allow_private_links,

@@ -1,13 +1,14 @@
 //! The arguments about the signature that a release of ready-made zips has brought along.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::misplaced;
 use super::signing::read_secret;
 use crate::error::Result;
-use crate::openpgp::certificate::PublishableKey;
+use crate::openpgp::Fingerprint;
+use crate::openpgp::certificate::{Certificate, PublishableKey};
 use crate::workflow::signature::{GivenKey, Signatures};
 
 #[derive(Debug, Args)]
@@ -34,18 +35,27 @@ impl SignaturesArgs {
     /// # Errors
     /// Fails if it cannot be read, or clients do not take it.
     pub(super) fn read(self) -> Result<Signatures> {
-        let public_key = self.public_key.map(given).transpose()?;
+        let public_key = self.public_key.as_deref().map(given).transpose()?;
         Ok(Signatures { public_key, sign_again: self.sign_again })
     }
 }
 
-/// Reads a file that `--public-key` names.
+/// Reads the key of a release that `--public-key` names.
+fn given(file: &Path) -> Result<GivenKey> {
+    let name = name(file);
+    let key = PublishableKey::read(&name, &read_secret(file, &name)?)?;
+    Ok(GivenKey { source: format!("--public-key {name}"), key })
+}
+
+/// Reads a key that `--public-key` names, which may have expired since it signed.
 ///
 /// # Errors
-/// It cannot be read, or clients do not take the key.
-#[expect(clippy::needless_pass_by_value, reason = "an option's value")]
-pub(super) fn given(file: PathBuf) -> Result<GivenKey> {
-    let name = misplaced::name_of(&file, "the file that --public-key names");
-    let key = PublishableKey::read(&name, &read_secret(&file, &name)?)?;
-    Ok(GivenKey { source: format!("--public-key {name}"), key })
+/// The file cannot be read, or is not of one key.
+pub(super) fn fingerprint(file: &Path) -> Result<Fingerprint> {
+    let name = name(file);
+    Ok(Certificate::read(&name, &read_secret(file, &name)?)?.fingerprint())
+}
+
+fn name(file: &Path) -> String {
+    misplaced::name_of(file, "the file that --public-key names")
 }

@@ -246,7 +246,8 @@ impl Upstream {
         let mut failed = Vec::new();
         for (index, armor) in keys.iter().enumerate() {
             let source = format!("key {} of {document}", index + 1);
-            match PublishableKey::read(&source, &Secret::new(armor.as_bytes().to_vec())) {
+            // Clients of a mirror look at no key, so one that has expired since the release is as good.
+            match PublishableKey::read_as_of(&source, &Secret::new(armor.as_bytes().to_vec()), &made) {
                 Ok(key) => match key.verify(&text, &made) {
                     Ok(()) => {
                         return Ok(SignedSums {

@@ -13,10 +13,10 @@ use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 
 use super::client_support::{Overview, algorithm};
-use super::key_check::{Candidate, public_half, publishable};
+use super::key_check::{Candidate, public_half, publishable, publishable_as_of};
 use super::key_packets;
 use super::signature::{self, detached};
-use super::signing_key::{Secret, expiry_warning};
+use super::signing_key::{Secret, date, expiry_warning};
 use super::upstream_signature;
 use super::{Fingerprint, KeyId};
 use crate::error::Refusal;
@@ -40,7 +40,8 @@ pub struct KeyFacts {
     pub user_id: Option<String>,
 }
 
-/// A public key that documents may embed: valid now, and of an algorithm and version that clients can use.
+/// A public key that documents may embed: valid now, or when it made what is verified, and of an algorithm and version that
+/// clients can use.
 #[derive(Debug, Clone)]
 pub struct PublishableKey {
     certificate: Certificate,
@@ -51,6 +52,8 @@ pub struct PublishableKey {
     signer: openpgp::Fingerprint,
     user_id: String,
     expires: Option<SystemTime>,
+    /// As of which time it is judged, if not as of now.
+    as_of: Option<SystemTime>,
 }
 
 impl Certificate {
@@ -105,16 +108,20 @@ impl Certificate {
             return Err("the signature is from the future".to_owned());
         }
         let policy = StandardPolicy::new();
-        // A newer copy of a key has only the self-signature that extended it, which is younger than the signature.
-        let times = self.newest().filter(|newest| *newest > made).into_iter().chain([made]);
         let mut why = String::new();
-        for time in times {
+        for time in self.times_to_judge(made) {
             match self.verify_at(time, &policy, document, &signature) {
                 Ok(_) => return Ok(()),
                 Err(error) => why = error,
             }
         }
         Err(why)
+    }
+
+    /// As of which times a signature that was `made` then may be judged. A newer copy of a key has only the self-signature that
+    /// extended it, which is younger than the signature.
+    fn times_to_judge(&self, made: SystemTime) -> impl Iterator<Item = SystemTime> + use<> {
+        self.newest().filter(|newest| *newest > made).into_iter().chain([made])
     }
 
     fn verify_at(
@@ -175,6 +182,23 @@ impl PublishableKey {
         publishable(source, &public_half(source, key)?)
     }
 
+    /// The same of a key that was valid when it made `signature`: it may have expired since.
+    ///
+    /// # Errors
+    /// The text is not exactly one key that was valid then and that clients can use.
+    pub fn read_as_of(source: &str, key: &Secret, signature: &[u8]) -> Result<Self, Refusal> {
+        let certificate = Certificate(public_half(source, key)?);
+        let made = detached(signature).ok().and_then(|signature| signature.signature_creation_time());
+        let times =
+            made.filter(|made| *made < SystemTime::now()).map(|made| certificate.times_to_judge(made));
+        for time in times.into_iter().flatten() {
+            if let Ok(key) = publishable_as_of(source, certificate.cert(), time) {
+                return Ok(Self { as_of: Some(time), ..key });
+            }
+        }
+        publishable(source, certificate.cert())
+    }
+
     /// The part that documents embed of a key that has passed every check.
     pub(super) fn new(candidate: Candidate<'_>) -> Self {
         Self {
@@ -186,6 +210,7 @@ impl PublishableKey {
             embedded: OnceLock::new(),
             user_id: candidate.user_id,
             expires: candidate.expires,
+            as_of: None,
         }
     }
 
@@ -217,6 +242,12 @@ impl PublishableKey {
     #[must_use]
     pub fn expiry_warning(&self) -> Option<String> {
         expiry_warning(&self.key_id, self.expires?)
+    }
+
+    /// The date on which the key expired, if it has.
+    #[must_use]
+    pub fn expired_on(&self) -> Option<String> {
+        self.expires.filter(|expires| *expires <= SystemTime::now()).map(date)
     }
 
     /// The key.
@@ -268,7 +299,8 @@ impl PublishableKey {
     fn judge(&self, document: &[u8], signature: &[u8]) -> Result<(Signature, openpgp::Fingerprint), String> {
         let signature = signature::publishable(signature)?;
         let embedded = self.embedded.get_or_init(|| self.read_embedded()).as_ref().map_err(String::clone)?;
-        let key = embedded.verify_at(SystemTime::now(), &StandardPolicy::new(), document, &signature)?;
+        let time = self.as_of.unwrap_or_else(SystemTime::now);
+        let key = embedded.verify_at(time, &StandardPolicy::new(), document, &signature)?;
         signature::fits(&signature, &key)?;
         Ok((signature, key.fingerprint()))
     }

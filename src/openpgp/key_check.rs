@@ -77,7 +77,16 @@ pub(super) fn public_half(source: &str, key: &Secret) -> Result<Cert, Refusal> {
 
 /// Returns the part that documents embed of a public key that is valid now, and that clients can use.
 pub(super) fn publishable(source: &str, cert: &Cert) -> Result<PublishableKey, Refusal> {
-    let check = KeyCheck { source, now: SystemTime::now(), key_use: KeyUse::Public };
+    publishable_as_of(source, cert, SystemTime::now())
+}
+
+/// The same of a key that was valid then.
+pub(super) fn publishable_as_of(
+    source: &str,
+    cert: &Cert,
+    time: SystemTime,
+) -> Result<PublishableKey, Refusal> {
+    let check = KeyCheck { source, now: time, key_use: KeyUse::Public };
     Ok(PublishableKey::new(check.candidate(cert)?))
 }
 

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::Observer;
 use super::publish::Progress;
-use super::signature::GivenKey;
 use super::target::{self, Target};
 use crate::content::{Digest, Scratch};
 use crate::error::Result;
@@ -49,8 +48,8 @@ pub struct Request {
     pub wanted: Vec<Wanted>,
     /// Only these platforms; all if there are none.
     pub platforms: BTreeSet<Platform>,
-    /// The keys that the user has given.
-    pub given: Vec<GivenKey>,
+    /// The keys that the user has given; they may have expired since they signed.
+    pub given: BTreeSet<Fingerprint>,
     /// How registries are reached.
     pub config: ClientConfig,
     /// Further certificates that are trusted.
@@ -144,11 +143,6 @@ pub struct Prepared {
 }
 
 impl Request {
-    /// The fingerprints of the given keys.
-    fn fingerprints(&self) -> BTreeSet<Fingerprint> {
-        self.given.iter().map(|given| given.key.fingerprint()).collect()
-    }
-
     fn connect(&self, host: &MirrorHost) -> Result<Arc<Upstream>> {
         Ok(Arc::new(Upstream::connect(host, &self.config, self.ca_bundle.as_ref(), self.private_links)?))
     }

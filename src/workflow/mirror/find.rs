@@ -88,6 +88,14 @@ pub(super) async fn find(
             .into());
     }
     let keys = finding.keys(&releases).await?;
+    for (key, _) in &keys {
+        if let Some(date) = key.expired_on() {
+            warnings.push(format!(
+                "{provider}: key {} expired on {date}; what it has signed before that is taken",
+                key.fingerprint()
+            ));
+        }
+    }
     Ok(FoundProvider { provider, upstream, keys, releases })
 }
 
@@ -222,7 +230,6 @@ impl Finding<'_> {
             Some(read) => TrustedKeys::parse(&key, &read.bytes)?,
             None => TrustedKeys::empty(&key),
         };
-        let given = self.request.fingerprints();
         let mut keys: Vec<(PublishableKey, Reason)> = Vec::new();
         for release in releases {
             for signed in &release.signed {
@@ -230,7 +237,7 @@ impl Finding<'_> {
                     continue;
                 }
                 let subject = format!("{} {}", self.provider, release.version);
-                let reason = recorded.judge(&signed.key, &given, &subject)?;
+                let reason = recorded.judge(&signed.key, &self.request.given, &subject)?;
                 keys.push((signed.key.clone(), reason));
             }
         }

@@ -68,7 +68,7 @@ impl Taking<'_> {
             upstream: &upstream,
             provider: provider.clone(),
             keys: keys.iter().map(|(key, _)| key.clone()).collect(),
-            given: self.request.fingerprints(),
+            given: self.request.given.clone(),
         };
         let mut mirrored =
             Mirrored { provider, keys, versions: Vec::new(), plans: Vec::new(), written: BTreeMap::new() };

@@ -1,12 +1,13 @@
 //! What is not taken of another registry; then nothing is written.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use super::{SOURCE, World, assert_mirrored, publish_upstream, version_key};
 use crate::support::mutated::Signer;
-use crate::support::{run, tarballs, tree};
+use crate::support::{run, tarballs, tfreg, tree};
 
 const DOCUMENT: &str = "registry/acme/sample/1.2.0/download/linux/amd64";
 
@@ -211,6 +212,35 @@ fn an_expired_key_is_refused() {
             serde_json::json!([{"ascii_armor": armor}, {"ascii_armor": good}]);
     });
     run(&mut world.mirror(&[SOURCE])).succeeds();
+}
+
+#[test]
+fn what_a_key_has_signed_before_it_expired_is_taken() {
+    let world = World::new(&["release-1.2.0"]);
+    let signer = Signer::of("expired.asc");
+    change(&world.upstream().join("registry/acme/sample/versions"), |index| {
+        index["versions"][0]["platforms"] = serde_json::json!([{"os": "linux", "arch": "amd64"}]);
+    });
+    change(&world.upstream().join(DOCUMENT), |document| {
+        document["signing_keys"]["gpg_public_keys"][0]["ascii_armor"] = signer.armored().into();
+    });
+    // The key was valid in January of 2020.
+    let sums = std::fs::read(file(&world, "_SHA256SUMS")).unwrap();
+    let sign_on = |days: u64| {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_hours(24 * (18_262 + days));
+        let signature = signer.sign(&sums, |builder| builder.set_signature_creation_time(time).unwrap());
+        std::fs::write(file(&world, ".sig"), signature).unwrap();
+    };
+    sign_on(60);
+    refused(&world, "signed when it had expired", &["has expired", "2020-01-31"]);
+    sign_on(14);
+    let public = world.root.path().join("public.asc");
+    std::fs::write(&public, signer.armored()).unwrap();
+    let done = run(world.mirror(&[SOURCE, "--public-key"]).arg(&public)).succeeds();
+    assert!(done.stderr.contains("expired on 2020-01-31"), "{done:?}");
+    let again = run(&mut world.mirror(&[SOURCE])).succeeds();
+    assert!(again.stdout.contains("nothing to do"), "{again:?}");
+    run(tfreg().arg("verify").arg(world.site())).succeeds();
 }
 
 #[test]
