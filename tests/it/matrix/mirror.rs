@@ -88,9 +88,9 @@ fn one_after_the_other(client: &Client, first: First) -> Seen {
     Seen::of(&init_readonly(&held))
 }
 
-/// What is locked where the mirror gives the own platform's `zh:`, which OpenTofu keeps since 1.12.
+/// What is locked where the mirror gives the own platform's `zh:`, which OpenTofu keeps since some release after 1.6.
 fn with_zh(client: &Client) -> String {
-    if client.is(Kind::OpenTofu, 1, 12) { "1 zh, 1 h1" } else { "0 zh, 1 h1" }.to_owned()
+    if client.is(Kind::OpenTofu, 1, 7) { "1 zh, 1 h1" } else { "0 zh, 1 h1" }.to_owned()
 }
 
 pub(super) fn claims() -> Vec<Claim> {
