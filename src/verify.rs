@@ -83,13 +83,15 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     first.into_iter().flatten().copied().chain(zip::all_rules()).chain(last.into_iter().flatten().copied())
 }
 
-/// The settings of a registry that is verified as a whole. Until they are known, its documents are kept for the pages.
+/// The settings of a registry that is verified as a whole. Where it has pages, its documents are kept for these from now on.
 async fn settings(site: &RegistryView<'_>, scope: &Scope) -> Result<(Option<Finding>, Option<Settings>)> {
     if scope.extent != Extent::Registry {
         return Ok((None, None));
     }
     let read = links::settings(site).await?;
-    site.keep(read.1.as_ref().is_some_and(Settings::pages));
+    if read.1.as_ref().is_some_and(Settings::pages) {
+        site.keep_documents();
+    }
     Ok(read)
 }
 
@@ -117,7 +119,9 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
             _ => None,
         };
         let providers = walk::providers(scope, inventory.as_ref(), reader)?;
-        let mirrored = Mirrored::find(&site, scope).await?;
+        // A publish has read the settings, and warned of links.
+        let (unread, settings) = settings(&site, scope).await?;
+        let mirrored = Mirrored::find(&site, scope, settings.as_ref()).await?;
         if providers.is_empty() && !mirrored.is_empty() {
             // A mirror of other registries alone: nobody asks for its discovery document.
             sum.findings.clear();
@@ -134,10 +138,7 @@ pub async fn verify(reader: &Reader, scope: &Scope, reads: usize, watch: &dyn Wa
         let parts = walk::check_providers(site, scope, reads, providers, folders, &mut sum);
         let missing = walk::missing(site, probed.as_ref());
         let root = walk::root(site, scope);
-        // A publish has read the settings, and warned of links.
-        site.keep(scope.extent == Extent::Registry);
-        let settings = settings(site, scope);
-        let (missing, root, (unread, settings), ()) = futures::try_join!(missing, root, settings, parts)?;
+        let (missing, root, ()) = futures::try_join!(missing, root, parts)?;
         sum.findings.extend(missing);
         sum.findings.extend(root);
         sum.findings.extend(unread);

@@ -21,7 +21,7 @@ use crate::registry::{Area, Checksums, Key, MirrorHost, MirrorIndex, MirrorVersi
 use super::finding::{Finding, Group, Rule, Severity, rules};
 use super::mirror::{HASHES, JSON, NO_INDEX, NO_VERSION};
 use super::site::{self, RegistryView};
-use super::{Depth, Scope, links};
+use super::{Depth, Scope};
 
 rules! { Mirror:
     KEYS = "mirror-keys", Error,
@@ -51,11 +51,14 @@ pub(super) struct Mirrored(BTreeMap<(MirrorHost, Provider), BTreeSet<Version>>);
 
 impl Mirrored {
     /// Finds them by listing, if all of the registry is verified and it can be listed.
-    pub(super) async fn find(site: &RegistryView<'_>, scope: &Scope) -> Result<Self> {
+    pub(super) async fn find(
+        site: &RegistryView<'_>,
+        scope: &Scope,
+        settings: Option<&Settings>,
+    ) -> Result<Self> {
         let mut found = Self::default();
         let Some(store) = site.store().filter(|_| scope.is_whole()) else { return Ok(found) };
-        let (_, settings) = links::settings(site).await?;
-        let own = settings.as_ref().and_then(Settings::mirror_host);
+        let own = settings.and_then(Settings::mirror_host);
         let mut listing = store.list(Area::Mirror.folder().unwrap_or_default());
         while let Some(listed) = listing.try_next().await? {
             let (host, provider, version) = match listed.key.parse() {

@@ -104,13 +104,9 @@ impl<'a> RegistryView<'a> {
         Ok(Self { reader, host, service, requests: Semaphore::new(reads), zips, kept, watch })
     }
 
-    /// Keeps the documents that pages are made from, as they are read from now on; or no longer.
-    pub(super) fn keep(&self, is_wanted: bool) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.is_wanted = is_wanted;
-        if !is_wanted {
-            kept.documents.clear();
-        }
+    /// Keeps the documents that pages are made from, as they are read from now on.
+    pub(super) fn keep_documents(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_wanted = true;
     }
 
     /// A document that was kept, to be looked at for the last time; `None` if it has to be read.
