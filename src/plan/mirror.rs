@@ -272,7 +272,7 @@ impl Mirror {
 
 impl<'a, T> Found<'a, T> {
     /// The file at `key` as it was read.
-    fn read(
+    pub(super) fn read(
         key: &Key,
         seen: &'a Observation,
         parse: impl Fn(&Key, &[u8]) -> Result<T, Refusal>,
@@ -287,12 +287,25 @@ impl<'a, T> Found<'a, T> {
     pub(super) fn document(&self) -> &T {
         &self.document
     }
+
+    /// Whether the file is there.
+    pub(super) fn is_there(&self) -> bool {
+        self.read.is_some()
+    }
+
+    /// The write that makes it this document, the bytes of which are made if it is another one.
+    pub(super) fn revise(&self, key: &Key, wanted: &T, bytes: impl FnOnce() -> Vec<u8>) -> Write
+    where
+        T: PartialEq,
+    {
+        revise(key, self.read, *wanted == self.document, bytes)
+    }
 }
 
 impl Found<'_, MirrorVersion> {
     /// The write that makes it this document.
     fn write(&self, wanted: &MirrorVersion) -> Write {
-        revise(wanted.key(), self.read, *wanted == self.document, || wanted.to_bytes())
+        self.revise(wanted.key(), wanted, || wanted.to_bytes())
     }
 
     /// The write by which it has these archives, and of the other platforms those that a document `offers` as they are.
@@ -337,7 +350,7 @@ impl Found<'_, MirrorIndex> {
         if self.read.is_none() && wanted == self.document {
             return None;
         }
-        let write = revise(wanted.key(), self.read, wanted == self.document, || wanted.to_bytes());
+        let write = self.revise(wanted.key(), &wanted, || wanted.to_bytes());
         Some(Listed { write, was, now: wanted.versions() })
     }
 

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mirror::Found;
 use super::{
     Action, Goal, Observation, Observed, Plan, ReadKind, Step, Write, condition_check, keep, names,
     object_conflict, revise,
@@ -165,22 +166,16 @@ impl Goal for MirrorGoal {
         }
         let links = self.links(seen.settings())?;
         let (keys_key, index_key) = (self.provider.keys_key(), self.provider.index_key());
-        let recorded = seen.document(&keys_key);
-        let trusted = match recorded {
-            Some(read) => TrustedKeys::parse(&keys_key, &read.bytes)?,
-            None => TrustedKeys::empty(&keys_key),
-        };
+        let recorded = Found::read(&keys_key, seen, TrustedKeys::parse, TrustedKeys::empty)?;
+        let trusted = recorded.document();
         for key in &self.keys {
             trusted.judge(key, &self.given, &self.provider.to_string())?;
         }
-        let listed = seen.document(&index_key);
-        let index = match listed {
-            Some(read) => MirrorIndex::parse(&index_key, &read.bytes)?,
-            None => MirrorIndex::empty(&index_key),
-        };
+        let listed = Found::read(&index_key, seen, MirrorIndex::parse, MirrorIndex::empty)?;
+        let index = listed.document();
         let mut versions: BTreeSet<Version> =
             self.releases.iter().map(|release| release.version.clone()).collect();
-        if listed.is_none() && !self.releases.is_empty() {
+        if !listed.is_there() && !self.releases.is_empty() {
             // Files of versions that are there were listed before.
             let folder = Folder::mirrored(&self.provider.host, &self.provider.provider);
             let Some(found) = seen.folders.get(&folder) else { return Ok(Step::List(folder)) };
@@ -192,7 +187,7 @@ impl Goal for MirrorGoal {
         let mut plan = Plan { condition_check: condition_check(seen, &Key::Settings), ..Plan::default() };
         if !self.keys.is_empty() {
             let wanted = trusted.with(&self.keys);
-            plan.writes.push(revise(&keys_key, recorded, wanted == trusted, || wanted.to_bytes()));
+            plan.writes.push(recorded.revise(&keys_key, &wanted, || wanted.to_bytes()));
         }
         for release in &self.releases {
             self.release(release, &links, seen, &mut plan)?;
@@ -203,7 +198,7 @@ impl Goal for MirrorGoal {
             if !new.is_empty() {
                 plan.changes.push(format!("+ {} in the network mirror: {new}", self.provider));
             }
-            plan.writes.push(revise(&index_key, listed, wanted == index, || wanted.to_bytes()));
+            plan.writes.push(listed.revise(&index_key, &wanted, || wanted.to_bytes()));
         }
         Ok(Step::Ready(Box::new(plan)))
     }
@@ -308,14 +303,11 @@ impl MirrorGoal {
                 .push(revise(&key, seen.document(&key), true, || facts.to_bytes(&self.provider.host, &id)));
         }
         let key = self.provider.version_key(&release.version);
-        let read = seen.document(&key);
-        let file = match read {
-            Some(read) => MirrorVersion::parse(&key, &read.bytes)?,
-            None => MirrorVersion::empty(&key),
-        };
+        let found = Found::read(&key, seen, MirrorVersion::parse, MirrorVersion::empty)?;
+        let file = found.document();
         let mut archives = BTreeMap::new();
         for (platform, zip) in &release.zips {
-            check_offered(&file, platform, zip.digest, Some(&zip.h1))?;
+            check_offered(file, platform, zip.digest, Some(&zip.h1))?;
             let key = self.provider.zip_key(&release.version, platform, zip.digest);
             let url = links.to(&key);
             match &zip.body {
@@ -333,7 +325,7 @@ impl MirrorGoal {
         let wanted = file.merged(&archives);
         let new: Vec<_> =
             archives.keys().filter(|platform| !file.archives().contains_key(platform)).collect();
-        if read.is_some() && !new.is_empty() {
+        if found.is_there() && !new.is_empty() {
             let of = format!("{} {}", self.provider, release.version);
             plan.changes.push(format!(
                 "~ {of} in the network mirror: {} of {}",
@@ -341,7 +333,7 @@ impl MirrorGoal {
                 names(new)
             ));
         }
-        plan.writes.push(revise(&key, read, wanted == file, || wanted.to_bytes()));
+        plan.writes.push(found.revise(&key, &wanted, || wanted.to_bytes()));
         Ok(())
     }
 }
