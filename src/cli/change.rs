@@ -20,12 +20,12 @@ use crate::openpgp::{KeyId, Signer};
 use crate::plan::{Goal, Plan, Write};
 use crate::provider::Provider;
 use crate::publish::{Observer, Options};
-use crate::registry::{DocumentMaxAge, Key, Settings};
+use crate::registry::{DocumentMaxAge, Key};
 use crate::report::{ChangeReport, Reporter};
 use crate::store::OnSent;
 use crate::store::access::Access;
 use crate::workflow::change::{Confirm, End, Request, change};
-use crate::workflow::invalidation::{Invalidation, Ledger};
+use crate::workflow::invalidation::{Invalidation, Kept, Ledger};
 use crate::workflow::target::{Target, check_dry_run};
 
 /// The options of a command that changes documents.
@@ -180,11 +180,11 @@ pub(super) fn run_in<'a, G: Goal>(
     };
     let confirm: Option<Confirm<'_>> = if asked.is_some() { Some(&confirm) } else { None };
     let ledger = Ledger::default();
-    let observer =
-        ChangeObserver { reporter, ledger: &ledger, shown: &shown, told, changes: Mutex::default() };
+    let observer = ChangeObserver { reporter, shown: &shown, told, changes: Mutex::default() };
+    let kept = Kept { observer: &observer, ledger: &ledger };
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = change(request, goal, confirm, &observer) => outcome,
+            outcome = change(request, goal, confirm, &kept) => outcome,
             () = stop_signal()? => Err(Error::Interrupted),
         }
     });
@@ -229,7 +229,6 @@ fn ask(words: &str, reporter: &Reporter) -> Result<()> {
 /// Reports the progress of a run, except for a plan that was shown already; keeps the changes.
 struct ChangeObserver<'a> {
     reporter: &'a Reporter,
-    ledger: &'a Ledger,
     shown: &'a AtomicBool,
     /// The text to print before the first write.
     told: Option<String>,
@@ -247,17 +246,11 @@ impl Observer for ChangeObserver<'_> {
         }
     }
 
-    fn settings(&self, settings: Option<&Settings>) {
-        self.ledger.settings(settings);
-    }
-
     fn sending(&self, write: &Write) -> OnSent {
-        self.ledger.sending(&write.key);
         self.reporter.sending(write)
     }
 
     fn written(&self, key: &Key) {
-        self.ledger.written(key);
         self.reporter.written(key);
     }
 

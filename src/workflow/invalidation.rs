@@ -52,14 +52,14 @@ impl Ledger {
 }
 
 /// The observer of a run whose ledger is kept.
-pub struct Kept<'a> {
+pub struct Kept<'a, O> {
     /// What is told all.
-    pub observer: &'a dyn Observer,
+    pub observer: &'a O,
     /// The ledger.
     pub ledger: &'a Ledger,
 }
 
-impl publish::Observer for Kept<'_> {
+impl<O: publish::Observer> publish::Observer for Kept<'_, O> {
     fn planned(&self, plan: &Plan) {
         self.observer.planned(plan);
     }
@@ -88,7 +88,7 @@ impl publish::Observer for Kept<'_> {
     }
 }
 
-impl Observer for Kept<'_> {
+impl<O: Observer> Observer for Kept<'_, O> {
     fn warn(&self, text: &str) {
         self.observer.warn(text);
     }
