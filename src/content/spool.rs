@@ -36,14 +36,8 @@ impl Spool {
 
     /// How many bytes have arrived.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn arrived(&self) -> u64 {
         self.len
-    }
-
-    /// Whether nothing has arrived.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Appends a piece.

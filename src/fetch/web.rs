@@ -195,8 +195,9 @@ impl ZipOnWeb<'_> {
         let mut spool = Spool::into(file);
         let (mut resumes, mut pause) = (0, PAUSE);
         loop {
-            let Part { start, mut pieces } = found(web.part(url, spool.len(), MAX_ZIP - spool.len()).await?)?;
-            if start != spool.len() {
+            let Part { start, mut pieces } =
+                found(web.part(url, spool.arrived(), MAX_ZIP - spool.arrived()).await?)?;
+            if start != spool.arrived() {
                 // The server sends all of it.
                 spool.restart().map_err(failed)?;
             }
@@ -214,7 +215,7 @@ impl ZipOnWeb<'_> {
             if !error.may_pass() || resumes == RESUMES {
                 return Err(unread(url, error.to_string()).into());
             }
-            tracing::debug!(%url, len = spool.len(), "resumed: {error}");
+            tracing::debug!(%url, len = spool.arrived(), "resumed: {error}");
             tokio::time::sleep(pause).await;
             (resumes, pause) = (resumes + 1, pause * 2);
         }

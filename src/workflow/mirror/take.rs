@@ -9,7 +9,6 @@ use super::{Mirrored, MirroredPlatform, MirroredVersion, Request, Written};
 use crate::content::{Digest, Sealed};
 use crate::error::{Error, Refusal, Result};
 use crate::fetch::upstream::{SignedSums, Upstream};
-use crate::openpgp::Fingerprint;
 use crate::openpgp::certificate::PublishableKey;
 use crate::package::ready_made::{Judged, judge};
 use crate::plan::upstream::{KeptSums, MirrorGoal, MirroredProvider, MirroredRelease, MirroredZip};
@@ -52,7 +51,6 @@ struct OfProvider<'a> {
     upstream: &'a Upstream,
     provider: MirroredProvider,
     keys: Vec<PublishableKey>,
-    given: BTreeSet<Fingerprint>,
 }
 
 impl Taking<'_> {
@@ -68,7 +66,6 @@ impl Taking<'_> {
             upstream: &upstream,
             provider: provider.clone(),
             keys: keys.iter().map(|(key, _)| key.clone()).collect(),
-            given: self.request.given.clone(),
         };
         let mut mirrored =
             Mirrored { provider, keys, versions: Vec::new(), plans: Vec::new(), written: BTreeMap::new() };
@@ -105,7 +102,7 @@ impl OfProvider<'_> {
             provider: self.provider.clone(),
             releases,
             keys: self.keys.clone(),
-            given: self.given.clone(),
+            given: request.given.clone(),
         };
         let changed = if let Some(folder) = &request.dry_run {
             let plan = publish::observe(store, &goal, &mut (), &request.options, *observer).await?;
