@@ -206,8 +206,8 @@ impl KeptSums {
                 .expected(format!("a signature of {} by key {} ({key_from})", self.shown, key.key_id()))
                 .remedy(
                     "give the public key that signs this provider's releases by --public-key; if it is that one, something \
-                     has changed SHA256SUMS after it was signed (GoReleaser 2.15.0 and 2.15.1 do): build the release again, or \
-                     sign it by a key of your own with --sign-again",
+                     has changed SHA256SUMS after it was signed (GoReleaser 2.15.0 and 2.15.1 do, where `checksum` has no \
+                     `ids`): mend that and build the release again, or sign it by a key of your own with --sign-again",
                 )),
         }
     }
@@ -271,6 +271,6 @@ pub(super) fn check_one_form(archives: &[Artifact]) -> Result<(), Refusal> {
         .expected("one form for all platforms of a version")
         .remedy(
             "give the zips only, to publish them as they are with their SHA256SUMS; or the tarballs only, of which zips are \
-             made",
+             made: `dist/*.zip` or `dist/*.tar.gz` in place of a folder `dist/`, and in a bucket a prefix for each form",
         ))
 }

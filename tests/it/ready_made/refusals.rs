@@ -106,6 +106,35 @@ fn what_does_not_belong_together_is_refused() {
 }
 
 #[test]
+fn the_remedy_of_two_forms_in_a_folder_is_carried_out() {
+    if !require_program("sh") {
+        return;
+    }
+    let root = folder();
+    let dist = copied(root.path());
+    let from = tarball("release-1.2.0", "linux-amd64");
+    std::fs::copy(from, dist.join(named("linux_amd64.tar.gz"))).unwrap();
+    let told =
+        run(&mut keep(root.path().join("site"), &dist)).refused("both", &["tarballs and ready-made zips"]);
+    let secret = key("ed25519.asc");
+    let publish = |artifacts: &str, args: &[&str]| {
+        assert!(told.stderr.contains(&format!("`{artifacts}`")), "{told:?}");
+        let site = root.path().join(artifacts.replace(['/', '*'], "-"));
+        let mut shell = Command::new("sh");
+        let line = format!(
+            "{} publish --to \"$1\" --namespace acme --$2 \"$3\" --protocol 6.0 {artifacts}",
+            env!("CARGO_BIN_EXE_tfreg")
+        );
+        shell.env_clear().current_dir(root.path()).args(["-c", &line, "sh"]).arg(&site).args(args);
+        run(&mut shell).succeeds();
+        run(tfreg().arg("verify").arg(&site)).succeeds();
+    };
+    let public = testdata(RELEASE).join("public-key.asc");
+    publish("dist/*.zip", &["public-key", public.to_str().unwrap()]);
+    publish("dist/*.tar.gz", &["signing-key-file", secret.to_str().unwrap()]);
+}
+
+#[test]
 fn the_remedy_of_an_armored_signature_is_carried_out() {
     if !require_program("gpg") || !require_program("sh") {
         return;
