@@ -84,7 +84,7 @@ fn blocks(text: &str) -> Vec<Block> {
 }
 
 /// The one block of `language` in a page below `heading` that has `word` in it.
-fn block(name: &str, heading: &str, language: &str, word: &str) -> String {
+pub(crate) fn block(name: &str, heading: &str, language: &str, word: &str) -> String {
     let of_language = |block: &Block| block.language.as_deref() == Some(language);
     let mut found: Vec<Block> = blocks(&page(name));
     found.retain(|block| of_language(block) && block.heading == heading && block.text.contains(word));

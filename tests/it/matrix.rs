@@ -4,6 +4,7 @@
 //! client, and a client that does otherwise fails the test. `tests/clients/run` builds them all and writes what was seen into
 //! `docs/clients.md`.
 
+mod goreleaser;
 mod index;
 mod keys;
 mod lock_files;
@@ -41,18 +42,6 @@ struct Client {
 }
 
 impl Client {
-    /// The client in a folder that is named `terraform-VERSION` or `opentofu-VERSION`.
-    fn in_folder(folder: &Path) -> Option<Self> {
-        let (name, version) = folder.file_name()?.to_str()?.split_once('-')?;
-        let (kind, program) = match name {
-            "terraform" => (Kind::Terraform, "terraform"),
-            "opentofu" => (Kind::OpenTofu, "tofu"),
-            _ => return None,
-        };
-        let program = folder.join(program);
-        program.is_file().then_some(Self { kind, version: version.parse().ok()?, program })
-    }
-
     fn name(&self) -> String {
         format!("{:?} {}", self.kind, self.version)
     }
@@ -97,17 +86,31 @@ fn version_of(program: &Path) -> semver::Version {
     version["terraform_version"].as_str().unwrap().parse().unwrap()
 }
 
+/// The programs of `TFREG_CLIENTS` of one name, as `tests/clients/build` names their folders: `NAME-VERSION/PROGRAM`. The oldest first.
+fn built(name: &str, program: &str) -> Vec<(semver::Version, PathBuf)> {
+    let Some(root) = std::env::var_os("TFREG_CLIENTS").map(PathBuf::from) else { return Vec::new() };
+    let entries = std::fs::read_dir(&root).into_iter().flatten();
+    let folders = entries.map(|entry| entry.unwrap().path()).chain([root]);
+    let in_folder = |folder: PathBuf| {
+        let version = folder.file_name()?.to_str()?.strip_prefix(name)?.strip_prefix('-')?.parse().ok()?;
+        let program = folder.join(program);
+        program.is_file().then_some((version, program))
+    };
+    let mut found: Vec<_> = folders.filter_map(in_folder).collect();
+    found.sort();
+    found
+}
+
 /// The clients of `TFREG_CLIENTS`, and the Terraform of `PATH`.
 fn clients() -> Vec<Client> {
-    let mut clients = Vec::new();
-    if let Some(folder) = std::env::var_os("TFREG_CLIENTS") {
-        let folder = PathBuf::from(folder);
-        clients.extend(Client::in_folder(&folder));
-        let entries = std::fs::read_dir(&folder).into_iter().flatten();
-        clients.extend(entries.filter_map(|entry| Client::in_folder(&entry.unwrap().path())));
-    } else {
+    if std::env::var_os("TFREG_CLIENTS").is_none() {
         skipped("TFREG_CLIENTS names no folder of clients; tests/clients/run builds them");
     }
+    let of = |kind, name, program| {
+        built(name, program).into_iter().map(move |(version, program)| Client { kind, version, program })
+    };
+    let terraforms = of(Kind::Terraform, "terraform", "terraform");
+    let mut clients: Vec<Client> = terraforms.chain(of(Kind::OpenTofu, "opentofu", "tofu")).collect();
     for client in &clients {
         assert_eq!(version_of(&client.program), client.version, "{}", client.program.display());
     }
@@ -130,13 +133,16 @@ fn clients() -> Vec<Client> {
 fn wanted() -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/versions");
     let text = std::fs::read_to_string(file).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let name = |line: &str| {
         let mut words = line.split(' ');
-        let kind = if words.next() == Some("opentofu") { Kind::OpenTofu } else { Kind::Terraform };
-        format!("{kind:?} {}", words.next().unwrap())
+        let kind = match words.next()? {
+            "terraform" => Kind::Terraform,
+            "opentofu" => Kind::OpenTofu,
+            _ => return None,
+        };
+        Some(format!("{kind:?} {}", words.next()?))
     };
-    lines.map(name).collect()
+    text.lines().filter_map(name).collect()
 }
 
 /// What a client was seen to do, in a word or two, and what it printed.

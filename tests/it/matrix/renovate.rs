@@ -29,16 +29,46 @@ fn published(base_url: bool) -> Site {
     site
 }
 
-/// What Renovate makes of a folder whose lock file has 1.2.0.
-fn renovate(package: &Path, site: &Site, directory: &Terraform) -> Value {
+/// A registry's host, and Node.js as it reaches it from a working directory.
+fn node(site: &Site, directory: &Terraform) -> (Host, Tunnel, Command) {
     let host = Host::with(&site.path(), &Certificate::authority(&[NAME]));
     let tunnel = Tunnel::to(host.port());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/renovate.mjs");
     let mut node = Command::new("node");
-    node.arg(script).arg(package).current_dir(directory.path("."));
+    node.current_dir(directory.path("."));
     node.env("NODE_EXTRA_CA_CERTS", host.certificate()).env("LOG_LEVEL", "fatal");
-    let ran = run(tunnel.used_by(&mut node)).succeeds();
+    tunnel.used_by(&mut node);
+    (host, tunnel, node)
+}
+
+/// What Renovate's own parts make of a folder whose lock file has 1.2.0.
+fn parts(package: &Path, site: &Site, directory: &Terraform) -> Value {
+    let (_host, _tunnel, mut node) = node(site, directory);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/renovate.mjs");
+    let ran = run(node.arg(script).arg(package)).succeeds();
     serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// The version to which the whole program would update that folder. Where there is no code host it does no more than report.
+fn offered(package: &Path, site: &Site, directory: &Terraform) -> String {
+    let (_host, _tunnel, mut node) = node(site, directory);
+    for args in [&["init", "--quiet"][..], &["add", "main.tf", ".terraform.lock.hcl"]] {
+        run(Command::new("git").args(args).current_dir(directory.path("."))).succeeds();
+    }
+    let report = directory.path("report.json");
+    node.arg(package.join("node_modules/renovate/dist/renovate.js"));
+    node.args([
+        "--platform=local",
+        "--onboarding=false",
+        "--enabled-managers=terraform",
+        "--report-type=file",
+        "--report-path",
+    ])
+    .arg(&report);
+    run(&mut node).succeeds();
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let dependency = &report["repositories"]["local"]["packageFiles"]["terraform"][0]["deps"][0];
+    assert_eq!(dependency["lockedVersion"], "1.2.0", "{report:#}");
+    dependency["updates"][0]["newVersion"].as_str().unwrap_or_else(|| panic!("{report:#}")).to_owned()
 }
 
 #[test]
@@ -48,7 +78,7 @@ fn renovate_updates_lock_files() {
         skipped("TFREG_RENOVATE names no folder with Renovate");
         return;
     };
-    if !require_program("node") || !require_program("terraform") {
+    if !["git", "node", "terraform"].into_iter().all(require_program) {
         return;
     }
     let (mut version, mut lines) = (String::new(), Vec::new());
@@ -57,14 +87,15 @@ fn renovate_updates_lock_files() {
         let preview = Preview::of(&site.path());
         let directory = Terraform::new(&preview, "1.2.0");
         init(&directory).succeeds();
-        let seen = renovate(&package, &site, &directory);
+        assert_eq!(offered(&package, &site, &directory), "1.10.0");
+        let seen = parts(&package, &site, &directory);
         assert_eq!(seen["dependency"]["registryUrls"][0], format!("https://{NAME}"), "{seen:#}");
         assert_eq!(seen["releases"], serde_json::json!(["1.2.0", "1.10.0"]), "{seen:#}");
         if !base_url {
             assert_eq!(seen["lock"], Value::Null, "{seen:#}");
             let error = seen["error"].as_str().unwrap();
             lines.push(format!(
-                "links from the root: finds both versions; the lock file stays, and it says: \"{error}\""
+                "links from the root: offers 1.10.0 for 1.2.0; the lock file stays, and it says: \"{error}\""
             ));
             continue;
         }
@@ -83,7 +114,7 @@ fn renovate_updates_lock_files() {
             .succeeds();
         assert_eq!(hashes(lock), hashes(&whole.lock_file()));
         lines.push(format!(
-            "`base_url` is set: finds both versions; updates the lock file from 1.2.0 to 1.10.0 with the {} hashes that \
+            "`base_url` is set: offers 1.10.0 for 1.2.0; updates the lock file with the {} hashes that \
              `terraform providers lock` writes for all platforms, and every client installs by it",
             hashes(lock).len()
         ));
