@@ -303,12 +303,12 @@ impl PublishArgs {
 fn complete(request: &mut Request, environment: &Environment) -> Result<()> {
     let in_s3 = |target: &Target| matches!(target, Target::S3(_));
     let s3 = in_s3(&request.target)
-        || request.artifacts.iter().any(|tarball| matches!(tarball, Source::Prefix(_)))
+        || request.artifacts.iter().any(|artifact| matches!(artifact, Source::Prefix(_)))
         || matches!(&request.expected_in, Some(Place::Target(target)) if in_s3(target));
     if s3 {
         environment.check_endpoints()?;
     }
-    let from_web = request.artifacts.iter().any(|tarball| matches!(tarball, Source::Web(_)));
+    let from_web = request.artifacts.iter().any(|artifact| matches!(artifact, Source::Web(_)));
     if s3 || from_web || matches!(request.expected_in, Some(Place::Web(_))) {
         request.access.ca_bundle = environment.ca_bundle()?;
         request.source.ca_bundle.clone_from(&request.access.ca_bundle);

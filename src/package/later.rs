@@ -34,10 +34,10 @@ impl std::fmt::Debug for Remade {
 impl Remake for Remade {
     async fn remake(&self) -> Result<Sealed> {
         let file = self.source.file.fetched(&|_| {}).await?;
-        let tarball = Artifact { file, ..(*self.source).clone() };
+        let artifact = Artifact { file, ..(*self.source).clone() };
         let options = self.options.clone();
         // Uploads that are under way continue on other threads.
-        let made = tokio::task::spawn_blocking(move || package(&tarball, &options, &|_| {}));
+        let made = tokio::task::spawn_blocking(move || package(&artifact, &options, &|_| {}));
         let made = made.await.map_err(|error| Error::Io {
             context: format!("cannot make the zip of {} again", self.source.file.display()),
             source: std::io::Error::other(error),

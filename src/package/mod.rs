@@ -235,12 +235,12 @@ fn repack_all(
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<usize, Result<Repacked>>> = Mutex::default();
     let work = || {
-        while let Some((index, tarball)) = {
+        while let Some((index, artifact)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            artifacts.get(index).map(|tarball| (index, tarball))
+            artifacts.get(index).map(|artifact| (index, artifact))
         } {
             let progress = |bytes| progress(index, bytes);
-            let repacked = package(tarball, options, &progress);
+            let repacked = package(artifact, options, &progress);
             if repacked.is_err() {
                 next.store(artifacts.len(), Ordering::Relaxed);
             }
@@ -261,10 +261,10 @@ fn repack_all(
 }
 
 /// The package of one archive, whatever it is.
-fn package(tarball: &Artifact, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
-    match tarball.name.form {
-        Form::Tarball => repack(tarball, options, progress),
-        Form::Zip => ready_made::take(tarball, options, progress).map(|(package, warnings)| Repacked {
+fn package(artifact: &Artifact, options: &BuildOptions, progress: &dyn Fn(u64)) -> Result<Repacked> {
+    match artifact.name.form {
+        Form::Tarball => repack(artifact, options, progress),
+        Form::Zip => ready_made::take(artifact, options, progress).map(|(package, warnings)| Repacked {
             package,
             manifests: BTreeMap::new(),
             warnings,
@@ -273,8 +273,8 @@ fn package(tarball: &Artifact, options: &BuildOptions, progress: &dyn Fn(u64)) -
 }
 
 /// The archive without what was fetched of it, so that nothing of it takes room while the package is kept.
-fn source_of(tarball: &Artifact) -> Arc<Artifact> {
-    Arc::new(Artifact { file: tarball.file.unfetched(), ..tarball.clone() })
+fn source_of(artifact: &Artifact) -> Arc<Artifact> {
+    Arc::new(Artifact { file: artifact.file.unfetched(), ..artifact.clone() })
 }
 
 /// Converts one tarball into its zip.

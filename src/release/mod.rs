@@ -128,8 +128,8 @@ impl Release {
         let form = first.name.form;
         let sums = if form == Form::Zip { KeptSums::beside(&artifacts)? } else { None };
         let manifests = manifests_beside(&artifacts, sums.as_ref())?;
-        for tarball in &mut artifacts {
-            tarball.sidecar = Sidecar::beside(&tarball.file, &tarball.name)?;
+        for artifact in &mut artifacts {
+            artifact.sidecar = Sidecar::beside(&artifact.file, &artifact.name)?;
         }
         ready_made::merge_given_twice(&mut artifacts)?;
         Ok(Self { provider_type, version, form, artifacts, sums, manifests })
@@ -139,9 +139,9 @@ impl Release {
 /// The tarballs and zips by their releases, in order, each release in the order of its platforms.
 fn checked(files: Vec<ArtifactFile>, expected: &Expected) -> Result<Vec<Vec<Artifact>>> {
     let mut releases: BTreeMap<(ProviderType, Version), Vec<Artifact>> = BTreeMap::new();
-    for tarball in named(files)? {
-        let ArtifactName { provider_type, version, .. } = &tarball.name;
-        releases.entry((provider_type.clone(), version.clone())).or_default().push(tarball);
+    for artifact in named(files)? {
+        let ArtifactName { provider_type, version, .. } = &artifact.name;
+        releases.entry((provider_type.clone(), version.clone())).or_default().push(artifact);
     }
     let mut given = releases.values();
     let Some(first) = given.next() else { return Err(nothing_given().into()) };
@@ -209,15 +209,12 @@ fn check_together(artifacts: &[Artifact]) -> Result<(), Refusal> {
 }
 
 fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Refusal> {
-    for tarball in artifacts {
-        let name = &tarball.name;
-        let what = match name.form {
-            Form::Tarball => "tarball",
-            Form::Zip => "zip",
-        };
+    for artifact in artifacts {
+        let name = &artifact.name;
+        let what = name.form.word();
         if let Some(provider_type) = expected.provider_type.as_ref().filter(|ty| **ty != name.provider_type) {
             return Err(Refusal::new(
-                tarball.file.display(),
+                artifact.file.display(),
                 format!("the {what} is of another provider than expected"),
             )
             .found(format!("provider {}", name.provider_type))
@@ -228,7 +225,7 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
             && name.version.is_prerelease()
             && expected.prerelease.as_ref() != Some(&name.version)
         {
-            return Err(Refusal::new(tarball.file.display(), "a pre-release, which this registry does not get")
+            return Err(Refusal::new(artifact.file.display(), "a pre-release, which this registry does not get")
                 .found(format!("version {}", name.version))
                 .expected("a version without a pre-release part (--stable-only)")
                 .remedy(format!(
@@ -237,12 +234,13 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
                     name.version
                 )));
         }
-        if let Some(version) = expected.version.as_ref().filter(|version| **version != tarball.name.version) {
+        if let Some(version) = expected.version.as_ref().filter(|version| **version != artifact.name.version)
+        {
             return Err(Refusal::new(
-                tarball.file.display(),
+                artifact.file.display(),
                 format!("the {what} is of another version than expected"),
             )
-            .found(format!("version {}", tarball.name.version))
+            .found(format!("version {}", artifact.name.version))
             .expected(format!("version {version} (--expect-version)"))
             .remedy(format!("give the {what}s of the tag that is being released")));
         }
@@ -250,7 +248,7 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
     if expected.platforms.is_empty() {
         return Ok(());
     }
-    let found: BTreeSet<Platform> = artifacts.iter().map(|tarball| tarball.name.platform.clone()).collect();
+    let found: BTreeSet<Platform> = artifacts.iter().map(|artifact| artifact.name.platform.clone()).collect();
     if found == expected.platforms {
         return Ok(());
     }
@@ -279,11 +277,11 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
 /// then it is taken from the folder above, if it has the checksum of its line.
 fn manifests_beside(artifacts: &[Artifact], sums: Option<&KeptSums>) -> Result<BTreeMap<String, Protocols>> {
     let mut manifests = BTreeMap::new();
-    for tarball in artifacts {
-        let ArtifactName { provider_type, version, .. } = &tarball.name;
+    for artifact in artifacts {
+        let ArtifactName { provider_type, version, .. } = &artifact.name;
         let release_name = manifest::release_name(provider_type, version);
         for name in [manifest::PLAIN_NAME, &release_name] {
-            if let Some(companion) = tarball.file.beside(name)? {
+            if let Some(companion) = artifact.file.beside(name)? {
                 if let Some(sums) = sums {
                     sums.check_manifest(&companion, &release_name)?;
                 }
@@ -294,7 +292,7 @@ fn manifests_beside(artifacts: &[Artifact], sums: Option<&KeptSums>) -> Result<B
         let listed = sums.and_then(|sums| sums.lines.get(&release_name)).filter(|_| manifests.is_empty());
         if let Some(listed) = listed
             && let Some(Companion { shown, bytes }) =
-                tarball.file.beside(&format!("../{}", manifest::PLAIN_NAME))?
+                artifact.file.beside(&format!("../{}", manifest::PLAIN_NAME))?
             && Digest::of(&bytes) == listed
         {
             let protocols = manifest::parse(&shown, &bytes)?;

@@ -20,6 +20,17 @@ pub enum Form {
     Zip,
 }
 
+impl Form {
+    /// The word for one archive of the form in messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tarball => "tarball",
+            Self::Zip => "zip",
+        }
+    }
+}
+
 /// The parts of the file name of a release's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactName {
@@ -59,8 +70,8 @@ impl ArtifactName {
     ///
     /// # Errors
     /// The name follows neither grammar, or a part of it is not valid.
-    pub fn parse(tarball: &ArtifactFile) -> Result<Self, Refusal> {
-        let name = tarball.name();
+    pub fn parse(file: &ArtifactFile) -> Result<Self, Refusal> {
+        let name = file.name();
         let strict = split(name);
         if let Some((type_text, version, os, arch)) = strict
             && let (Ok(provider_type), Ok(version), Ok(platform)) =
@@ -70,19 +81,19 @@ impl ArtifactName {
             return Ok(Self { form, provider_type, version, platform });
         }
         let Some(parts) = split_loosely(name).or(strict) else {
-            let is_pattern = tarball.display().contains(['*', '?', '[']);
+            let is_pattern = file.display().contains(['*', '?', '[']);
             let remedy = if is_pattern {
                 "the pattern matched no file; check the folder, and that the build has left its tarballs there"
             } else {
                 "give the tarballs or zips of the release under the names that the release build gave them; where it gives \
                  others, change its name template"
             };
-            return Err(Refusal::new(tarball.display(), NO_NAME)
+            return Err(Refusal::new(file.display(), NO_NAME)
                 .found(format!("{name:?}"))
                 .expected(GRAMMARS)
                 .remedy(remedy));
         };
-        Err(wrong_parts(tarball, parts))
+        Err(wrong_parts(file, parts))
     }
 }
 
@@ -92,7 +103,7 @@ pub(super) const NAME_TEMPLATE: &str = "change the name template of the release 
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
 
 /// The refusal of a name, with its wrong parts and their correct forms.
-fn wrong_parts(tarball: &ArtifactFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
+fn wrong_parts(file: &ArtifactFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
     let (mut found, mut remedies) = (Vec::new(), Vec::new());
     let mut is_platform_only = true;
     let mut template = || {
@@ -147,17 +158,17 @@ fn wrong_parts(tarball: &ArtifactFile, (type_text, version, os, arch): Parts<'_>
     }
     remedies.extend(retag);
     let expected = match (right_type, right_version, right_platform.as_slice()) {
-        (Some(right_type), Some(version), [os, arch]) if tarball.name().ends_with("-bin.tar.gz") => {
+        (Some(right_type), Some(version), [os, arch]) if file.name().ends_with("-bin.tar.gz") => {
             format!("{PREFIX}{right_type}-v{version}-{os}-{arch}-bin.tar.gz")
         }
         (Some(right_type), Some(version), [os, arch]) => {
-            let ending = if tarball.name().ends_with(ZIP) { ZIP } else { ".tar.gz" };
+            let ending = if file.name().ends_with(ZIP) { ZIP } else { ".tar.gz" };
             format!("{PREFIX}{right_type}_{version}_{os}_{arch}{ending}")
         }
         _ => GRAMMARS.to_owned(),
     };
     let problem = if is_platform_only { "the platform is not known" } else { NO_NAME };
-    Refusal::new(tarball.display(), problem)
+    Refusal::new(file.display(), problem)
         .found(found.join("\n"))
         .expected(expected)
         .remedy(remedies.join("; "))

@@ -232,13 +232,14 @@ pub(super) fn may_be_given_twice(a: &Artifact, b: &Artifact) -> bool {
     a.name.form == name::Form::Zip && !a.file.is_beside(&b.file)
 }
 
-/// The refusal of two archives for one platform.
+/// The refusal of two archives of one form for one platform.
 pub(super) fn two_for_a_platform(a: &Artifact, b: &Artifact) -> Refusal {
     let platform = &b.name.platform;
-    Refusal::new(b.file.display(), "two tarballs for one platform in one run")
+    let what = b.name.form.word();
+    Refusal::new(b.file.display(), format!("two {what}s for one platform in one run"))
         .found(format!("{platform}, and {platform} in {}", a.file.display()))
-        .expected("the tarballs of one version of one provider, one for each platform")
-        .remedy("give only the tarballs that belong together, one for each platform")
+        .expected(format!("the {what}s of one version of one provider, one for each platform"))
+        .remedy(format!("give only the {what}s that belong together, one for each platform"))
 }
 
 /// Leaves one of the zips that are given twice, in the order of their platforms.

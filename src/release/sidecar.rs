@@ -37,10 +37,10 @@ impl Sidecar {
     ///
     /// # Errors
     /// A file cannot be read, or does not have exactly one checksum for this tarball.
-    pub fn beside(tarball: &ArtifactFile, name: &ArtifactName) -> Result<Option<Self>> {
-        let file = tarball.name();
+    pub fn beside(artifact: &ArtifactFile, name: &ArtifactName) -> Result<Option<Self>> {
+        let file = artifact.name();
         let mut found = None;
-        if let Some(Companion { shown, bytes }) = tarball.beside(&format!("{file}.sha256"))? {
+        if let Some(Companion { shown, bytes }) = artifact.beside(&format!("{file}.sha256"))? {
             match parse(&String::from_utf8_lossy(&bytes), file) {
                 Ok(digest) => found = Some(Self { shown, digest }),
                 Err(found) => {
@@ -55,7 +55,7 @@ impl Sidecar {
             }
         }
         for sums in sums_of(name) {
-            let Some(Companion { shown, bytes }) = tarball.beside(&sums)? else { continue };
+            let Some(Companion { shown, bytes }) = artifact.beside(&sums)? else { continue };
             let listed = listed(&String::from_utf8_lossy(&bytes), file).map_err(|found| {
                 Refusal::new(&shown, format!("not one checksum of {file}"))
                     .found(found)
@@ -68,7 +68,7 @@ impl Sidecar {
                 Some(Self { digest: other, .. }) if *other == digest => {}
                 Some(other) => {
                     return Err(Refusal::new(
-                        tarball.display(),
+                        artifact.display(),
                         "two files beside the tarball give it different checksums",
                     )
                     .found(format!("SHA-256 {digest}, from {shown}"))
@@ -85,17 +85,14 @@ impl Sidecar {
     ///
     /// # Errors
     /// They differ.
-    pub fn check(&self, tarball: &ArtifactFile, found: &Digest) -> Result<(), Refusal> {
+    pub fn check(&self, artifact: &ArtifactFile, found: &Digest) -> Result<(), Refusal> {
         if *found == self.digest {
             return Ok(());
         }
         let kind = if self.shown.ends_with(".sha256") { ".sha256" } else { "SHA256SUMS" };
-        let what = match ArtifactName::form_of(tarball.name()) {
-            Some(Form::Zip) => "zip",
-            _ => "tarball",
-        };
+        let what = ArtifactName::form_of(artifact.name()).unwrap_or(Form::Tarball).word();
         Err(Refusal::new(
-            tarball.display(),
+            artifact.display(),
             format!("the {what} does not have the checksum in its {kind} file"),
         )
         .found(format!("SHA-256 {found}"))

@@ -126,10 +126,10 @@ pub(super) struct Repacking<'a> {
 
 impl<'a> Repacking<'a> {
     pub(super) fn new(reporter: &'a Reporter, release: &Release) -> Self {
-        let bar = |tarball: &Artifact| {
-            let bar = reporter.bars.all.add(ProgressBar::new(tarball.file.len_hint().unwrap_or(0)));
+        let bar = |artifact: &Artifact| {
+            let bar = reporter.bars.all.add(ProgressBar::new(artifact.file.len_hint().unwrap_or(0)));
             bar.set_style(style());
-            bar.set_prefix(tarball.name.platform.to_string());
+            bar.set_prefix(artifact.name.platform.to_string());
             bar
         };
         let artifacts = if reporter.bars.drawn { release.artifacts.as_slice() } else { &[] };
@@ -139,8 +139,8 @@ impl<'a> Repacking<'a> {
 }
 
 impl workflow::Repacking for Repacking<'_> {
-    fn advance(&self, tarball: usize, bytes: u64) {
-        if let Some(bar) = self.bars.get(tarball) {
+    fn advance(&self, artifact: usize, bytes: u64) {
+        if let Some(bar) = self.bars.get(artifact) {
             bar.inc(bytes);
         }
     }

@@ -75,8 +75,8 @@ impl Sources {
             ca_bundle: access.ca_bundle.clone(),
             left_alone: Vec::new(),
         };
-        for tarball in artifacts {
-            match tarball {
+        for artifact in artifacts {
+            match artifact {
                 Source::File(path) if path.is_dir() => sources.open_folder(path)?,
                 Source::File(path) => sources.files.push(ArtifactFile::at(path)),
                 Source::Prefix(location) => {
@@ -168,16 +168,16 @@ impl Sources {
 /// # Errors
 /// One cannot be read, is not the one that is listed, or the temporary folder cannot be written.
 pub(super) async fn fetch(release: &mut Release, jobs: usize, observer: &dyn Observer) -> Result<()> {
-    let remote = || release.artifacts.iter().map(|tarball| &tarball.file).filter(|file| file.is_remote());
+    let remote = || release.artifacts.iter().map(|artifact| &artifact.file).filter(|file| file.is_remote());
     let known: Vec<u64> = remote().filter_map(ArtifactFile::len_hint).collect();
     let nothing: Box<dyn Fn(u64) + Send + Sync> = Box::new(|_| {});
     let progress =
         if known.is_empty() { nothing } else { observer.fetching(known.len(), known.iter().sum()) };
     let progress: &(dyn Fn(u64) + Sync) = &*progress;
-    let fetched = stream::iter(release.artifacts.iter().map(|tarball| tarball.file.fetched(progress)));
+    let fetched = stream::iter(release.artifacts.iter().map(|artifact| artifact.file.fetched(progress)));
     let fetched: Vec<ArtifactFile> = fetched.buffered(jobs).try_collect().await?;
-    for (tarball, file) in release.artifacts.iter_mut().zip(fetched) {
-        tarball.file = file;
+    for (artifact, file) in release.artifacts.iter_mut().zip(fetched) {
+        artifact.file = file;
     }
     Ok(())
 }

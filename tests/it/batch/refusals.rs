@@ -105,6 +105,6 @@ fn zips_of_two_folders_that_are_not_one_release_are_refused() {
     );
     // Twice, once without a checksum.
     release(&a, "sample", "1.0.0", &PLATFORMS[..2], &signer);
-    run(&mut backfill(&site, &[a, b])).refused("twice", &["two tarballs for one platform in one run"]);
+    run(&mut backfill(&site, &[a, b])).refused("twice", &["two zips for one platform in one run"]);
     assert!(!site.exists());
 }
