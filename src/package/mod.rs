@@ -114,7 +114,15 @@ impl PackageSet {
         if let Some(sums) = &release.sums {
             check_listed(sums, &packages)?;
         }
-        let protocols = manifest::settle(&sources)?;
+        let missing = match (&release.listed_manifest, release.form) {
+            (Some(listed), _) => listed.clone(),
+            (None, Form::Tarball) => "no manifest in or beside the tarballs".to_owned(),
+            (None, Form::Zip) => "no manifest beside the zips".to_owned(),
+        };
+        let protocols = manifest::settle(&sources, &missing)?;
+        warnings.extend(release.listed_manifest.map(|listed| {
+            format!("{listed}; nothing but --protocol tells that the provider speaks {protocols}")
+        }));
         let declared_by = sources.into_keys().collect();
         Ok(Self {
             provider_type: release.provider_type,

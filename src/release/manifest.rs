@@ -65,19 +65,23 @@ pub fn parse(subject: &str, bytes: &[u8]) -> Result<Protocols, Refusal> {
     Protocols::new(protocols).ok_or_else(|| refuse("an empty list of protocol_versions".to_owned()))
 }
 
-/// Determines a release's protocols from all declarations: the command line and every manifest, by name.
+/// Determines a release's protocols from all declarations: the command line and every manifest, by name. `missing` tells
+/// where no manifest was found.
 ///
 /// A wrong protocol breaks the provider for every user, so nothing is guessed and no declaration overrules another.
 ///
 /// # Errors
 /// There is no declaration, or two disagree.
-pub fn settle(sources: &BTreeMap<String, Protocols>) -> Result<Protocols, Refusal> {
+pub fn settle(sources: &BTreeMap<String, Protocols>, missing: &str) -> Result<Protocols, Refusal> {
     let mut sources = sources.iter();
     let Some((first_name, first)) = sources.next() else {
         return Err(Refusal::new("--protocol", "the plugin protocol is not known")
-            .found("no --protocol, and no manifest in or beside the tarballs")
-            .expected(format!("--protocol 5.0 or 6.0, or {PLAIN_NAME}"))
-            .remedy("say which protocol the provider is built for; it is never guessed"));
+            .found(format!("no --protocol, and {missing}"))
+            .expected(format!("the release's {PLAIN_NAME}, or --protocol 5.0 or 6.0"))
+            .remedy(
+                "give the manifest that was released, beside the tarballs or zips; or say by --protocol which protocol the \
+                 provider is built for, and have --probe-protocol check it: it is never guessed",
+            ));
     };
     match sources.find(|(_, protocols)| *protocols != first) {
         None => Ok(first.clone()),
@@ -118,9 +122,9 @@ mod tests {
         let sources = |list: &[(&str, &str)]| -> BTreeMap<String, Protocols> {
             list.iter().map(|(name, p)| ((*name).to_owned(), protocols(&[p]))).collect()
         };
-        assert!(settle(&sources(&[])).unwrap_err().remedy.contains("never guessed"));
-        assert_eq!(settle(&sources(&[("a", "6.0"), ("b", "6")])), Ok(protocols(&["6.0"])));
-        let refusal = settle(&sources(&[("--protocol", "6.0"), ("x.json", "5.0")])).unwrap_err();
+        assert!(settle(&sources(&[]), "none").unwrap_err().remedy.contains("never guessed"));
+        assert_eq!(settle(&sources(&[("a", "6.0"), ("b", "6")]), ""), Ok(protocols(&["6.0"])));
+        let refusal = settle(&sources(&[("--protocol", "6.0"), ("x.json", "5.0")]), "").unwrap_err();
         assert!(
             refusal.found.contains("5.0 in x.json") && refusal.expected.contains("6.0, as --protocol"),
             "{refusal}"

@@ -81,8 +81,10 @@ pub struct Release {
     pub artifacts: Vec<Artifact>,
     /// The SHA256SUMS of ready-made zips, if there is one.
     pub sums: Option<KeptSums>,
-    /// Protocols declared by manifests beside the tarballs, by the manifest's path.
+    /// Protocols declared by manifests beside the tarballs or zips, by the manifest's path.
     pub manifests: BTreeMap<String, Protocols>,
+    /// What SHA256SUMS says of a manifest that was not found, or was found to be another file.
+    pub listed_manifest: Option<String>,
 }
 
 impl Release {
@@ -127,12 +129,12 @@ impl Release {
         let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
         let form = first.name.form;
         let sums = if form == Form::Zip { KeptSums::beside(&artifacts)? } else { None };
-        let manifests = manifests_beside(&artifacts, sums.as_ref())?;
+        let (manifests, listed_manifest) = manifests_beside(&artifacts, sums.as_ref())?;
         for artifact in &mut artifacts {
             artifact.sidecar = Sidecar::beside(&artifact.file, &artifact.name)?;
         }
         ready_made::merge_given_twice(&mut artifacts)?;
-        Ok(Self { provider_type, version, form, artifacts, sums, manifests })
+        Ok(Self { provider_type, version, form, artifacts, sums, manifests, listed_manifest })
     }
 }
 
@@ -164,7 +166,7 @@ fn named(files: Vec<ArtifactFile>) -> Result<Vec<Artifact>> {
             Refusal::new(file.display(), "the platform is not known")
                 .found(found)
                 .expected("an operating system and an architecture in Go's words, such as linux and arm64")
-                .remedy(name::NAME_TEMPLATE)
+                .remedy(name::platform_remedy(&name.platform))
         })?;
         artifacts.push(Artifact { file, name, expectation, sidecar: None });
     }
@@ -262,21 +264,26 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
             problem.push(format!("{what}: {}", list(&set)));
         }
     }
+    let give = match artifacts.first().map(|artifact| artifact.name.form) {
+        Some(Form::Zip) => "build the release again, for these platforms",
+        _ => "wait for all builds of the release, and give the tarballs of these platforms only",
+    };
     Err(Refusal::new("the release", format!("not the platforms expected ({})", problem.join("; ")))
         .found(list(&found))
         .expected(format!("{} (--expect-platform)", list(&expected.platforms)))
-        .remedy(
-            "wait for all builds of the release, and give the tarballs of these platforms only; or correct --expect-platform (Go's \
-             words: darwin, amd64, arm64)",
-        ))
+        .remedy(format!("{give}; or correct --expect-platform (Go's words: darwin, amd64, arm64)")))
 }
 
-/// Reads the manifests beside the tarballs; tarballs in one folder share theirs.
+/// Reads the manifests beside the archives; those in one folder share theirs. Tells too of one that SHA256SUMS lists and
+/// that is not there.
 ///
 /// A release tool may leave its folder without the manifest, and list it in SHA256SUMS from the root of the repository:
 /// then it is taken from the folder above, if it has the checksum of its line.
-fn manifests_beside(artifacts: &[Artifact], sums: Option<&KeptSums>) -> Result<BTreeMap<String, Protocols>> {
-    let mut manifests = BTreeMap::new();
+fn manifests_beside(
+    artifacts: &[Artifact],
+    sums: Option<&KeptSums>,
+) -> Result<(BTreeMap<String, Protocols>, Option<String>)> {
+    let (mut manifests, mut not_found) = (BTreeMap::new(), None);
     for artifact in artifacts {
         let ArtifactName { provider_type, version, .. } = &artifact.name;
         let release_name = manifest::release_name(provider_type, version);
@@ -289,15 +296,25 @@ fn manifests_beside(artifacts: &[Artifact], sums: Option<&KeptSums>) -> Result<B
                 manifests.insert(companion.shown, protocols);
             }
         }
-        let listed = sums.and_then(|sums| sums.lines.get(&release_name)).filter(|_| manifests.is_empty());
-        if let Some(listed) = listed
-            && let Some(Companion { shown, bytes }) =
-                artifact.file.beside(&format!("../{}", manifest::PLAIN_NAME))?
-            && Digest::of(&bytes) == listed
-        {
-            let protocols = manifest::parse(&shown, &bytes)?;
-            manifests.insert(shown, protocols);
-        }
+        let Some(sums) = sums.filter(|_| manifests.is_empty()) else { continue };
+        let Some(listed) = sums.lines.get(&release_name) else { continue };
+        let above = artifact.file.beside(&format!("../{}", manifest::PLAIN_NAME))?;
+        let is_another = match above {
+            Some(Companion { shown, bytes }) if Digest::of(&bytes) == listed => {
+                let protocols = manifest::parse(&shown, &bytes)?;
+                manifests.insert(shown, protocols);
+                continue;
+            }
+            Some(Companion { shown, bytes }) => {
+                format!(", and {shown} is another file (SHA-256 {})", Digest::of(&bytes))
+            }
+            None => String::new(),
+        };
+        not_found = Some(format!(
+            "the manifest {release_name} that {} lists (SHA-256 {listed}) is not beside it{is_another}",
+            sums.shown
+        ));
     }
-    Ok(manifests)
+    let not_found = not_found.filter(|_| manifests.is_empty());
+    Ok((manifests, not_found))
 }

@@ -84,6 +84,9 @@ impl ArtifactName {
             let is_pattern = file.display().contains(['*', '?', '[']);
             let remedy = if is_pattern {
                 "the pattern matched no file; check the folder, and that the build has left its tarballs there"
+            } else if Self::form_of(name).is_none() {
+                "give the tarballs or zips of the release, or a folder that is there; where the release build leaves \
+                 executables, have it make archives of them (GoReleaser: `formats: [zip]` under `archives`)"
             } else {
                 "give the tarballs or zips of the release under the names that the release build gave them; where it gives \
                  others, change its name template"
@@ -99,8 +102,29 @@ impl ArtifactName {
 
 const NO_NAME: &str = "not the name of a release tarball or zip";
 /// The remedy for a name with other words for its parts, in general and for the most common release tool.
-pub(super) const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
+const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
+
+/// The remedy for what release tools build, and no name makes right.
+fn arch_remedy(arch: &str) -> Option<&'static str> {
+    match arch {
+        "all" => Some(
+            "no client asks for an executable of several architectures: leave them out (GoReleaser: `universal_binaries`), and \
+             release one for each",
+        ),
+        "arm" => None,
+        _ if executable::go_name(arch) == Some("arm") => {
+            Some("build one target for 32-bit ARM only: clients ask for `arm`, whatever its version")
+        }
+        _ => None,
+    }
+}
+
+/// The remedy for a platform that is none of Go's.
+pub(super) fn platform_remedy(platform: &Platform) -> String {
+    let template = (platform.arch() != "all").then_some(NAME_TEMPLATE);
+    template.into_iter().chain(arch_remedy(platform.arch())).collect::<Vec<_>>().join("; ")
+}
 
 /// The refusal of a name, with its wrong parts and their correct forms.
 fn wrong_parts(file: &ArtifactFile, (type_text, version, os, arch): Parts<'_>) -> Refusal {
@@ -156,6 +180,7 @@ fn wrong_parts(file: &ArtifactFile, (type_text, version, os, arch): Parts<'_>) -
         }
         right_platform.extend(go_name);
     }
+    remedies.extend(arch_remedy(arch).map(str::to_owned));
     remedies.extend(retag);
     let expected = match (right_type, right_version, right_platform.as_slice()) {
         (Some(right_type), Some(version), [os, arch]) if file.name().ends_with("-bin.tar.gz") => {

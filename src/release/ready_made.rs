@@ -160,7 +160,10 @@ impl KeptSums {
         Err(Refusal::new(&self.shown, "it lists zips that are not in this run")
             .found(format!("no zip for {}", missing.join(", ")))
             .expected("the zip of every line: each line goes into users' lock files")
-            .remedy("give all zips of the release, such as its whole folder; also those that are published already"))
+            .remedy(
+                "give all zips of the release, such as its whole folder; also those that are published already; or build it again \
+                 without those that are not to be published",
+            ))
     }
 
     /// Checks the digest of the release's manifest, if there is a line for it.
@@ -207,7 +210,8 @@ impl KeptSums {
                 .remedy(
                     "give the public key that signs this provider's releases by --public-key; if it is that one, something \
                      has changed SHA256SUMS after it was signed (GoReleaser 2.15.0 and 2.15.1 do, where `checksum` has no \
-                     `ids`): mend that and build the release again, or sign it by a key of your own with --sign-again",
+                     `ids`): mend that and build the release again; or sign it by a key of your own, with --sign-again in place of \
+                     --public-key",
                 )),
         }
     }

@@ -266,7 +266,8 @@ fn options_of_a_publish_hold_for_zips() {
     let with = |args: &[&str]| run(keep(&site, testdata(RELEASE)).args(args));
     with(&["--expect-version", "1.2.1"]).refused("version", &["the zip is of another version"]);
     with(&["--expect-type", "other"]).refused("type", &["the zip is of another provider"]);
-    with(&["--expect-platform", "linux_amd64"]).refused("platform", &["not expected: darwin_arm64"]);
+    with(&["--expect-platform", "linux_amd64"])
+        .refused("platform", &["not expected: darwin_arm64", "remedy:   build the release again"]);
     with(&["--protocol", "5.0"]).refused("protocol", &["_manifest.json", "5.0, as --protocol says"]);
     with(&["--max-unpacked-bytes", "2000"]).refused("unpacked", &["(zip-damaged)", "more than 2000"]);
     with(&["--max-entries", "3"]).refused("entries", &["(zip-damaged)", "4 entries, more than 3"]);
@@ -299,9 +300,22 @@ fn the_manifest_may_be_in_the_folder_above() {
     std::fs::rename(&manifest, &above).unwrap();
     run(&mut keep(&site, &dist)).succeeds();
     // Another project's manifest is not the one that is listed.
+    let released = std::fs::read(&above).unwrap();
     std::fs::write(&above, r#"{"version":1,"metadata":{"protocol_versions":["5.0"]}}"#).unwrap();
-    run(&mut keep(root.path().join("other"), &dist))
-        .refused("another", &["--protocol: the plugin protocol is not known"]);
+    let other = root.path().join("other");
+    let listed = format!("the manifest {} that ", named("manifest.json"));
+    let unknown = "--protocol: the plugin protocol is not known";
+    let is_another = "terraform-registry-manifest.json is another file";
+    run(&mut keep(&other, &dist)).refused("another", &[unknown, &listed, is_another]);
+    std::fs::remove_file(&above).unwrap();
+    run(&mut keep(&other, &dist))
+        .refused("none", &[unknown, &listed, "is not beside it", "give the manifest"]);
+    // The remedies: who says so himself is told that nothing confirms it.
+    let said = run(keep(&other, &dist).args(["--protocol", "6.0"])).succeeds();
+    assert!(said.stderr.contains("nothing but --protocol tells"), "{said:#?}");
+    std::fs::write(&manifest, released).unwrap();
+    let given = run(&mut keep(root.path().join("given"), &dist)).succeeds();
+    assert!(!given.stderr.contains("warning"), "{given:#?}");
 }
 
 #[test]
@@ -319,7 +333,7 @@ fn archives_of_the_source_and_other_files_are_left_alone() {
     std::fs::remove_file(dist.join(named("linux-amd64.zip"))).unwrap();
     std::fs::rename(dist.join(named("linux_amd64.zip")), dist.join(named("linux_armv6.zip"))).unwrap();
     run(&mut keep(&site, &dist))
-        .refused("arm", &["linux_armv6.zip: the platform is not known", "calls it \"arm\""]);
+        .refused("arm", &["linux_armv6.zip: the platform is not known", "calls it \"arm\"", "ARM only"]);
     let empty = root.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     run(&mut keep(&site, &empty))

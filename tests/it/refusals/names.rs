@@ -84,12 +84,38 @@ fn names() {
             &["terraform-provider-sample_1.2.0_linux_vax.tar.gz"],
             &["architecture \"vax\"; known are", "amd64"],
         ),
+        (
+            "an executable of several architectures",
+            &["terraform-provider-sample_1.2.0_darwin_all.zip"],
+            &[
+                "the platform is not known",
+                "architecture \"all\"",
+                "leave them out (GoReleaser: `universal_binaries`)",
+            ],
+        ),
+        (
+            "one of several targets for ARM",
+            &["terraform-provider-sample_1.2.0_linux_arm_6.zip"],
+            &[
+                "like Go, calls it \"arm\"",
+                "change the name template",
+                "build one target for 32-bit ARM only",
+            ],
+        ),
+        (
+            "an executable",
+            &["terraform-provider-sample_v1.2.0"],
+            &["not the name of a release tarball or zip", "have it make archives", "`formats: [zip]`"],
+        ),
         ("two for a platform", &[first, NAME], &["two tarballs for one platform in one run", first, NAME]),
         ("one given twice", &[first, first], &["two tarballs for one platform in one run", first]),
         ("bad one among good ones", &[first, "notes.txt"], &["notes.txt: not the name of a release tarball"]),
     ] {
         refuses_names(row, names, &[], texts);
     }
+    let root = folder();
+    run(&mut publish(root.path().join("site"), &[root.path().join("dist/")]))
+        .refused("no such folder", &["dist/: not the name of a release", "a folder that is there"]);
 }
 
 #[test]
