@@ -10,10 +10,15 @@ use crate::support::clients::require_program;
 use crate::support::programs::skipped;
 use crate::support::{Ran, folder, key, run, testdata, tfreg, tree};
 
-const KEY: &str = "rsa3072.asc";
+const KEY: &str = "rsa3072-passphrase.asc";
 const TAG: &str = "v1.2.0";
 /// Those of the configuration, as the pipelines of the documentation expect them.
 const PLATFORMS: &str = "darwin_arm64,linux_amd64,linux_arm64,windows_amd64";
+
+/// That of the key.
+fn passphrase() -> String {
+    std::fs::read_to_string(key("rsa3072-passphrase.txt")).unwrap().trim_end().to_owned()
+}
 
 /// The GoReleasers that were built, the oldest first; none where something is missing that they need.
 pub(super) fn goreleasers() -> Vec<(semver::Version, PathBuf)> {
@@ -36,8 +41,9 @@ pub(super) fn configuration(with_publishers: bool) -> String {
     if !with_publishers {
         return both;
     }
-    // No release of a code host is made.
-    both + &block("docs/ci.md", "GoReleaser", "yaml", "publishers:") + "release:\n  disable: true\n"
+    // There is no code host, for which the page says this.
+    let both = both.replacen("release:\n", "release:\n  disable: true\n", 1);
+    both + &block("docs/ci.md", "GoReleaser", "yaml", "publishers:")
 }
 
 /// A provider of `testdata/provider-go` in a repository of its own, at the tag of its release.
@@ -78,6 +84,8 @@ impl Release {
         ] {
             let mut git = Command::new("git");
             git.args(["-c", "user.name=Acme", "-c", "user.email=releases@example.com"]).args(args);
+            // Without what the user has set.
+            git.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]);
             run(git.current_dir(&source)).succeeds();
         }
         release.gpg(&["--import".as_ref(), key(KEY).as_ref()]);
@@ -109,21 +117,26 @@ impl Release {
         let mut command = Command::new(program);
         command.args(["release", "--clean"]).current_dir(self.path("source"));
         command.env("GNUPGHOME", self.root.path()).env("GPG_FINGERPRINT", fingerprint);
+        command.env("GPG_PASSPHRASE", passphrase());
         command
     }
 
-    /// The step after `goreleaser release` of docs/goreleaser.md, where tarballs are there too.
-    fn publish_zips(&self, site: &Path, args: &[&str]) -> Ran {
+    /// Publishes artifacts as the pipelines of the documentation do.
+    fn publish(&self, site: &Path, args: &[&str], artifacts: &[PathBuf]) -> Ran {
         let mut command = tfreg();
         command.arg("publish").arg("--to").arg(site).args(["--namespace", "acme"]).args(args);
-        command.args(["--expect-version", TAG, "--expect-platform", PLATFORMS]);
-        run(command.args(self.artifacts("zip")))
+        command.args(["--expect-version", TAG, "--expect-platform", PLATFORMS]).args(artifacts);
+        run(command.env("TFREG_SIGNING_PASSPHRASE", passphrase()))
     }
 
-    /// The same by the key that has signed.
+    /// The zips, by the key that has signed.
     pub(super) fn publish_signed_zips(&self, site: &Path, args: &[&str]) -> Ran {
+        self.publish_signed(site, args, &self.artifacts("zip"))
+    }
+
+    fn publish_signed(&self, site: &Path, args: &[&str], artifacts: &[PathBuf]) -> Ran {
         let key = self.public_key();
-        self.publish_zips(site, &[&["--public-key", key.to_str().unwrap()], args].concat())
+        self.publish(site, &[&["--public-key", key.to_str().unwrap()], args].concat(), artifacts)
     }
 
     fn gpg(&self, args: &[&std::ffi::OsStr]) -> Ran {
@@ -176,12 +189,16 @@ fn zips_without_ids(version: &semver::Version, program: &Path) -> String {
         verifies(&site.path());
         return "also where `checksum` has no `ids`".to_owned();
     }
-    published.refused("without ids", &["the signature of SHA256SUMS does not verify", "GoReleaser 2.15.0"]);
+    published.refused("without ids", &["the signature of SHA256SUMS does not verify"]);
     assert!(!site.path().exists());
+    let sums =
+        std::fs::read_to_string(release.path("source/dist/terraform-provider-sample_1.2.0_SHA256SUMS"))
+            .unwrap();
+    assert!(sums.contains("_SHA256SUMS.sig\n"), "{sums}");
     // The way out that the documentation names.
     let secret = key(KEY);
     let again = ["--sign-again", "--signing-key-file", secret.to_str().unwrap()];
-    release.publish_zips(&site.path(), &again).succeeds();
+    release.publish(&site.path(), &again, &release.artifacts("zip")).succeeds();
     verifies(&site.path());
     "where `checksum` has no `ids` they are refused, because SHA256SUMS was changed after it was signed, and `--sign-again` publishes them"
         .to_owned()
@@ -194,6 +211,15 @@ fn tarballs(release: &Release) -> String {
         .succeeds();
     verifies(&site.path());
     "its tarballs are published".to_owned()
+}
+
+/// The folder itself, where GoReleaser was not told to make tarballs too.
+fn dist(goreleaser: &Path) -> String {
+    let zips = block("docs/goreleaser.md", "A configuration that makes it", "yaml", "signs:");
+    let (release, site) = (Release::made(goreleaser, "framework", "6.0", &zips), Site::empty());
+    release.publish_signed(&site.path(), &[], &[release.path("source/dist")]).succeeds();
+    verifies(&site.path());
+    "so is its folder as it is".to_owned()
 }
 
 /// `publishers:`, by which GoReleaser runs tfreg once for each tarball, several at once.
@@ -224,8 +250,13 @@ fn releases_of_goreleaser_are_published() {
     let mut lines = Vec::new();
     for (version, program) in goreleasers() {
         let release = Release::made(&program, "framework", "6.0", &configuration(false));
-        let did =
-            [zips(&release), zips_without_ids(&version, &program), tarballs(&release), publishers(&program)];
+        let did = [
+            zips(&release),
+            dist(&program),
+            zips_without_ids(&version, &program),
+            tarballs(&release),
+            publishers(&program),
+        ];
         lines.push(format!("- GoReleaser {version}: {}", did.join("; ")));
     }
     if !lines.is_empty() {

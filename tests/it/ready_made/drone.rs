@@ -17,11 +17,15 @@ fn a_tag_publishes_the_release_without_a_signing_key() {
     let key = server.add_key(&["acme-terraform-staging"], &[]);
     // GoReleaser's build; the public key is in the repository.
     let release = testdata(RELEASE).display().to_string();
-    let make = format!(
-        "#!/bin/sh\nset -e\ntest \"$1\" = release\ncp -r {release} dist\nmv dist/public-key.asc release-key.asc\n"
+    let goreleaser = format!(
+        "#!/bin/sh\nset -e\ntest \"$*\" = \"release --clean --skip=publish\"\ntest \"$GPG_PASSPHRASE\" = hushed\n\
+         rm -rf dist\ncp -r {release} dist\nmv dist/public-key.asc release-key.asc\n"
     );
-    let make = write(root.path(), "make", make);
-    fs::set_permissions(make, fs::Permissions::from_mode(0o755)).unwrap();
+    let gpg = "#!/bin/sh\ntest \"$*\" = \"--batch --import\" && test \"$(cat)\" = \"a secret of the build alone\"\n";
+    for (name, text) in [("goreleaser", goreleaser.as_str()), ("gpg", gpg)] {
+        let program = write(root.path(), name, text);
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     let globals = server.envs().into_iter().filter(|(name, _)| !credentials.contains(&name.as_str()));
     let mut path = vec![root.path().to_owned()];
@@ -32,6 +36,7 @@ fn a_tag_publishes_the_release_without_a_signing_key() {
         ("staging_aws_secret_access_key", key.secret),
         ("release_key", "a secret of the build alone".to_owned()),
         ("release_key_fingerprint", "0123456789".to_owned()),
+        ("release_key_passphrase", "hushed".to_owned()),
     ];
     let drone = Drone {
         file: fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("drone/goreleaser.yml")).unwrap(),

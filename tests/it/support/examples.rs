@@ -23,6 +23,7 @@ use super::{Ran, folder, key, publish, ran, run, tarball, testdata, tfreg, tree}
 /// | what | where |
 /// |---|---|
 /// | a release of acme/sample 1.2.0 for linux/amd64 and darwin/arm64, with its manifest | `build/`, also as `dist/` |
+/// | for `dist/*.tar.gz`, the same for two platforms more | `dist/` |
 /// | its documentation | `docs/` |
 /// | the test data of this repository | `testdata/` |
 /// | the key that signed it, without a passphrase, but for scripts that make one | `key.asc`, `TFREG_SIGNING_KEY` |
@@ -128,6 +129,9 @@ impl Fixture {
         if script.contains("--public-key") {
             fixture.add_ready_made();
         }
+        if script.contains("dist/*.tar.gz") {
+            fixture.add_tarballs();
+        }
         fs::create_dir(fixture.path("bin")).unwrap();
         for (name, text) in STANDINS {
             fixture.add_program(name, text);
@@ -203,6 +207,15 @@ impl Fixture {
             fs::write(self.path("dist").join(name), bytes).unwrap();
         }
         fs::rename(self.path("dist/public-key.asc"), self.path("release-key.asc")).unwrap();
+    }
+
+    /// Tarballs in `dist` for all platforms that GoReleaser builds in the documentation.
+    fn add_tarballs(&self) {
+        fs::remove_file(self.path("dist")).unwrap();
+        fs::create_dir(self.path("dist")).unwrap();
+        for (name, bytes) in tree(&testdata("release-1.2.0")) {
+            fs::write(self.path("dist").join(name), bytes).unwrap();
+        }
     }
 
     fn add_logs(&self, script: &str) {
