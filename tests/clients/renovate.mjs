@@ -3,9 +3,8 @@
 //
 //     node renovate.mjs FOLDER        FOLDER/node_modules/renovate is the npm package
 
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 const renovate = path.resolve(process.argv[2], 'node_modules/renovate');
@@ -15,6 +14,7 @@ const part = async (name) => {
   return loaded.default ?? loaded;
 };
 
+// In TMPDIR, which the caller removes.
 const cache = await mkdtemp(path.join(tmpdir(), 'renovate-'));
 const { GlobalConfig } = await part('config/global.js');
 GlobalConfig.set({ localDir: process.cwd(), cacheDir: cache });
@@ -34,7 +34,6 @@ const updated = newest && (await terraform.updateArtifacts({
   newPackageFileContent: file.replace(dependency.currentValue, newest),
   config: {},
 }));
-await rm(cache, { recursive: true });
 const version = JSON.parse(await readFile(path.join(renovate, 'package.json'), 'utf8')).version;
 console.log(JSON.stringify({
   version,
