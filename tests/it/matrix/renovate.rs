@@ -35,6 +35,13 @@ fn node(site: &Site, directory: &Terraform) -> (Host, Tunnel, Command) {
     let tunnel = Tunnel::to(host.port());
     let mut node = Command::new("node");
     node.current_dir(directory.path("."));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RENOVATE_")) {
+        node.env_remove(name);
+    }
+    // A cache of an earlier run, or of the user's own, would answer in place of the registry.
+    let own = directory.path("renovate");
+    std::fs::create_dir_all(&own).unwrap();
+    node.env("RENOVATE_BASE_DIR", &own).env("HOME", &own).env("TMPDIR", &own);
     node.env("NODE_EXTRA_CA_CERTS", host.certificate()).env("LOG_LEVEL", "fatal");
     tunnel.used_by(&mut node);
     (host, tunnel, node)
@@ -50,7 +57,7 @@ fn parts(package: &Path, site: &Site, directory: &Terraform) -> Value {
 
 /// The version to which the whole program would update that folder. Where there is no code host it does no more than report.
 fn offered(package: &Path, site: &Site, directory: &Terraform) -> String {
-    let (_host, _tunnel, mut node) = node(site, directory);
+    let (_host, tunnel, mut node) = node(site, directory);
     for args in [&["init", "--quiet"][..], &["add", "main.tf", ".terraform.lock.hcl"]] {
         run(Command::new("git").args(args).current_dir(directory.path("."))).succeeds();
     }
@@ -65,6 +72,7 @@ fn offered(package: &Path, site: &Site, directory: &Terraform) -> String {
     ])
     .arg(&report);
     run(&mut node).succeeds();
+    assert!(!tunnel.asked().is_empty(), "the registry was not asked");
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     let dependency = &report["repositories"]["local"]["packageFiles"]["terraform"][0]["deps"][0];
     assert_eq!(dependency["lockedVersion"], "1.2.0", "{report:#}");
