@@ -22,7 +22,11 @@ fn passphrase() -> String {
 
 /// The GoReleasers that were built, the oldest first; none where something is missing that they need.
 pub(super) fn goreleasers() -> Vec<(semver::Version, PathBuf)> {
-    if !["go", "git", "gpg", "gpgconf"].into_iter().all(require_program) {
+    if !(require_program("go")
+        && require_program("git")
+        && require_program("gpg")
+        && require_program("gpgconf"))
+    {
         return Vec::new();
     }
     let found = built("goreleaser", "goreleaser");
@@ -121,14 +125,6 @@ impl Release {
         command
     }
 
-    /// Publishes artifacts as the pipelines of the documentation do.
-    fn publish(&self, site: &Path, args: &[&str], artifacts: &[PathBuf]) -> Ran {
-        let mut command = tfreg();
-        command.arg("publish").arg("--to").arg(site).args(["--namespace", "acme"]).args(args);
-        command.args(["--expect-version", TAG, "--expect-platform", PLATFORMS]).args(artifacts);
-        run(command.env("TFREG_SIGNING_PASSPHRASE", passphrase()))
-    }
-
     /// The zips, by the key that has signed.
     pub(super) fn publish_signed_zips(&self, site: &Path, args: &[&str]) -> Ran {
         self.publish_signed(site, args, &self.artifacts("zip"))
@@ -136,7 +132,7 @@ impl Release {
 
     fn publish_signed(&self, site: &Path, args: &[&str], artifacts: &[PathBuf]) -> Ran {
         let key = self.public_key();
-        self.publish(site, &[&["--public-key", key.to_str().unwrap()], args].concat(), artifacts)
+        publish(site, &[&["--public-key", key.to_str().unwrap()], args].concat(), artifacts)
     }
 
     fn gpg(&self, args: &[&std::ffi::OsStr]) -> Ran {
@@ -151,6 +147,14 @@ impl Drop for Release {
     fn drop(&mut self) {
         drop(Command::new("gpgconf").env("GNUPGHOME", self.root.path()).args(["--kill", "all"]).output());
     }
+}
+
+/// Publishes artifacts as the pipelines of the documentation do.
+fn publish(site: &Path, args: &[&str], artifacts: &[PathBuf]) -> Ran {
+    let mut command = tfreg();
+    command.arg("publish").arg("--to").arg(site).args(["--namespace", "acme"]).args(args);
+    command.args(["--expect-version", TAG, "--expect-platform", PLATFORMS]).args(artifacts);
+    run(command.env("TFREG_SIGNING_PASSPHRASE", passphrase()))
 }
 
 /// GoReleaser 2.15.0 and 2.15.1 write the signature's own digest into SHA256SUMS after it was signed (goreleaser/goreleaser#6508 and
@@ -198,7 +202,7 @@ fn zips_without_ids(version: &semver::Version, program: &Path) -> String {
     // The way out that the documentation names.
     let secret = key(KEY);
     let again = ["--sign-again", "--signing-key-file", secret.to_str().unwrap()];
-    release.publish(&site.path(), &again, &release.artifacts("zip")).succeeds();
+    publish(&site.path(), &again, &release.artifacts("zip")).succeeds();
     verifies(&site.path());
     "where `checksum` has no `ids` they are refused, because SHA256SUMS was changed after it was signed, and `--sign-again` publishes them"
         .to_owned()

@@ -86,7 +86,7 @@ fn renovate_updates_lock_files() {
         skipped("TFREG_RENOVATE names no folder with Renovate");
         return;
     };
-    if !["git", "node", "terraform"].into_iter().all(require_program) {
+    if !require_program("git") || !require_program("node") || !require_program("terraform") {
         return;
     }
     let (mut version, mut lines) = (String::new(), Vec::new());

@@ -116,16 +116,24 @@ pub(super) fn all(root: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// The package `tar`, which npm has in it, and Debian in `node-tar`. Writes nothing where it is missing.
+/// The package `tar`, which npm has in it, and Debian in `node-tar`, which a Node.js of others cannot load. Writes nothing where it
+/// is missing.
 const NODE: &str = r#"
 const fs = require("fs"), path = require("path");
 const [file, portable] = process.argv.slice(1);
 const beside = path.dirname(fs.realpathSync(process.execPath));
 const places = ["/usr/share/nodejs", "/usr/share/nodejs/npm/node_modules", "/usr/lib/node_modules/npm/node_modules",
     path.join(beside, "../lib/node_modules/npm/node_modules")];
-const place = places.find((place) => fs.existsSync(path.join(place, "tar/package.json")));
-if (place) {
-    require(path.join(place, "tar")).create({ file, sync: true, portable: portable === "true" }, ["."]);
+const loaded = (place) => {
+    try {
+        return require(path.join(place, "tar"));
+    } catch {
+        return undefined;
+    }
+};
+const tar = places.map(loaded).find((tar) => tar);
+if (tar) {
+    tar.create({ file, sync: true, portable: portable === "true" }, ["."]);
     process.stdout.write(fs.readFileSync(file));
 }
 "#;
