@@ -148,7 +148,8 @@ impl SigningArgs {
             }
             (None, None, None) => usage(
                 "no signing key: give --signing-key-file FILE, or the key's text in TFREG_SIGNING_KEY; or name by --signer a key \
-                 that stays where it is (zips that are signed already need none: `tfreg publish --public-key FILE`)",
+                 that stays where it is (`tfreg publish --public-key FILE`, without --sign-again, needs none: it publishes zips by \
+                 the signature that they have)",
             ),
             (Some(file), _, None) => {
                 let name = misplaced::name_of(file, "the file that --signing-key-file names");

@@ -114,14 +114,17 @@ impl PackageSet {
         if let Some(sums) = &release.sums {
             check_listed(sums, &packages)?;
         }
+        let (provider_type, version) = (&release.provider_type, &release.version);
         let missing = match (&release.listed_manifest, release.form) {
             (Some(listed), _) => listed.clone(),
-            (None, Form::Tarball) => "no manifest in or beside the tarballs".to_owned(),
-            (None, Form::Zip) => "no manifest beside the zips".to_owned(),
+            (None, Form::Tarball) => {
+                format!("no manifest in or beside the tarballs of {provider_type} {version}")
+            }
+            (None, Form::Zip) => format!("no manifest beside the zips of {provider_type} {version}"),
         };
         let protocols = manifest::settle(&sources, &missing)?;
         warnings.extend(release.listed_manifest.map(|listed| {
-            format!("{listed}; nothing but --protocol tells that the provider speaks {protocols}")
+            format!("{listed}; {version} is published with protocols {protocols}, as --protocol says")
         }));
         let declared_by = sources.into_keys().collect();
         Ok(Self {

@@ -169,7 +169,7 @@ impl ArtifactFile {
         if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(Refusal::new(&self.shown, "not a regular file")
                 .found("a folder, a pipe or a device")
-                .expected("a release tarball")
+                .expected("a release tarball or zip")
                 .remedy("give the file itself")
                 .into());
         }

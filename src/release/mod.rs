@@ -265,7 +265,9 @@ fn check_expected(artifacts: &[Artifact], expected: &Expected) -> Result<(), Ref
         }
     }
     let give = match artifacts.first().map(|artifact| artifact.name.form) {
-        Some(Form::Zip) => "build the release again, for these platforms",
+        Some(Form::Zip) => {
+            "give all zips of the release, such as its whole folder; if it was built for other platforms, build it again for these"
+        }
         _ => "wait for all builds of the release, and give the tarballs of these platforms only",
     };
     Err(Refusal::new("the release", format!("not the platforms expected ({})", problem.join("; ")))
@@ -298,22 +300,26 @@ fn manifests_beside(
         }
         let Some(sums) = sums.filter(|_| manifests.is_empty()) else { continue };
         let Some(listed) = sums.lines.get(&release_name) else { continue };
-        let above = artifact.file.beside(&format!("../{}", manifest::PLAIN_NAME))?;
-        let is_another = match above {
-            Some(Companion { shown, bytes }) if Digest::of(&bytes) == listed => {
+        let is_another = match artifact.file.beside(&format!("../{}", manifest::PLAIN_NAME)) {
+            Ok(Some(Companion { shown, bytes })) if Digest::of(&bytes) == listed => {
                 let protocols = manifest::parse(&shown, &bytes)?;
                 manifests.insert(shown, protocols);
                 continue;
             }
-            Some(Companion { shown, bytes }) => {
+            Ok(Some(Companion { shown, bytes })) => {
                 format!(", and {shown} is another file (SHA-256 {})", Digest::of(&bytes))
             }
-            None => String::new(),
+            Ok(None) => String::new(),
+            // It is not among what was given, so it is no reason to stop.
+            Err(error) => format!(", and the one in the folder above cannot be taken ({error})"),
         };
-        not_found = Some(format!(
-            "the manifest {release_name} that {} lists (SHA-256 {listed}) is not beside it{is_another}",
-            sums.shown
-        ));
+        // What is above one folder is told also where nothing is above the next.
+        if not_found.is_none() || !is_another.is_empty() {
+            not_found = Some(format!(
+                "the manifest {release_name} that {} lists (SHA-256 {listed}) is beside none of the zips{is_another}",
+                sums.shown
+            ));
+        }
     }
     let not_found = not_found.filter(|_| manifests.is_empty());
     Ok((manifests, not_found))

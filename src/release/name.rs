@@ -83,10 +83,12 @@ impl ArtifactName {
         let Some(parts) = split_loosely(name).or(strict) else {
             let is_pattern = file.display().contains(['*', '?', '[']);
             let remedy = if is_pattern {
-                "the pattern matched no file; check the folder, and that the build has left its tarballs there"
+                "the pattern matched no file; check the folder, and that the build has left its tarballs or zips there"
+            } else if Self::form_of(name).is_none() && name.starts_with(PREFIX) {
+                "give the tarballs or zips of the release; where its build leaves executables, have it make archives of them \
+                 (GoReleaser: `formats: [zip]` under `archives`)"
             } else if Self::form_of(name).is_none() {
-                "give the tarballs or zips of the release, or a folder that is there; where the release build leaves \
-                 executables, have it make archives of them (GoReleaser: `formats: [zip]` under `archives`)"
+                "give the tarballs or zips of the release, or their folder"
             } else {
                 "give the tarballs or zips of the release under the names that the release build gave them; where it gives \
                  others, change its name template"
@@ -105,12 +107,17 @@ const NO_NAME: &str = "not the name of a release tarball or zip";
 const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
                                         _{{ .Version }}_{{ .Os }}_{{ .Arch }}'` under `archives`)";
 
+/// Whether an architecture is a word for several.
+fn is_universal(arch: &str) -> bool {
+    matches!(arch, "all" | "universal")
+}
+
 /// The remedy for what release tools build, and no name makes right.
 fn arch_remedy(arch: &str) -> Option<&'static str> {
     match arch {
-        "all" => Some(
-            "no client asks for an executable of several architectures: leave them out (GoReleaser: `universal_binaries`), and \
-             release one for each",
+        _ if is_universal(arch) => Some(
+            "no client asks for an executable of several architectures: have the build make none (GoReleaser: remove \
+             `universal_binaries`), but one for each architecture",
         ),
         "arm" => None,
         _ if executable::go_name(arch) == Some("arm") => {
@@ -122,7 +129,7 @@ fn arch_remedy(arch: &str) -> Option<&'static str> {
 
 /// The remedy for a platform that is none of Go's.
 pub(super) fn platform_remedy(platform: &Platform) -> String {
-    let template = (platform.arch() != "all").then_some(NAME_TEMPLATE);
+    let template = (!is_universal(platform.arch())).then_some(NAME_TEMPLATE);
     template.into_iter().chain(arch_remedy(platform.arch())).collect::<Vec<_>>().join("; ")
 }
 

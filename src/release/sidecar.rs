@@ -67,13 +67,19 @@ impl Sidecar {
                 None => found = Some(Self { shown, digest }),
                 Some(Self { digest: other, .. }) if *other == digest => {}
                 Some(other) => {
+                    let (what, remedy) = match name.form {
+                        Form::Tarball => ("tarball", "write both again with sha256sum"),
+                        Form::Zip => {
+                            ("zip", "write the .sha256 file again; SHA256SUMS stays as it was signed")
+                        }
+                    };
                     return Err(Refusal::new(
                         artifact.display(),
-                        "two files beside the tarball give it different checksums",
+                        format!("two files beside the {what} give it different checksums"),
                     )
                     .found(format!("SHA-256 {digest}, from {shown}"))
                     .expected(format!("SHA-256 {}, from {}", other.digest, other.shown))
-                    .remedy("write both again with sha256sum, or remove the one that is not of this release")
+                    .remedy(format!("{remedy}, or remove the one that is not of this release"))
                     .into());
                 }
             }

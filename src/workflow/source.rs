@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use url::Url;
 
 use super::Observer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::fetch;
 use crate::fetch::web::WebRelease;
 use crate::release::file::ArtifactFile;
@@ -37,6 +37,12 @@ pub struct Sources {
     releases: Vec<Url>,
     ca_bundle: Option<CaBundle>,
     left_alone: Vec<LeftAlone>,
+}
+
+/// Whether a path leads nowhere, and has the name of neither an archive nor a pattern: it was meant to be a folder.
+fn is_no_folder(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    ArtifactName::form_of(name).is_none() && !name.contains(['*', '?', '[']) && !path.exists()
 }
 
 /// What was found in buckets and on the web, and is not fetched yet.
@@ -78,6 +84,13 @@ impl Sources {
         for artifact in artifacts {
             match artifact {
                 Source::File(path) if path.is_dir() => sources.open_folder(path)?,
+                Source::File(path) if is_no_folder(path) => {
+                    return Err(Refusal::new(path.display().to_string(), "there is no such file or folder")
+                        .found("nothing")
+                        .expected("a release tarball or zip, or a folder of them")
+                        .remedy("check the path, and that the build has left its tarballs or zips there")
+                        .into());
+                }
                 Source::File(path) => sources.files.push(ArtifactFile::at(path)),
                 Source::Prefix(location) => {
                     sources.buckets.push(Arc::new(S3::connect(location.clone(), access).await?));

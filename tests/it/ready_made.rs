@@ -267,7 +267,12 @@ fn options_of_a_publish_hold_for_zips() {
     with(&["--expect-version", "1.2.1"]).refused("version", &["the zip is of another version"]);
     with(&["--expect-type", "other"]).refused("type", &["the zip is of another provider"]);
     with(&["--expect-platform", "linux_amd64"])
-        .refused("platform", &["not expected: darwin_arm64", "remedy:   build the release again"]);
+        .refused("platform", &["not expected: darwin_arm64", "build it again for these"]);
+    // Some of the zips, and the remedy: the whole folder.
+    let all = ["--expect-platform", "darwin_arm64,linux_amd64,linux_arm64,windows_amd64"];
+    run(keep(&site, testdata(RELEASE).join(named("linux_amd64.zip"))).args(all))
+        .refused("one", &["missing: darwin_arm64", "give all zips of the release, such as its whole folder"]);
+    run(keep(root.path().join("all"), testdata(RELEASE)).args(all)).succeeds();
     with(&["--protocol", "5.0"]).refused("protocol", &["_manifest.json", "5.0, as --protocol says"]);
     with(&["--max-unpacked-bytes", "2000"]).refused("unpacked", &["(zip-damaged)", "more than 2000"]);
     with(&["--max-entries", "3"]).refused("entries", &["(zip-damaged)", "4 entries, more than 3"]);
@@ -309,10 +314,14 @@ fn the_manifest_may_be_in_the_folder_above() {
     run(&mut keep(&other, &dist)).refused("another", &[unknown, &listed, is_another]);
     std::fs::remove_file(&above).unwrap();
     run(&mut keep(&other, &dist))
-        .refused("none", &[unknown, &listed, "is not beside it", "give the manifest"]);
-    // The remedies: who says so himself is told that nothing confirms it.
+        .refused("none", &[unknown, &listed, "is beside none of the zips", "give the manifest"]);
+    // The remedies: who says it by the option is told that the manifest is not there.
     let said = run(keep(&other, &dist).args(["--protocol", "6.0"])).succeeds();
-    assert!(said.stderr.contains("nothing but --protocol tells"), "{said:#?}");
+    assert!(said.stderr.contains("as --protocol says"), "{said:#?}");
+    // What is above was not given, so it stops nothing.
+    std::fs::create_dir(&above).unwrap();
+    let said = run(keep(root.path().join("odd"), &dist).args(["--protocol", "6.0"])).succeeds();
+    assert!(said.stderr.contains("the one in the folder above cannot be taken"), "{said:#?}");
     std::fs::write(&manifest, released).unwrap();
     let given = run(&mut keep(root.path().join("given"), &dist)).succeeds();
     assert!(!given.stderr.contains("warning"), "{given:#?}");

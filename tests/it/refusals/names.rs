@@ -90,8 +90,13 @@ fn names() {
             &[
                 "the platform is not known",
                 "architecture \"all\"",
-                "leave them out (GoReleaser: `universal_binaries`)",
+                "(GoReleaser: remove `universal_binaries`)",
             ],
+        ),
+        (
+            "the same under another word",
+            &["terraform-provider-sample_1.2.0_darwin_universal.zip"],
+            &["the platform is not known", "have the build make none"],
         ),
         (
             "one of several targets for ARM",
@@ -115,7 +120,7 @@ fn names() {
     }
     let root = folder();
     run(&mut publish(root.path().join("site"), &[root.path().join("dist/")]))
-        .refused("no such folder", &["dist/: not the name of a release", "a folder that is there"]);
+        .refused("no such folder", &["dist/: there is no such file or folder", "check the path"]);
 }
 
 #[test]
