@@ -113,7 +113,7 @@ fn clients() -> Vec<Client> {
     let mut clients: Vec<Client> = terraforms.chain(of(Kind::OpenTofu, "opentofu", "tofu")).collect();
     // The page is about those of the file; what else was built stays in the cache.
     if std::env::var_os("TFREG_UPDATE_DOCS").is_some() {
-        let wanted = wanted();
+        let wanted = wanted(&CLIENTS);
         clients.retain(|client| wanted.contains(&client.name()));
     }
     for client in &clients {
@@ -134,21 +134,24 @@ fn clients() -> Vec<Client> {
     clients
 }
 
-/// The clients of `tests/clients/versions`, by name.
-fn wanted() -> Vec<String> {
+/// What `tests/clients/versions` has of these programs, by name and version as the page calls them.
+fn wanted(programs: &[&str]) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/versions");
     let text = std::fs::read_to_string(file).unwrap();
     let name = |line: &str| {
         let mut words = line.split(' ');
-        let kind = match words.next()? {
-            "terraform" => Kind::Terraform,
-            "opentofu" => Kind::OpenTofu,
-            _ => return None,
+        let program = words.next().filter(|program| programs.contains(program))?;
+        let name = match program {
+            "terraform" => "Terraform",
+            "opentofu" => "OpenTofu",
+            _ => "GoReleaser",
         };
-        Some(format!("{kind:?} {}", words.next()?))
+        Some(format!("{name} {}", words.next()?))
     };
     text.lines().filter_map(name).collect()
 }
+
+const CLIENTS: [&str; 2] = ["terraform", "opentofu"];
 
 /// What a client was seen to do, in a word or two, and what it printed.
 struct Seen {
@@ -270,16 +273,18 @@ fn table(clients: &[Client], rows: &[Row]) -> String {
 /// Puts a text between two markers of `docs/clients.md` if `TFREG_UPDATE_DOCS` is set. Clients that are missing are named there.
 fn document(part: &str, clients: &[Client], text: &str) {
     let names: Vec<String> = clients.iter().map(Client::name).collect();
-    let missing: Vec<String> = wanted().into_iter().filter(|wanted| !names.contains(wanted)).collect();
-    if !missing.is_empty() {
-        skipped(&format!("NOT CHECKED: {} are not there", missing.join(", ")));
+    document_as(part, &format!("{}{text}", not_checked(wanted(&CLIENTS), &names)));
+}
+
+/// What the page says of those that are wanted and are not there.
+fn not_checked(mut wanted: Vec<String>, names: &[String]) -> String {
+    wanted.retain(|wanted| !names.contains(wanted));
+    if wanted.is_empty() {
+        return String::new();
     }
-    let not_checked = if missing.is_empty() {
-        String::new()
-    } else {
-        format!("**NOT CHECKED**, as they were not there: {}.\n\n", missing.join(", "))
-    };
-    document_as(part, &format!("{not_checked}{text}"));
+    let missing = wanted.join(", ");
+    skipped(&format!("NOT CHECKED: {missing} are not there"));
+    format!("**NOT CHECKED**, as they were not there: {missing}.\n\n")
 }
 
 /// The same for a text that stands for itself.

@@ -1,10 +1,11 @@
 //! Releases of real providers, made by GoReleaser itself with the configuration of the documentation.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::sites::Site;
-use super::{built, document_as};
+use super::{built, document_as, not_checked, wanted};
 use crate::docs::block;
 use crate::support::clients::require_program;
 use crate::support::programs::skipped;
@@ -30,6 +31,10 @@ pub(super) fn goreleasers() -> Vec<(semver::Version, PathBuf)> {
         return Vec::new();
     }
     let found = built("goreleaser", "goreleaser");
+    for (version, program) in &found {
+        let says = run(Command::new(program).arg("--version")).succeeds().stdout;
+        assert!(says.contains(&format!("{version}\n")), "{}: {says}", program.display());
+    }
     if found.is_empty() {
         skipped("NOT CHECKED: GoReleaser, which is not there; tests/clients/build builds it");
     }
@@ -223,7 +228,7 @@ fn dist(goreleaser: &Path) -> String {
     let (release, site) = (Release::made(goreleaser, "framework", "6.0", &zips), Site::empty());
     release.publish_signed(&site.path(), &[], &[release.path("source/dist")]).succeeds();
     verifies(&site.path());
-    "so is its folder as it is".to_owned()
+    "the folder `dist/` that it leaves is published as it is".to_owned()
 }
 
 /// `publishers:`, by which GoReleaser runs tfreg once for each tarball, several at once.
@@ -251,19 +256,23 @@ fn publishers(goreleaser: &Path) -> String {
 #[test]
 #[ignore = "needs GoReleaser; tests/clients/run builds it"]
 fn releases_of_goreleaser_are_published() {
-    let mut lines = Vec::new();
+    let wanted = wanted(&["goreleaser"]);
+    let (mut names, mut lines) = (Vec::new(), String::new());
     for (version, program) in goreleasers() {
+        let name = format!("GoReleaser {version}");
+        if !wanted.contains(&name) {
+            continue;
+        }
         let release = Release::made(&program, "framework", "6.0", &configuration(false));
         let did = [
             zips(&release),
-            dist(&program),
             zips_without_ids(&version, &program),
+            dist(&program),
             tarballs(&release),
             publishers(&program),
         ];
-        lines.push(format!("- GoReleaser {version}: {}", did.join("; ")));
+        let _ = writeln!(lines, "- {name}: {}", did.join("; "));
+        names.push(name);
     }
-    if !lines.is_empty() {
-        document_as("goreleaser", &(lines.join("\n") + "\n"));
-    }
+    document_as("goreleaser", &format!("{}{lines}", not_checked(wanted, &names)));
 }
