@@ -87,6 +87,15 @@ fn what_does_not_belong_together_is_refused() {
             &["tarballs and ready-made zips in one run"],
         ),
         (
+            "another checksum beside a zip",
+            |dist| {
+                let zip = named("linux_amd64.zip");
+                std::fs::write(dist.join(format!("{zip}.sha256")), format!("{}  {zip}\n", "0".repeat(64)))
+                    .unwrap();
+            },
+            &["two files beside the zip give it different checksums", "write the .sha256 file again"],
+        ),
+        (
             "two packets",
             |dist| {
                 let path = dist.join(named("SHA256SUMS.sig"));
