@@ -115,7 +115,7 @@ impl PackageSet {
             check_listed(sums, &packages)?;
         }
         let (provider_type, version) = (&release.provider_type, &release.version);
-        let missing = match (&release.listed_manifest, release.form) {
+        let missing = match (&release.missing_manifest, release.form) {
             (Some(listed), _) => listed.clone(),
             (None, Form::Tarball) => {
                 format!("no manifest in or beside the tarballs of {provider_type} {version}")
@@ -123,7 +123,7 @@ impl PackageSet {
             (None, Form::Zip) => format!("no manifest beside the zips of {provider_type} {version}"),
         };
         let protocols = manifest::settle(&sources, &missing)?;
-        warnings.extend(release.listed_manifest.map(|listed| {
+        warnings.extend(release.missing_manifest.map(|listed| {
             format!("{listed}; {version} is published with protocols {protocols}, as --protocol says")
         }));
         let declared_by = sources.into_keys().collect();

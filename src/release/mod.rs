@@ -83,8 +83,8 @@ pub struct Release {
     pub sums: Option<KeptSums>,
     /// Protocols declared by manifests beside the tarballs or zips, by the manifest's path.
     pub manifests: BTreeMap<String, Protocols>,
-    /// What SHA256SUMS says of a manifest that was not found, or was found to be another file.
-    pub listed_manifest: Option<String>,
+    /// Of a manifest that SHA256SUMS lists and that was not found: what it says, and what was found in its place.
+    pub missing_manifest: Option<String>,
 }
 
 impl Release {
@@ -129,12 +129,12 @@ impl Release {
         let (provider_type, version) = (first.name.provider_type.clone(), first.name.version.clone());
         let form = first.name.form;
         let sums = if form == Form::Zip { KeptSums::beside(&artifacts)? } else { None };
-        let (manifests, listed_manifest) = manifests_beside(&artifacts, sums.as_ref())?;
+        let (manifests, missing_manifest) = manifests_beside(&artifacts, sums.as_ref())?;
         for artifact in &mut artifacts {
             artifact.sidecar = Sidecar::beside(&artifact.file, &artifact.name)?;
         }
         ready_made::merge_given_twice(&mut artifacts)?;
-        Ok(Self { provider_type, version, form, artifacts, sums, manifests, listed_manifest })
+        Ok(Self { provider_type, version, form, artifacts, sums, manifests, missing_manifest })
     }
 }
 

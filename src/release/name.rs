@@ -81,8 +81,7 @@ impl ArtifactName {
             return Ok(Self { form, provider_type, version, platform });
         }
         let Some(parts) = split_loosely(name).or(strict) else {
-            let is_pattern = file.display().contains(['*', '?', '[']);
-            let remedy = if is_pattern {
+            let remedy = if is_pattern(file.display()) {
                 "the pattern matched no file; check the folder, and that the build has left its tarballs or zips there"
             } else if Self::form_of(name).is_none() && name.starts_with(PREFIX) {
                 "give the tarballs or zips of the release; where its build leaves executables, have it make archives of them \
@@ -102,6 +101,12 @@ impl ArtifactName {
     }
 }
 
+/// Whether a path is a pattern of the shell, which passes it on as it is where no file matches.
+#[must_use]
+pub fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
 const NO_NAME: &str = "not the name of a release tarball or zip";
 /// The remedy for a name with other words for its parts, in general and for the most common release tool.
 const NAME_TEMPLATE: &str = "change the name template of the release build (GoReleaser: `name_template: '{{ .ProjectName }}\
@@ -114,16 +119,15 @@ fn is_universal(arch: &str) -> bool {
 
 /// The remedy for what release tools build, and no name makes right.
 fn arch_remedy(arch: &str) -> Option<&'static str> {
-    match arch {
-        _ if is_universal(arch) => Some(
+    if is_universal(arch) {
+        Some(
             "no client asks for an executable of several architectures: have the build make none (GoReleaser: remove \
              `universal_binaries`), but one for each architecture",
-        ),
-        "arm" => None,
-        _ if executable::go_name(arch) == Some("arm") => {
-            Some("build one target for 32-bit ARM only: clients ask for `arm`, whatever its version")
-        }
-        _ => None,
+        )
+    } else if arch != "arm" && executable::go_name(arch) == Some("arm") {
+        Some("build one target for 32-bit ARM only: clients ask for `arm`, whatever its version")
+    } else {
+        None
     }
 }
 

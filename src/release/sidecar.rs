@@ -67,15 +67,13 @@ impl Sidecar {
                 None => found = Some(Self { shown, digest }),
                 Some(Self { digest: other, .. }) if *other == digest => {}
                 Some(other) => {
-                    let (what, remedy) = match name.form {
-                        Form::Tarball => ("tarball", "write both again with sha256sum"),
-                        Form::Zip => {
-                            ("zip", "write the .sha256 file again; SHA256SUMS stays as it was signed")
-                        }
+                    let remedy = match name.form {
+                        Form::Tarball => "write both again with sha256sum",
+                        Form::Zip => "write the .sha256 file again; SHA256SUMS stays as it was signed",
                     };
                     return Err(Refusal::new(
                         artifact.display(),
-                        format!("two files beside the {what} give it different checksums"),
+                        format!("two files beside the {} give it different checksums", name.form.word()),
                     )
                     .found(format!("SHA-256 {digest}, from {shown}"))
                     .expected(format!("SHA-256 {}, from {}", other.digest, other.shown))

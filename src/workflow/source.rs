@@ -11,7 +11,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::fetch;
 use crate::fetch::web::WebRelease;
 use crate::release::file::ArtifactFile;
-use crate::release::name::ArtifactName;
+use crate::release::name::{ArtifactName, is_pattern};
 use crate::release::{Expected, Release};
 use crate::store::ObjectStore;
 use crate::store::access::Access;
@@ -37,12 +37,6 @@ pub struct Sources {
     releases: Vec<Url>,
     ca_bundle: Option<CaBundle>,
     left_alone: Vec<LeftAlone>,
-}
-
-/// Whether a path leads nowhere, and has the name of neither an archive nor a pattern: it was meant to be a folder.
-fn is_no_folder(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    ArtifactName::form_of(name).is_none() && !name.contains(['*', '?', '[']) && !path.exists()
 }
 
 /// What was found in buckets and on the web, and is not fetched yet.
@@ -84,7 +78,7 @@ impl Sources {
         for artifact in artifacts {
             match artifact {
                 Source::File(path) if path.is_dir() => sources.open_folder(path)?,
-                Source::File(path) if is_no_folder(path) => {
+                Source::File(path) if leads_nowhere(path) => {
                     return Err(Refusal::new(path.display().to_string(), "there is no such file or folder")
                         .found("nothing")
                         .expected("a release tarball or zip, or a folder of them")
@@ -174,6 +168,12 @@ impl Sources {
         }
         Ok(Artifacts { files, left_alone })
     }
+}
+
+/// Whether nothing is at a path that has the name of no archive and is no pattern: it was meant to be a folder.
+fn leads_nowhere(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    ArtifactName::form_of(name).is_none() && !is_pattern(&path.to_string_lossy()) && !path.exists()
 }
 
 /// Fetches the files of a release that are not local, `jobs` at once.

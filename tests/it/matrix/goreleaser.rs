@@ -168,7 +168,7 @@ fn needs_ids(version: &semver::Version) -> bool {
     ((2, 15, 0)..=(2, 15, 1)).contains(&(version.major, version.minor, version.patch))
 }
 
-fn verifies(site: &Path) {
+pub(super) fn verifies(site: &Path) {
     run(tfreg().arg("verify").arg(site)).succeeds();
 }
 

@@ -1,26 +1,37 @@
 //! Real providers, as their authors release them: built by GoReleaser for several platforms, published from its tarballs and from its
 //! zips, installed and applied by every client.
 
-use super::goreleaser::{Release, configuration, goreleasers};
+use super::goreleaser::{Release, configuration, goreleasers, verifies};
 use super::lock_files::counted;
 use super::sites::{Site, init};
 use super::{Client, Row, clients, conclude, each};
+use crate::support::Ran;
 use crate::support::clients::{Preview, Terraform};
-use crate::support::{run, tfreg};
 
 /// The providers of `testdata/provider-go`, with the protocol that each speaks and the one that it does not.
 const PROVIDERS: [(&str, &str, &str); 2] = [("framework", "6.0", "5.0"), ("sdk", "5.0", "6.0")];
 
-/// The hashes that `init` locks: SHA256SUMS of GoReleaser has a line for the manifest too.
-const FORMS: [(&str, &str); 2] = [("tarballs", "4 zh, 1 h1"), ("zips", "5 zh, 1 h1")];
-
-/// Publishes a release from the artifacts of a form, with the protocol probed.
-fn publish(release: &Release, form: &str, site: &Site) -> crate::support::Ran {
-    match form {
-        "tarballs" => site.publish(&release.artifacts("gz"), &["--probe-protocol"]),
-        _ => release.publish_signed_zips(&site.path(), &["--probe-protocol"]),
-    }
+/// A form of a release.
+struct Form {
+    name: &'static str,
+    /// Publishes it, with the protocol probed.
+    publish: fn(&Release, &Site) -> Ran,
+    /// The hashes that `init` locks: SHA256SUMS of GoReleaser has a line for the manifest too.
+    locks: &'static str,
 }
+
+const FORMS: [Form; 2] = [
+    Form {
+        name: "tarballs",
+        publish: |release, site| site.publish(&release.artifacts("gz"), &["--probe-protocol"]),
+        locks: "4 zh, 1 h1",
+    },
+    Form {
+        name: "zips",
+        publish: |release, site| release.publish_signed_zips(&site.path(), &["--probe-protocol"]),
+        locks: "5 zh, 1 h1",
+    },
+];
 
 /// Installs, applies, and finds that nothing is left to do.
 fn applied(client: &Client, site: &Site, speaks: &str) -> Result<String, String> {
@@ -57,12 +68,12 @@ fn real_providers_serve_every_client() {
     for (provider, speaks, does_not) in PROVIDERS {
         let [mislabelled, release] = [does_not, speaks]
             .map(|protocol| Release::made(&goreleaser, provider, protocol, &configuration(false)));
-        for (form, locks) in FORMS {
+        for Form { name, publish, locks } in FORMS {
             let site = Site::empty();
-            publish(&mislabelled, form, &site).refused(provider, &["the plugin protocol is mislabelled"]);
-            publish(&release, form, &site).succeeds();
-            run(tfreg().arg("verify").arg(site.path())).succeeds();
-            let says = format!("{provider}, protocol {speaks}, from {form}");
+            publish(&mislabelled, &site).refused(provider, &["the plugin protocol is mislabelled"]);
+            publish(&release, &site).succeeds();
+            verifies(&site.path());
+            let says = format!("{provider}, protocol {speaks}, from {name}");
             let seen = each(clients.len(), |at| applied(&clients[at], &site, speaks));
             let mut words = Vec::new();
             for (client, seen) in clients.iter().zip(seen) {

@@ -121,6 +121,8 @@ fn names() {
     let root = folder();
     run(&mut publish(root.path().join("site"), &[root.path().join("dist/")]))
         .refused("no such folder", &["dist/: there is no such file or folder", "check the path"]);
+    run(&mut publish(root.path().join("site"), &[root.path().join("releases/*/dist")]))
+        .refused("a pattern", &["dist: not the name of a release", "the pattern matched no file"]);
 }
 
 #[test]

@@ -198,24 +198,30 @@ impl Fixture {
 
     /// A release of GoReleaser in `dist`, and the key that has signed it.
     fn add_ready_made(&self) {
-        fs::remove_file(self.path("dist")).unwrap();
-        fs::create_dir(self.path("dist")).unwrap();
+        let dist = self.own_dist();
         for (name, bytes) in tree(&testdata("goreleaser-1.2.0")) {
             let earlier = self.path("releases/v1.2.0");
             fs::create_dir_all(&earlier).unwrap();
             fs::write(earlier.join(&name), &bytes).unwrap();
-            fs::write(self.path("dist").join(name), bytes).unwrap();
+            fs::write(dist.join(name), bytes).unwrap();
         }
-        fs::rename(self.path("dist/public-key.asc"), self.path("release-key.asc")).unwrap();
+        fs::rename(dist.join("public-key.asc"), self.path("release-key.asc")).unwrap();
     }
 
     /// Tarballs in `dist` for all platforms that GoReleaser builds in the documentation.
     fn add_tarballs(&self) {
-        fs::remove_file(self.path("dist")).unwrap();
-        fs::create_dir(self.path("dist")).unwrap();
+        let dist = self.own_dist();
         for (name, bytes) in tree(&testdata("release-1.2.0")) {
-            fs::write(self.path("dist").join(name), bytes).unwrap();
+            fs::write(dist.join(name), bytes).unwrap();
         }
+    }
+
+    /// `dist` as an empty folder of its own.
+    fn own_dist(&self) -> PathBuf {
+        let dist = self.path("dist");
+        fs::remove_file(&dist).unwrap();
+        fs::create_dir(&dist).unwrap();
+        dist
     }
 
     fn add_logs(&self, script: &str) {
